@@ -1,0 +1,137 @@
+/**
+ * The bodies of the HTTP interface. The api validates with these schemas, the client infers its types from them, and
+ * the OpenAPI document is generated from them. Bytes are base64url without padding.
+ */
+import { z } from "zod";
+import { UUID_PATTERN } from "./ids.ts";
+import { LIMITS } from "./limits.ts";
+
+const base64url = (bytes_min: number, bytes_max = bytes_min) =>
+	z
+		.string()
+		.regex(/^[A-Za-z0-9_-]+$/)
+		.min(Math.ceil((bytes_min * 4) / 3))
+		.max(Math.ceil((bytes_max * 4) / 3));
+
+const accountId = z.string().regex(UUID_PATTERN);
+const deviceId = z.int().min(1).max(127);
+const keyId = z.int().min(0).max(0xffffff);
+/** Curve25519 with libsignal's type byte. */
+const publicKey = base64url(33);
+/** XEdDSA over the serialized public key, by the account's identity key. */
+const signature = base64url(64);
+/** Kyber-1024 with libsignal's type byte. */
+const kyberPublicKey = base64url(1569);
+
+export const SignedPreKey = z.strictObject({ id: keyId, key: publicKey, signature });
+export const KyberPreKey = z.strictObject({ id: keyId, key: kyberPublicKey, signature });
+export const OneTimePreKey = z.strictObject({ id: keyId, key: publicKey });
+
+/** Prekeys of one device; what is left out stays as it is. The same set twice changes nothing. */
+export const PreKeyUpload = z.strictObject({
+	signedPreKey: SignedPreKey.optional(),
+	lastResortKyberPreKey: KyberPreKey.optional(),
+	oneTimePreKeys: z.array(OneTimePreKey).max(LIMITS.prekeys_per_upload).default([]),
+	oneTimeKyberPreKeys: z.array(KyberPreKey).max(LIMITS.prekeys_per_upload).default([]),
+});
+export type PreKeyUpload = z.infer<typeof PreKeyUpload>;
+
+/**
+ * A new account with its first device. The client chooses `deviceSecret` and stores it before it asks, so that a
+ * repetition after a crash returns the same account. `proof` is an XEdDSA signature by the identity key over
+ * `registrationProofInput()`.
+ */
+export const RegisterRequest = z.strictObject({
+	usernameHash: base64url(32),
+	identityKey: publicKey,
+	registrationId: z.int().min(1).max(16380),
+	deviceSecret: base64url(32),
+	proof: signature,
+	signedPreKey: SignedPreKey,
+	lastResortKyberPreKey: KyberPreKey,
+	oneTimePreKeys: z.array(OneTimePreKey).max(LIMITS.prekeys_per_upload),
+	oneTimeKyberPreKeys: z.array(KyberPreKey).max(LIMITS.prekeys_per_upload),
+});
+export type RegisterRequest = z.infer<typeof RegisterRequest>;
+
+export const AccessToken = z.strictObject({ accessToken: z.string(), expiresAtMs: z.int() });
+export type AccessToken = z.infer<typeof AccessToken>;
+
+export const RegisterResponse = z.strictObject({ accountId, deviceId, ...AccessToken.shape });
+export type RegisterResponse = z.infer<typeof RegisterResponse>;
+
+export const TokenRequest = z.strictObject({ accountId, deviceId, deviceSecret: base64url(32) });
+export type TokenRequest = z.infer<typeof TokenRequest>;
+
+export const UsernameResponse = z.strictObject({ accountId });
+export type UsernameResponse = z.infer<typeof UsernameResponse>;
+
+export const PreKeyCounts = z.strictObject({ oneTimePreKeys: z.int(), oneTimeKyberPreKeys: z.int() });
+export type PreKeyCounts = z.infer<typeof PreKeyCounts>;
+
+/** What a sender needs for a first message (PQXDH) to each device of an account. */
+export const PreKeyBundles = z.strictObject({
+	identityKey: publicKey,
+	devices: z.array(
+		z.strictObject({
+			deviceId,
+			registrationId: z.int(),
+			signedPreKey: SignedPreKey,
+			oneTimePreKey: OneTimePreKey.optional(),
+			/** One-time where there is one left, else the last resort. */
+			kyberPreKey: KyberPreKey,
+		}),
+	),
+});
+export type PreKeyBundles = z.infer<typeof PreKeyBundles>;
+
+/** Codes of refused HTTP requests; `specs/protocol.md` says what each means. */
+export const HttpErrorCode = z.enum([
+	"malformed",
+	"body_too_large",
+	"unauthorized",
+	"token_expired",
+	"not_found",
+	"username_taken",
+	"bad_signature",
+	"too_many_prekeys",
+	"rate_limited",
+	"upgrade_expected",
+	"internal",
+]);
+export type HttpErrorCode = z.infer<typeof HttpErrorCode>;
+
+export const HttpError = z.strictObject({
+	code: HttpErrorCode,
+	message: z.string(),
+	/** The limit that was passed, where there is one. */
+	limit: z.int().optional(),
+});
+export type HttpError = z.infer<typeof HttpError>;
+
+/** Each room of the backend answers for itself. */
+export const Health = z.strictObject({
+	status: z.literal("ok"),
+	rooms: z.strictObject({
+		api: z.literal("ok"),
+		conversation: z.literal("ok"),
+		account: z.literal("ok"),
+		media: z.literal("ok"),
+	}),
+});
+export type Health = z.infer<typeof Health>;
+
+/** What the identity key signs at registration: it binds the username and the device secret to the key's holder. */
+export function registrationProofInput(
+	usernameHash: Uint8Array,
+	registrationId: number,
+	deviceSecret: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+	const label = new TextEncoder().encode("parley registration v1");
+	const input = new Uint8Array(label.length + 32 + 4 + 32);
+	input.set(label);
+	input.set(usernameHash, label.length);
+	new DataView(input.buffer).setUint32(label.length + 32, registrationId);
+	input.set(deviceSecret, label.length + 36);
+	return input;
+}

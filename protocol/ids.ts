@@ -1,0 +1,79 @@
+/** Ids on the wire are bytes, in code and in URLs text: UUIDs (RFC 9562) and hex. */
+
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** Lower-case hex of some bytes. */
+export function toHex(bytes: Uint8Array): string {
+	let text = "";
+	for (const byte of bytes) text += HEX[byte];
+	return text;
+}
+
+/** Bytes of a hex text. Throws a RangeError for anything else. */
+export function fromHex(text: string): Uint8Array<ArrayBuffer> {
+	if (text.length % 2 !== 0 || !/^[0-9a-f]*$/i.test(text)) throw new RangeError("not hex");
+	const bytes = new Uint8Array(text.length / 2);
+	for (let index = 0; index < bytes.length; index++) {
+		bytes[index] = Number.parseInt(text.slice(index * 2, index * 2 + 2), 16);
+	}
+	return bytes;
+}
+
+/** The text form of a 16-byte UUID. Throws a RangeError for another length. */
+export function uuidFromBytes(bytes: Uint8Array): string {
+	if (bytes.length !== 16) throw new RangeError("a UUID has 16 bytes");
+	const hex = toHex(bytes);
+	return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** The 16 bytes of a UUID in text form. Throws a RangeError for anything else. */
+export function uuidToBytes(text: string): Uint8Array<ArrayBuffer> {
+	if (!UUID_PATTERN.test(text)) throw new RangeError("not a UUID");
+	return fromHex(text.replaceAll("-", ""));
+}
+
+/** A UUID in lower-case text form. */
+export const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** Whether some bytes are a UUIDv7 (RFC 9562, 5.7): 16 bytes with that version and variant. */
+export function isUuidV7(bytes: Uint8Array): boolean {
+	return bytes.length === 16 && (bytes[6] ?? 0) >> 4 === 7 && (bytes[8] ?? 0) >> 6 === 2;
+}
+
+/**
+ * A UUIDv7 that is greater than the one before it, so that one device's ids grow also when its clock goes back.
+ * `now_ms` is milliseconds since 1970, `random` 10 random bytes, `previous` the device's last id.
+ */
+export function nextUuidV7(now_ms: number, random: Uint8Array, previous?: Uint8Array): Uint8Array<ArrayBuffer> {
+	const previous_ms = previous === undefined ? -1 : timeOfUuidV7(previous);
+	const time_ms = Math.max(0, now_ms, previous_ms + 1);
+	const id = new Uint8Array(16);
+	id.set(random.subarray(0, 10), 6);
+	for (let index = 5, rest = time_ms; index >= 0; index--) {
+		id[index] = rest % 256;
+		rest = Math.floor(rest / 256);
+	}
+	id[6] = ((id[6] ?? 0) & 0x0f) | 0x70;
+	id[8] = ((id[8] ?? 0) & 0x3f) | 0x80;
+	return id;
+}
+
+function timeOfUuidV7(id: Uint8Array): number {
+	let time_ms = 0;
+	for (let index = 0; index < 6; index++) time_ms = time_ms * 256 + (id[index] ?? 0);
+	return time_ms;
+}
+
+/**
+ * The address of the one-to-one conversation of two accounts, in hex: SHA-256 over a label and both account ids in
+ * ascending order, so that both members reach the same object without a lookup (rule CONVERSATION-1).
+ */
+export async function directConversationId(one: string, other: string): Promise<string> {
+	const [low, high] = one < other ? [one, other] : [other, one];
+	const label = new TextEncoder().encode("parley direct conversation v1");
+	const input = new Uint8Array(label.length + 32);
+	input.set(label);
+	input.set(uuidToBytes(low), label.length);
+	input.set(uuidToBytes(high), label.length + 16);
+	return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", input)));
+}

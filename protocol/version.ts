@@ -1,0 +1,10 @@
+/** The protocol version that `Hello` quotes. It grows when a schema changes in a way that an older peer can't read. */
+export const PROTOCOL_VERSION = 1;
+
+/**
+ * SHA-256 of all schemas (`.proto` files and the HTTP bodies' JSON Schemas) for each version, newest last, with a
+ * line on what changed. `protocol/version.test.ts` fails when the schemas differ from the last line.
+ */
+export const VERSIONS: readonly { version: number; fingerprint: string; change: string }[] = [
+	{ version: 1, fingerprint: "", change: "the first: one-to-one conversations" },
+];

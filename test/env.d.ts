@@ -1,0 +1,17 @@
+// What the composition in test/wrangler.toml binds.
+declare namespace Cloudflare {
+	interface Env {
+		TOKEN_SECRET: string;
+		CONVERSATION: DurableObjectNamespace<import("../workers/conversation-do/index.ts").Conversation>;
+		ACCOUNT: DurableObjectNamespace<import("../workers/account-do/index.ts").Account>;
+		CONVERSATION_HEALTH: Service<typeof import("../workers/conversation-do/index.ts").Health>;
+		ACCOUNT_HEALTH: Service<typeof import("../workers/account-do/index.ts").Health>;
+		MEDIA: Service<typeof import("../workers/media/index.ts").Media>;
+		DIRECTORY: D1Database;
+		BLOBS: R2Bucket;
+		CHANGES: Queue;
+		LIMIT_REGISTER: RateLimit;
+		LIMIT_TOKEN: RateLimit;
+		LIMIT_ACCOUNT: RateLimit;
+	}
+}

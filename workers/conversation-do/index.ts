@@ -1,0 +1,15 @@
+import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
+
+export class Conversation extends DurableObject {}
+
+/** Answers for the room's health. */
+export class Health extends WorkerEntrypoint {
+	health(): "ok" {
+		return "ok";
+	}
+}
+
+/** No public door. */
+export default {
+	fetch: () => new Response(null, { status: 404 }),
+} satisfies ExportedHandler;

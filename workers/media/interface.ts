@@ -1,0 +1,5 @@
+/** What other rooms may ask of the media Worker. */
+export interface MediaInterface {
+	/** Whether the bucket answers. */
+	health(): Promise<"ok">;
+}
