@@ -1,0 +1,101 @@
+/**
+ * The client's state machine, seen from outside: events in, requests out, no network and no clock. Whoever runs it
+ * (the transport, the simulation, a test) carries out the requests, in order, after the step has returned: by then
+ * everything that they rely on is on disk (rule CLIENT-1).
+ */
+import type { AccountDown, AccountUp } from "../../protocol/gen/account_pb.js";
+import type { ConversationDown } from "../../protocol/gen/conversation_down_pb.js";
+import type { ConversationUp } from "../../protocol/gen/conversation_up_pb.js";
+import type { PreKeyBundles, PreKeyUpload } from "../../protocol/http.ts";
+
+/** What happened. `peer` is the other account's UUID: it names a one-to-one conversation. */
+export type MachineEvent =
+	/** A person wants to send. `id` is the message's UUIDv7, made by the caller with `newMessageId`. */
+	| { type: "send-text"; id: string; peer: string; body: string }
+	/** The conversation's socket is open; the machine answers with a `Hello` frame. */
+	| { type: "conversation-opened"; peer: string }
+	| { type: "conversation-frame"; peer: string; frame: ConversationDown }
+	| { type: "conversation-closed"; peer: string }
+	| { type: "account-opened" }
+	| { type: "account-frame"; frame: AccountDown }
+	| { type: "account-closed" }
+	/** The answer to a `claim-prekeys` request; undefined when the account does not exist. */
+	| { type: "prekeys-claimed"; account: string; bundles: PreKeyBundles | undefined }
+	/** The answer to a `claim-prekeys` request that failed and may be tried again. */
+	| { type: "prekeys-failed"; account: string }
+	/** The answer to an `upload-prekeys` request: the set is at the server. */
+	| { type: "prekeys-uploaded" }
+	/** A person has seen everything up to this entry. */
+	| { type: "mark-read"; peer: string; upTo: number }
+	| { type: "typing"; peer: string; started: boolean }
+	/** A person compared the safety number, or accepts a changed identity key without comparing. */
+	| { type: "set-verified"; peer: string; verified: boolean }
+	| { type: "accept-identity"; peer: string }
+	/** Time passes: prekey rotation. Sent by the runner now and then. */
+	| { type: "tick" };
+
+/** What the runner has to do. */
+export type MachineRequest =
+	/** Open the conversation's socket if it is not open, and keep it while `wanted`. */
+	| { type: "open-conversation"; peer: string }
+	| { type: "send-frame"; peer: string; frame: ConversationUp }
+	| { type: "send-account-frame"; frame: AccountUp }
+	| { type: "claim-prekeys"; account: string }
+	| { type: "upload-prekeys"; upload: PreKeyUpload }
+	/** For people: shown by a program, never needed for correctness. */
+	| { type: "notify"; notice: Notice };
+
+/** Something that a person may want to see at once. */
+export type Notice =
+	| { type: "message"; message: StoredMessage }
+	/** A message's status has changed, or a placeholder was replaced. */
+	| { type: "message-changed"; message: StoredMessage }
+	| { type: "typing"; peer: string; started: boolean }
+	| { type: "identity-changed"; peer: string; blocked: boolean }
+	| { type: "missed"; peer: string; from: number; to: number }
+	| { type: "caught-up"; peer: string; head: number }
+	| { type: "account-caught-up" }
+	| { type: "prekey-counts"; oneTimePreKeys: number; oneTimeKyberPreKeys: number }
+	/** The server refused something that the machine can't repair; `code` is the protocol's name for it. */
+	| { type: "refused"; peer: string | undefined; code: string; messageId: string | undefined };
+
+export type MessageStatus = "queued" | "sent" | "delivered" | "read" | "failed" | "received" | "undecryptable";
+
+export interface StoredMessage {
+	/** UUIDv7 in text form. */
+	id: string;
+	peer: string;
+	outgoing: boolean;
+	/** Place in the conversation's log; undefined while queued. */
+	number: number | undefined;
+	/** undefined for a placeholder. */
+	body: string | undefined;
+	/** By the sender's clock. */
+	sentAtMs: number;
+	/** By the server's clock; undefined while queued. */
+	serverTimeMs: number | undefined;
+	status: MessageStatus;
+}
+
+/** Time and randomness are handed in, so that a simulation decides them. */
+export interface MachineEnvironment {
+	nowMs(): number;
+	randomBytes(count: number): Uint8Array;
+}
+
+/** Steps are serialised inside; several events in one call share a transaction. */
+export interface Machine {
+	step(events: readonly MachineEvent[]): Promise<MachineRequest[]>;
+	newMessageId(): string;
+}
+
+/** Who this device is, after registration. */
+export interface LocalAccount {
+	username: string;
+	accountId: string;
+	deviceId: number;
+	/** base64url, 32 bytes. */
+	deviceSecret: string;
+	/** URL of the api. */
+	server: string;
+}
