@@ -1,6 +1,6 @@
-import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
+import { WorkerEntrypoint } from "cloudflare:workers";
 
-export class Account extends DurableObject {}
+export { Account } from "./account.ts";
 
 /** Answers for the room's health. */
 export class Health extends WorkerEntrypoint {
