@@ -6,5 +6,9 @@ export const PROTOCOL_VERSION = 1;
  * line on what changed. `protocol/version.test.ts` fails when the schemas differ from the last line.
  */
 export const VERSIONS: readonly { version: number; fingerprint: string; change: string }[] = [
-	{ version: 1, fingerprint: "", change: "the first: one-to-one conversations" },
+	{
+		version: 1,
+		fingerprint: "dd5fe0fd41245d7cc435535b9afef40db35426ea1528ee80399a63532ebdac38",
+		change: "the first: one-to-one conversations",
+	},
 ];

@@ -1,0 +1,22 @@
+/** `npm test`: every test in both runtimes. The last line is `N passed, N failed`. Arguments go to vitest. */
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { outcome } from "./report.ts";
+import { ROOT, toolEnvironment } from "./repository.ts";
+
+const file = join(ROOT, ".test-report.json");
+rmSync(file, { force: true });
+const { status } = spawnSync(
+	"vitest",
+	["run", "--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...process.argv.slice(2)],
+	{
+		cwd: ROOT,
+		env: { ...toolEnvironment(), CLOUDFLARE_CF_FETCH_ENABLED: "false", WRANGLER_SEND_METRICS: "false" },
+		// The runner's errors go where its report goes, so that nothing is printed after the last line.
+		stdio: ["ignore", "inherit", "inherit"],
+	},
+);
+const { passed, failed } = outcome(existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : undefined, status);
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
