@@ -1,0 +1,125 @@
+/** Starts and ends the benchmark's child processes. None outlives its parent: each ends with its standard input. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { descendants } from "./cpu-time.ts";
+import { type HostOrder, HostReportSchema, type LoadOrder, type LoadReport, LoadReportSchema } from "./orders.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const START_MS_MAX = 60_000;
+const STOP_MS_MAX = 5_000;
+
+export type Target = LoadOrder["target"];
+export type Storage = "disk" | "memory";
+
+/** Workers that run in a workerd of their own. */
+export interface Host {
+	/** Where each listening Worker is, by name. */
+	urls: Readonly<Record<string, string>>;
+	/** The public Worker. */
+	url: string;
+	/** The processes whose CPU time counts. */
+	pids: readonly number[];
+	stop(): Promise<void>;
+}
+
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+	for (const child of running) child.kill("SIGKILL");
+});
+
+function start(file: string, order: object): ChildProcess {
+	const child = spawn(process.execPath, [join(ROOT, "bench", file), JSON.stringify(order)], {
+		cwd: ROOT,
+		stdio: ["pipe", "pipe", "inherit"],
+	});
+	running.add(child);
+	child.once("exit", () => running.delete(child));
+	return child;
+}
+
+/** The last line that a child prints, or its first where it goes on running. */
+function line(child: ChildProcess, ms_max: number, name: string): Promise<string> {
+	return new Promise((found, failed) => {
+		let text = "";
+		const timer = setTimeout(() => {
+			child.kill("SIGKILL");
+			failed(new Error(`${name} did not answer within ${ms_max / 1000} s`));
+		}, ms_max);
+		const done = () => clearTimeout(timer);
+		child.stdout?.on("data", (chunk: Buffer) => {
+			text += chunk.toString("utf8");
+			// Whatever else a library prints there: the report is the line that is an object.
+			const report = text.split("\n").find((one) => one.startsWith("{") && one.endsWith("}"));
+			if (report === undefined) return;
+			done();
+			found(report);
+		});
+		child.once("exit", (code) => {
+			done();
+			failed(new Error(`${name} ended with ${code} and no report`));
+		});
+	});
+}
+
+/** A new folder on the disk, or in memory where the system has a place for that. */
+function storageFolder(storage: Storage): string {
+	return mkdtempSync(join(storage === "disk" ? tmpdir() : "/dev/shm", "parley-bench-"));
+}
+
+const CONFIGS: Record<Target, readonly string[]> = {
+	bare: ["bench/bare/wrangler.toml"],
+	parley: [
+		"wrangler.toml",
+		"workers/conversation-do/wrangler.toml",
+		"workers/account-do/wrangler.toml",
+		"workers/media/wrangler.toml",
+	],
+};
+
+/** Runs a set of Workers on fresh storage. `replacements`: see `HostOrder`. */
+export async function startHost(
+	target: Target,
+	storage: Storage,
+	replacements: Readonly<Record<string, string>> = {},
+): Promise<Host> {
+	const folder = storageFolder(storage);
+	const order: HostOrder = {
+		configs: CONFIGS[target].map((config) => resolve(ROOT, config)),
+		storage: folder,
+		migrations: resolve(ROOT, "migrations"),
+		replacements: Object.fromEntries(Object.entries(replacements).map(([name, file]) => [name, resolve(ROOT, file)])),
+	};
+	const child = start("host.ts", order);
+	const stop = async () => {
+		await new Promise<void>((ended) => {
+			if (child.exitCode !== null || child.signalCode !== null) return ended();
+			const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);
+			child.once("exit", () => {
+				clearTimeout(timer);
+				ended();
+			});
+			child.stdin?.end();
+		});
+		rmSync(folder, { recursive: true, force: true });
+	};
+	try {
+		const { urls } = HostReportSchema.parse(JSON.parse(await line(child, START_MS_MAX, `the ${target} host`)));
+		const url = Object.values(urls)[0];
+		if (url === undefined || child.pid === undefined) throw new Error("no Worker listens");
+		return { urls, url, pids: descendants(child.pid), stop };
+	} catch (error) {
+		await stop();
+		throw error;
+	}
+}
+
+/** Runs the load generator once, in its own process. */
+export async function runLoad(order: LoadOrder): Promise<LoadReport> {
+	const child = start("load.ts", order);
+	const report = await line(child, order.warmup_ms + order.measure_ms + START_MS_MAX, "the load generator");
+	child.stdin?.end();
+	return LoadReportSchema.parse(JSON.parse(report));
+}

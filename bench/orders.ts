@@ -1,0 +1,57 @@
+/** What the benchmark's processes are told and what they answer, as JSON. */
+import { z } from "zod";
+
+export const HostOrderSchema = z.strictObject({
+	/** Configuration files; the first is the public Worker's. */
+	configs: z.array(z.string()),
+	/** The folder for everything that is stored. */
+	storage: z.string(),
+	/** The folder of D1 migrations; it may be missing. */
+	migrations: z.string(),
+	/** Other entry files for Workers, by name: product code with counters around it. Each gets a socket of its own. */
+	replacements: z.record(z.string(), z.string()),
+	tokenSecret: z.string().optional(),
+});
+export type HostOrder = z.infer<typeof HostOrderSchema>;
+
+/** Where the Workers listen, by name. */
+export const HostReportSchema = z.strictObject({ urls: z.record(z.string(), z.string()) });
+export type HostReport = z.infer<typeof HostReportSchema>;
+
+export const LoadOrderSchema = z.strictObject({
+	target: z.enum(["bare", "parley"]),
+	/** Both members send and receive, or one fills the log while the other is away and then catches up. */
+	mode: z.enum(["exchange", "catch-up"]),
+	url: z.string(),
+	/** Whose CPU time is read. */
+	pids: z.array(z.int()),
+	pairs: z.int().min(1).max(500),
+	/** Messages of one pair that are on the way: sent, and not yet both accepted and received. */
+	window: z.int().min(1).max(256),
+	message_bytes: z.int().min(1),
+	warmup_ms: z.int().min(0),
+	measure_ms: z.int().min(1),
+	/** The measurement ends here at the latest; in catch-up the length of the log. */
+	messages_max: z.int().min(1).max(2_000_000),
+});
+export type LoadOrder = z.infer<typeof LoadOrderSchema>;
+
+const Percentiles = z.strictObject({ p50_ms: z.number(), p95_ms: z.number(), p99_ms: z.number() });
+export type Percentiles = z.infer<typeof Percentiles>;
+
+export const LoadReportSchema = z.strictObject({
+	messages: z.int(),
+	seconds: z.number(),
+	messages_per_second: z.number(),
+	/** From send to the sender's acknowledgement. */
+	accepted: Percentiles,
+	/** From send to arrival at the other member. */
+	received: Percentiles,
+	/** CPU time of the Workers' runtime during the measurement; undefined where the system doesn't tell. */
+	runtime_cpu_seconds: z.number().optional(),
+	/** CPU time of the load generator itself: near `seconds`, it is the limit and not the server. */
+	generator_cpu_seconds: z.number(),
+	/** Frames that the server refused. A run with any is no measurement. */
+	refused: z.int(),
+});
+export type LoadReport = z.infer<typeof LoadReportSchema>;

@@ -1,0 +1,169 @@
+/** A member's socket at Parley: frames of the protocol, made and read by hand where they are many. */
+import { randomBytes } from "node:crypto";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { EnvelopeKind, ErrorCode } from "../protocol/gen/common_pb.js";
+import { ConversationDownSchema } from "../protocol/gen/conversation_down_pb.js";
+import { ConversationUpSchema } from "../protocol/gen/conversation_up_pb.js";
+import { nextUuidV7 } from "../protocol/ids.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { PROTOCOL_VERSION } from "../protocol/version.ts";
+import type { LoadPair } from "./accounts.ts";
+import { type Endpoint, type EndpointEvents, openSocket } from "./endpoints.ts";
+
+/** What the generator wants to know of an Entry or an Accepted: its number, and whose it is. */
+interface Arrival {
+	number: number;
+	/** The last four bytes of the message id. */
+	counter: number;
+}
+
+/** Fields of `ConversationDown.frame`; the others are rare and decoded by the library. */
+const ENTRY = 2;
+const ACCEPTED = 4;
+const WATERMARK = 6;
+
+/** Reads number and message id out of an Entry (fields 1 and 3) or an Accepted (fields 2 and 1). */
+function readArrival(bytes: Buffer, numberField: number, idField: number): Arrival {
+	const found: Arrival = { number: 0, counter: 0 };
+	let at = 1;
+	const varint = () => {
+		let value = 0;
+		for (let factor = 1; ; factor *= 128) {
+			const byte = bytes[at++] ?? 0;
+			value += (byte & 0x7f) * factor;
+			if (byte < 0x80) return value;
+		}
+	};
+	varint(); // The length of the only field.
+	while (at < bytes.length) {
+		const tag = varint();
+		const field = tag >> 3;
+		if ((tag & 7) === 0) {
+			const value = varint();
+			if (field === numberField) found.number = value;
+		} else {
+			const length = varint();
+			if (field === idField) found.counter = bytes.readUInt32BE(at + length - 4);
+			at += length;
+		}
+	}
+	return found;
+}
+
+function up(frame: MessageInitShape<typeof ConversationUpSchema>): Uint8Array<ArrayBuffer> {
+	return new Uint8Array(toBinary(ConversationUpSchema, create(ConversationUpSchema, frame)));
+}
+
+/**
+ * Opens the member's socket, says Hello and waits for the Welcome. `catchUp`: how many entries wait; the event comes
+ * when all are here and the server has said so.
+ */
+export async function openParleyEndpoint(
+	base: string,
+	pair: LoadPair,
+	member: 0 | 1,
+	message_bytes: number,
+	events: EndpointEvents,
+	catchUp: number | undefined,
+): Promise<Endpoint> {
+	const [own, peer] = member === 0 ? pair : [pair[1], pair[0]];
+	let cursor = 0;
+	let acknowledged = 0;
+	let caughtUp = false;
+	let welcome: (rosterVersion: number) => void = () => {};
+	const welcomed = new Promise<number>((done) => {
+		welcome = done;
+	});
+
+	const acknowledge = () => {
+		if (cursor === acknowledged) return;
+		acknowledged = cursor;
+		socket.send(up({ frame: { case: "acknowledge", value: { cursor } } }));
+	};
+	const arrived = (number: number) => {
+		// The object pushes in the log's order, so what arrives completes everything before it.
+		if (number > cursor) cursor = number;
+		if (cursor - acknowledged >= LIMITS.acknowledge_entries) acknowledge();
+		if (catchUp !== undefined && caughtUp && cursor >= catchUp) events.caughtUp();
+	};
+	const decodeRare = (bytes: Buffer) => {
+		const { frame } = fromBinary(ConversationDownSchema, bytes);
+		switch (frame.case) {
+			case "welcome":
+				return welcome(frame.value.roster?.version ?? 0);
+			case "refused":
+				return events.refused(ErrorCode[frame.value.code]);
+			case "caughtUp":
+				caughtUp = true;
+				return arrived(frame.value.head);
+			case "roster":
+			case "missed":
+				return events.refused(`unexpected ${frame.case}`);
+			case "entry":
+			case "accepted":
+			case "watermark":
+			case "typing":
+			case undefined:
+				return;
+		}
+	};
+
+	const socket = await openSocket(
+		`${base.replace("http", "ws")}/v1/direct/${peer.accountId}/socket`,
+		{ authorization: `Bearer ${own.accessToken}` },
+		(bytes) => {
+			switch ((bytes[0] ?? 0) >> 3) {
+				case ENTRY: {
+					const { number, counter } = readArrival(bytes, 1, 3);
+					events.received(counter);
+					return arrived(number);
+				}
+				case ACCEPTED: {
+					const { number, counter } = readArrival(bytes, 2, 1);
+					events.accepted(counter);
+					return arrived(number);
+				}
+				case WATERMARK:
+					return;
+				default:
+					return decodeRare(bytes);
+			}
+		},
+	);
+	socket.send(up({ frame: { case: "hello", value: { protocolVersion: PROTOCOL_VERSION, cursor: 0, read: 0 } } }));
+	const rosterVersion = await welcomed;
+
+	// One frame is encoded; for each message only its id is written into it.
+	let previous = nextUuidV7(Date.now(), randomBytes(10));
+	const template = Buffer.from(
+		up({
+			frame: {
+				case: "send",
+				value: {
+					messageId: previous,
+					rosterVersion,
+					envelopes: [
+						{
+							to: { account: peer.accountIdBytes, device: peer.deviceId, registrationId: peer.registrationId },
+							kind: EnvelopeKind.SESSION,
+							ciphertext: new Uint8Array(randomBytes(message_bytes)),
+						},
+					],
+				},
+			},
+		}),
+	);
+	const idAt = template.indexOf(previous);
+	const random = Buffer.from(randomBytes(10));
+	return {
+		send(counter) {
+			random.writeUInt32BE(counter, 6);
+			previous = nextUuidV7(Date.now(), random, previous);
+			const frame = Buffer.from(template);
+			frame.set(previous, idAt);
+			socket.send(frame);
+		},
+		acknowledge,
+		close: () => socket.close(),
+	};
+}
