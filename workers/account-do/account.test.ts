@@ -124,6 +124,10 @@ test("SOCKET-1 only an upgrade by a device of this account is accepted, and a cl
 	await socket.take(2);
 	socket.close(4000);
 	expect(await socket.closed).toBe(4000);
+	const silent = await TestSocket.ready(id);
+	await silent.take(2);
+	silent.close();
+	expect(await silent.closed).toBe(1005);
 });
 
 test("REFUSED-1 each refusal is one code, and the connection survives", async () => {
@@ -161,6 +165,67 @@ test("REFUSED-2 16 malformed frames close the socket with 4400, and the account 
 	expect(await next.next()).toBe("news 5");
 });
 
+test("REFUSED-2 the 1,000th frame beyond the rate closes the socket with 4429", async () => {
+	const { id, stub } = await newAccount();
+	const socket = await TestSocket.ready(id);
+	await socket.take(2);
+	await runInDurableObject(stub, (_account, state) => {
+		for (const ours of state.getWebSockets()) {
+			// No tokens, and a clock that is ahead, so that none is earned however slow this test runs.
+			const pace = { tokens: 0, at_ms: Date.now() + 3_600_000, malformed: 0, beyond: 999, refused_at_ms: 0 };
+			ours.serializeAttachment({ ...ours.deserializeAttachment(), pace });
+		}
+	});
+	socket.send({ case: "seen", value: { conversation: new Uint8Array(32), upTo: 1 } });
+	expect(await socket.next()).toBe("refused RATE_LIMITED 0");
+	expect(await socket.closed).toBe(4429);
+	expect(await stub.preKeyCounts(1)).toEqual({ oneTimePreKeys: 30, oneTimeKyberPreKeys: 30 });
+});
+
+test("REFUSED-1 a fault of ours is told as INTERNAL and closes the socket with 4500", async () => {
+	const { id, stub } = await newAccount();
+	const socket = await TestSocket.ready(id);
+	await socket.take(2);
+	await runInDurableObject(stub, (_account, state) => {
+		state.storage.sql.exec("DROP TABLE news");
+	});
+	socket.send({ case: "seen", value: { conversation: new Uint8Array(32), upTo: 1 } });
+	expect(await socket.next()).toBe("refused INTERNAL 0");
+	expect(await socket.closed).toBe(4500);
+});
+
+test("NUDGE-2 a nudge costs one row, and a repeated one none", async () => {
+	const { stub } = await newAccount();
+	await runInDurableObject(stub, async (account, state) => {
+		const conversation = newConversation();
+		const written = async (upTo: number) => {
+			const before = state.storage.sql.exec("SELECT total_changes() AS n").one().n;
+			await account.nudge(conversation, 1, upTo);
+			return Number(state.storage.sql.exec("SELECT total_changes() AS n").one().n) - Number(before);
+		};
+		expect([await written(4), await written(4), await written(3), await written(5)]).toEqual([1, 0, 0, 1]);
+		for (const [table, columns] of [
+			["one_time_ec (device, id, key)", "2, 1, 'k'"],
+			["one_time_kyber (device, id, key, signature)", "2, 1, 'k', 's'"],
+			["conversations (conversation, peer)", "'c', 'p'"],
+			["news (device, conversation, peer, up_to)", "2, 'c', 'p', 1"],
+		]) {
+			expect(state.storage.sql.exec(`INSERT INTO ${table} VALUES (${columns})`).rowsWritten).toBe(1);
+		}
+	});
+});
+
+test("PREKEY-2 a first upload that is not complete or too large registers nothing", async () => {
+	const stub = env.ACCOUNT.getByName(crypto.randomUUID());
+	await runInDurableObject(stub, async (account) => {
+		const { oneTimePreKeys, oneTimeKyberPreKeys } = prekeys(1, 1);
+		await expect(account.addDevice(1, { oneTimePreKeys, oneTimeKyberPreKeys })).rejects.toThrow(RangeError);
+		await expect(account.addDevice(1, prekeys(1, 201))).rejects.toThrow(RangeError);
+		await expect(account.addDevice(0, prekeys(1, 1))).rejects.toThrow(RangeError);
+		expect(await account.takePreKeys()).toEqual([]);
+	});
+});
+
 test("IDLE-1 an evicted object keeps its socket, and a nudge still arrives", async () => {
 	const { id, stub } = await newAccount();
 	const conversation = newConversation();
@@ -178,7 +243,7 @@ test("IDLE-1 an evicted object keeps its socket, and a nudge still arrives", asy
 	expect(await socket.next()).toBe("news 2");
 });
 
-test("NUDGE-1 conversations are listed by id in pages of 500", async () => {
+test("ACCOUNT-4 conversations, whose rosters a deletion has to leave, are listed by id in pages of 500", async () => {
 	const { stub } = await newAccount();
 	const references = Array.from({ length: 501 }, newConversation);
 	await Promise.all(references.map((reference) => stub.joined(reference)));

@@ -88,7 +88,7 @@ export class TestSocket {
 		this.#socket.send(bytes);
 	}
 
-	close(code: number): void {
+	close(code?: number): void {
 		this.#socket.close(code);
 	}
 
