@@ -42,7 +42,7 @@ async function bundle(entry: string): Promise<string> {
 }
 
 /** A Worker's options from its own configuration file, with the limits lifted. */
-async function readWorker(config: string, order: HostOrder): Promise<V4WorkerOptions> {
+async function readWorker(config: string, order: HostOrder, tokenSecret: string): Promise<V4WorkerOptions> {
 	const name = unstable_readConfig({ config }).name;
 	const { main, workerOptions } = unstable_getMiniflareWorkerOptions(config);
 	const deployed: V4WorkerOptionsShape = workerOptions;
@@ -60,7 +60,7 @@ async function readWorker(config: string, order: HostOrder): Promise<V4WorkerOpt
 		ratelimits: Object.fromEntries(limits),
 		bindings: {
 			...deployed.bindings,
-			TOKEN_SECRET: order.tokenSecret,
+			TOKEN_SECRET: tokenSecret,
 			FRAMES_PER_SECOND: String(UNLIMITED),
 		},
 		unsafeDirectSockets: listens ? [{ host: "127.0.0.1", port: 0 }] : [],
@@ -80,10 +80,10 @@ async function migrate(miniflare: Miniflare, worker: string, binding: string, fo
 }
 
 async function main(): Promise<void> {
-	const given = HostOrderSchema.parse(JSON.parse(process.argv[2] ?? ""));
-	const order: HostOrder = { ...given, tokenSecret: given.tokenSecret ?? randomBytes(32).toString("hex") };
+	const order = HostOrderSchema.parse(JSON.parse(process.argv[2] ?? ""));
+	const tokenSecret = randomBytes(32).toString("hex");
 	const workers: V4WorkerOptions[] = [];
-	for (const config of order.configs) workers.push(await readWorker(config, order));
+	for (const config of order.configs) workers.push(await readWorker(config, order, tokenSecret));
 	// Else its process would be counted among the runtime's.
 	await stopBundler();
 	const miniflare = new Miniflare(

@@ -12,6 +12,8 @@ import { type LoadOrder, LoadOrderSchema, type LoadReport, type Percentiles } fr
 import { openParleyEndpoint } from "./parley-endpoint.ts";
 
 const ACKNOWLEDGE_MS = 100;
+/** From the last send until nothing is on the way and everything is acknowledged. */
+const SETTLE_MS = 500;
 /** Counters that one run can use. */
 const COUNTERS_MAX = 4_000_000;
 
@@ -127,6 +129,7 @@ async function measure(order: LoadOrder): Promise<LoadReport> {
 		...(runtimeBefore === undefined || runtimeAfter === undefined || order.pids.length === 0
 			? {}
 			: { runtime_cpu_seconds: runtimeAfter - runtimeBefore }),
+		messages_sent: next,
 		generator_cpu_seconds: (generator.user + generator.system) / 1e6,
 		refused,
 	};
@@ -156,9 +159,11 @@ async function exchange(order: LoadOrder, pairs: readonly Open[]): Promise<LoadR
 	complete_max = order.messages_max;
 	const report = await measure(order);
 	stopped = true;
+	// Every message's life ends: it arrives, is acknowledged, and the server clears up behind it.
+	await new Promise((settled) => setTimeout(settled, SETTLE_MS));
 	clearInterval(timer);
 	for (const endpoint of endpoints) endpoint.close();
-	return report;
+	return { ...report, messages_sent: next };
 }
 
 /** Member 0 fills the log alone; then the time is taken until member 1 has it all. */
@@ -176,8 +181,7 @@ async function catchUp(order: LoadOrder, open: Open): Promise<LoadReport> {
 	stopped = true;
 	clearInterval(timer);
 	// What was still on the way is in the log too.
-	const settle_ms = 500;
-	await new Promise((settled) => setTimeout(settled, settle_ms));
+	await new Promise((settled) => setTimeout(settled, SETTLE_MS));
 	filling.close();
 	measuring = false;
 	acceptedAfter_ms.length = 0;

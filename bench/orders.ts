@@ -10,7 +10,6 @@ export const HostOrderSchema = z.strictObject({
 	migrations: z.string(),
 	/** Other entry files for Workers, by name: product code with counters around it. Each gets a socket of its own. */
 	replacements: z.record(z.string(), z.string()),
-	tokenSecret: z.string().optional(),
 });
 export type HostOrder = z.infer<typeof HostOrderSchema>;
 
@@ -23,7 +22,7 @@ export const LoadOrderSchema = z.strictObject({
 	/** Both members send and receive, or one fills the log while the other is away and then catches up. */
 	mode: z.enum(["exchange", "catch-up"]),
 	url: z.string(),
-	/** Whose CPU time is read. */
+	/** The processes whose CPU time is read. */
 	pids: z.array(z.int()),
 	pairs: z.int().min(1).max(500),
 	/** Messages of one pair that are on the way: sent, and not yet both accepted and received. */
@@ -51,6 +50,8 @@ export const LoadReportSchema = z.strictObject({
 	runtime_cpu_seconds: z.number().optional(),
 	/** CPU time of the load generator itself: near `seconds`, it is the limit and not the server. */
 	generator_cpu_seconds: z.number(),
+	/** All messages of the run, those before the measurement included. */
+	messages_sent: z.int(),
 	/** Frames that the server refused. A run with any is no measurement. */
 	refused: z.int(),
 });
