@@ -1,4 +1,4 @@
-import { cloudflareTest } from "@cloudflare/vitest-plugin";
+import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -13,9 +13,15 @@ export default defineConfig({
 			},
 			{
 				// What runs in workerd, all rooms composed into one Worker.
-				plugins: [cloudflareTest({ wrangler: { configPath: "./test/wrangler.toml" } })],
+				plugins: [
+					cloudflareTest({
+						wrangler: { configPath: "./test/wrangler.toml" },
+						miniflare: { bindings: { TEST_MIGRATIONS: await readD1Migrations("./migrations") } },
+					}),
+				],
 				test: {
 					name: "workers",
+					setupFiles: ["./test/apply-migrations.ts"],
 					include: ["workers/**/*.test.ts", "test/*.workers.test.ts"],
 				},
 			},

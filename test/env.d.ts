@@ -2,6 +2,7 @@
 declare namespace Cloudflare {
 	interface Env {
 		TOKEN_SECRET: string;
+		TEST_MIGRATIONS: import("@cloudflare/vitest-plugin").D1Migration[];
 		CONVERSATION: DurableObjectNamespace<import("../workers/conversation-do/index.ts").Conversation>;
 		ACCOUNT: DurableObjectNamespace<import("../workers/account-do/index.ts").Account>;
 		CONVERSATION_HEALTH: Service<typeof import("../workers/conversation-do/index.ts").Health>;

@@ -1,3 +1,10 @@
+/** The only public door: stateless, at the location nearest to the caller. */
+import { app } from "./app.ts";
+import { consumeChanges, resumeDeletions } from "./changes.ts";
+import type { ApiEnv } from "./env.ts";
+
 export default {
-	fetch: () => new Response(null, { status: 404 }),
-} satisfies ExportedHandler;
+	fetch: (request, env, context) => app.fetch(request, env, context),
+	queue: (batch, env) => consumeChanges(env, batch),
+	scheduled: (_controller, env) => resumeDeletions(env, Date.now()),
+} satisfies ExportedHandler<ApiEnv>;

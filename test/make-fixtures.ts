@@ -1,0 +1,51 @@
+/**
+ * Writes `fixtures/registrations.json`: registrations as a client makes them, for tests in workerd, where libsignal does
+ * not load. `node --experimental-strip-types test/make-fixtures.ts`
+ */
+import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { KEMKeyPair, PrivateKey } from "@signalapp/libsignal-client";
+import { type RegisterRequest, registrationProofInput } from "../protocol/http.ts";
+
+const ACCOUNTS = 6;
+const ONE_TIME_PREKEYS = 3;
+const ONE_TIME_KYBER_PREKEYS = 1;
+
+function registration(): { request: RegisterRequest; rotated: RegisterRequest["signedPreKey"] } {
+	const identity = PrivateKey.generate();
+	const usernameHash = randomBytes(32);
+	const deviceSecret = randomBytes(32);
+	const registrationId = 1 + (randomBytes(2).readUInt16BE() % 16380);
+	const curve = (id: number) => ({ id, key: PrivateKey.generate().getPublicKey().serialize() });
+	const signed = ({ id, key }: { id: number; key: Uint8Array }) => ({
+		id,
+		key: text(key),
+		signature: text(identity.sign(Uint8Array.from(key))),
+	});
+	const kyber = (id: number) => signed({ id, key: KEMKeyPair.generate().getPublicKey().serialize() });
+	const request = {
+		usernameHash: text(usernameHash),
+		identityKey: text(identity.getPublicKey().serialize()),
+		registrationId,
+		deviceSecret: text(deviceSecret),
+		proof: text(identity.sign(registrationProofInput(usernameHash, registrationId, deviceSecret))),
+		signedPreKey: signed(curve(1)),
+		lastResortKyberPreKey: kyber(1),
+		oneTimePreKeys: Array.from({ length: ONE_TIME_PREKEYS }, (_, index) => {
+			const { id, key } = curve(index + 1);
+			return { id, key: text(key) };
+		}),
+		oneTimeKyberPreKeys: Array.from({ length: ONE_TIME_KYBER_PREKEYS }, (_, index) => kyber(index + 2)),
+	};
+	return { request, rotated: signed(curve(2)) };
+}
+
+function text(bytes: Uint8Array): string {
+	return Buffer.from(bytes).toString("base64url");
+}
+
+const accounts = Array.from({ length: ACCOUNTS }, registration);
+writeFileSync(
+	new URL("fixtures/registrations.json", import.meta.url),
+	`${JSON.stringify(accounts, undefined, "\t")}\n`,
+);

@@ -1,0 +1,157 @@
+/** Who exists: the only module that speaks to D1. */
+import { and, asc, eq, lt } from "drizzle-orm";
+import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
+import { accounts, deletions, devices, usernames } from "./schema.ts";
+
+/** After this a reservation that led to no account may be taken over by somebody else. */
+const RESERVATION_MS = 10 * 60 * 1000;
+
+export interface DirectoryDevice {
+	device: number;
+	registrationId: number;
+}
+
+export interface NewAccount {
+	accountId: string;
+	identityKey: string;
+	usernameHash: string;
+	device: number;
+	registrationId: number;
+	secretHash: string;
+}
+
+export class Directory {
+	readonly #database: DrizzleD1Database;
+
+	constructor(database: D1Database) {
+		this.#database = drizzle(database);
+	}
+
+	/**
+	 * The database that holds a key's rows: the hash of a username, or an account id. Today it is always the one
+	 * database. Every query names exactly one key and joins nothing across the two groups, so the directory can be
+	 * split over many databases by a hash of the key, here and nowhere else. The deletion's batch, which touches both
+	 * groups, then becomes two: first the deletions row, which the queue's consumer finishes from.
+	 */
+	shardFor(_key: string): DrizzleD1Database {
+		return this.#database;
+	}
+
+	/**
+	 * Holds a username for a registration (rule ACCOUNT-1). The holder of the same secret resumes with the same account
+	 * id, which also renews the reservation, so that no takeover races the rest of the registration.
+	 */
+	async reserve(usernameHash: string, secretHash: string, now_ms: number): Promise<string | "username_taken"> {
+		const shard = this.shardFor(usernameHash);
+		const accountId = crypto.randomUUID();
+		const fresh = { usernameHash, accountId, reservedAtMs: now_ms, secretHash };
+		const inserted = await shard.insert(usernames).values(fresh).onConflictDoNothing().returning();
+		if (inserted.length === 1) return accountId;
+		const held = await shard.select().from(usernames).where(eq(usernames.usernameHash, usernameHash)).get();
+		// The row went between the two statements; the caller asks again.
+		if (held === undefined) return "username_taken";
+		const same = and(eq(usernames.usernameHash, usernameHash), eq(usernames.reservedAtMs, held.reservedAtMs));
+		if (held.secretHash === secretHash) {
+			const renewed = await shard
+				.update(usernames)
+				.set({ reservedAtMs: now_ms })
+				.where(and(eq(usernames.usernameHash, usernameHash), eq(usernames.secretHash, secretHash)))
+				.returning();
+			return renewed.length === 1 ? held.accountId : "username_taken";
+		}
+		if (held.reservedAtMs > now_ms - RESERVATION_MS) return "username_taken";
+		if ((await this.identityKey(held.accountId)) !== undefined) return "username_taken";
+		// Only if nobody renewed it or took it over in the meantime.
+		const taken = await shard
+			.update(usernames)
+			.set({ accountId, reservedAtMs: now_ms, secretHash })
+			.where(and(same, eq(usernames.accountId, held.accountId)))
+			.returning();
+		return taken.length === 1 ? accountId : "username_taken";
+	}
+
+	/** Completes a registration. Idempotent. */
+	async createAccount(account: NewAccount, now_ms: number): Promise<void> {
+		const { accountId, identityKey, usernameHash, device, registrationId, secretHash } = account;
+		const shard = this.shardFor(accountId);
+		await shard.batch([
+			shard
+				.insert(accounts)
+				.values({ accountId, identityKey, usernameHash, createdAtMs: now_ms })
+				.onConflictDoNothing(),
+			shard
+				.insert(devices)
+				.values({ accountId, deviceId: device, registrationId, secretHash, createdAtMs: now_ms })
+				.onConflictDoNothing(),
+		]);
+	}
+
+	/** The account of a username; a reservation is none. */
+	async accountOf(usernameHash: string): Promise<string | undefined> {
+		const shard = this.shardFor(usernameHash);
+		const row = await shard.select().from(usernames).where(eq(usernames.usernameHash, usernameHash)).get();
+		if (row === undefined) return undefined;
+		return (await this.identityKey(row.accountId)) === undefined ? undefined : row.accountId;
+	}
+
+	/** Undefined for an account that does not exist. */
+	async identityKey(accountId: string): Promise<string | undefined> {
+		const shard = this.shardFor(accountId);
+		const row = await shard.select().from(accounts).where(eq(accounts.accountId, accountId)).get();
+		return row?.identityKey;
+	}
+
+	/** Devices by id; none for an account that does not exist. */
+	async devicesOf(accountId: string): Promise<DirectoryDevice[]> {
+		return this.shardFor(accountId)
+			.select({ device: devices.deviceId, registrationId: devices.registrationId })
+			.from(devices)
+			.where(eq(devices.accountId, accountId))
+			.orderBy(asc(devices.deviceId));
+	}
+
+	/** The hash of a device's secret. */
+	async secretHash(accountId: string, device: number): Promise<string | undefined> {
+		const row = await this.shardFor(accountId)
+			.select({ secretHash: devices.secretHash })
+			.from(devices)
+			.where(and(eq(devices.accountId, accountId), eq(devices.deviceId, device)))
+			.get();
+		return row?.secretHash;
+	}
+
+	/**
+	 * Removes an account's rows at once and notes that its objects have to follow (rule ACCOUNT-4). False where there
+	 * is no such account.
+	 */
+	async deleteAccount(accountId: string, now_ms: number): Promise<boolean> {
+		const shard = this.shardFor(accountId);
+		const account = await shard.select().from(accounts).where(eq(accounts.accountId, accountId)).get();
+		if (account === undefined) return false;
+		await shard.batch([
+			shard.insert(deletions).values({ accountId, requestedAtMs: now_ms }).onConflictDoNothing(),
+			shard.delete(devices).where(eq(devices.accountId, accountId)),
+			shard.delete(accounts).where(eq(accounts.accountId, accountId)),
+			shard
+				.delete(usernames)
+				.where(and(eq(usernames.usernameHash, account.usernameHash), eq(usernames.accountId, accountId))),
+		]);
+		return true;
+	}
+
+	/** The account's objects are erased. Idempotent. */
+	async deletionDone(accountId: string): Promise<void> {
+		await this.shardFor(accountId).delete(deletions).where(eq(deletions.accountId, accountId));
+	}
+
+	/** Deletions requested before a time, oldest first; at most 1,000. */
+	async deletionsBefore(time_ms: number): Promise<string[]> {
+		const rows = await this.#database
+			.select()
+			.from(deletions)
+			.where(lt(deletions.requestedAtMs, time_ms))
+			.orderBy(asc(deletions.requestedAtMs))
+			.limit(1000);
+		return rows.map((row) => row.accountId);
+	}
+}

@@ -1,0 +1,38 @@
+/** What `wrangler.toml` binds, seen through the other rooms' interfaces. */
+import type { AccountInterface } from "../account-do/interface.ts";
+import type { ConversationInterface } from "../conversation-do/interface.ts";
+import type { MediaInterface } from "../media/interface.ts";
+
+interface HealthInterface {
+	health(): Promise<"ok">;
+}
+
+export interface ApiEnv {
+	/** Signs access tokens; at least 32 characters. A secret, so it is not in `wrangler.toml`. */
+	TOKEN_SECRET?: string;
+	/** The secret before the last rotation: its tokens are good until they expire. */
+	TOKEN_SECRET_PREVIOUS?: string;
+	DIRECTORY: D1Database;
+	CONVERSATION: DurableObjectNamespace;
+	ACCOUNT: DurableObjectNamespace;
+	CONVERSATION_HEALTH: HealthInterface;
+	ACCOUNT_HEALTH: HealthInterface;
+	MEDIA: MediaInterface;
+	CHANGES: Queue;
+	LIMIT_REGISTER: RateLimit;
+	LIMIT_TOKEN: RateLimit;
+	LIMIT_ACCOUNT: RateLimit;
+}
+
+/**
+ * An account's object. The namespace can't be typed with the object's class without importing another room's code, so
+ * the one cast to its interface stands here.
+ */
+export function accountStub(env: ApiEnv, accountId: string): AccountInterface {
+	return env.ACCOUNT.getByName(accountId) as unknown as AccountInterface;
+}
+
+/** A conversation's object; see `accountStub`. */
+export function conversationStub(env: ApiEnv, conversation: string): ConversationInterface {
+	return env.CONVERSATION.getByName(conversation) as unknown as ConversationInterface;
+}

@@ -1,0 +1,60 @@
+/** What stands before every route's handler: who calls, and how often. */
+import type { Context, MiddlewareHandler } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { createMiddleware } from "hono/factory";
+import { LIMITS } from "../../protocol/limits.ts";
+import type { ApiEnv } from "./env.ts";
+import { Refusal, refusalResponse } from "./errors.ts";
+import { type Caller, tokenSecret, verifyToken } from "./tokens.ts";
+
+export interface ApiTypes {
+	Bindings: ApiEnv;
+	Variables: { caller: Caller };
+}
+
+/** Nothing is served without a token secret. */
+export const requireSecret = createMiddleware<ApiTypes>(async (context, next) => {
+	tokenSecret(context.env);
+	await next();
+});
+
+/** Stops reading a body at the limit. */
+export const limitBody = bodyLimit({
+	maxSize: LIMITS.body_bytes,
+	onError: () => refusalResponse(new Refusal("body_too_large", "the body is too large", LIMITS.body_bytes)),
+});
+
+/** Authenticates by access token (rule ACCOUNT-3). */
+export const authenticate = createMiddleware<ApiTypes>(async (context, next) => {
+	const token = /^Bearer ([A-Za-z0-9._-]+)$/i.exec(context.req.header("authorization") ?? "")?.[1];
+	if (token === undefined) throw new Refusal("unauthorized", "an access token is needed");
+	context.set("caller", await verifyToken(context.env, token, Date.now()));
+	await next();
+});
+
+/** Before anything that costs, since nobody has shown who they are. */
+export function limitAddress(binding: "LIMIT_REGISTER" | "LIMIT_TOKEN"): MiddlewareHandler<ApiTypes> {
+	return async (context, next) => {
+		await spend(context.env[binding], context.req.header("cf-connecting-ip") ?? "unknown");
+		await next();
+	};
+}
+
+/** After authentication: by account, wherever it calls from. */
+export const limitAccount = createMiddleware<ApiTypes>(async (context, next) => {
+	await spend(context.env.LIMIT_ACCOUNT, context.var.caller.accountId);
+	await next();
+});
+
+async function spend(limit: RateLimit, key: string): Promise<void> {
+	const { success } = await limit.limit({ key });
+	if (!success) throw new Refusal("rate_limited", "too many requests: wait a minute");
+}
+
+/** Every fault becomes the one error shape; what it says inside stays inside. */
+export function answerError(error: Error, context: Context<ApiTypes>): Response {
+	if (error instanceof Refusal) return refusalResponse(error);
+	// The name only: a message may quote a row or an address.
+	console.error(`${context.req.method} ${context.req.routePath}: ${error.name}`);
+	return refusalResponse(new Refusal("internal", "the server failed"));
+}

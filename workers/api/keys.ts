@@ -1,0 +1,83 @@
+/** Prekeys: a device's own, and those of an account to write to. */
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import { decodeBase64Url } from "hono/utils/encode";
+import { PreKeyBundles, PreKeyCounts, PreKeyUpload } from "../../protocol/http.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { Directory } from "./directory/directory.ts";
+import { accountStub } from "./env.ts";
+import { Refusal } from "./errors.ts";
+import { type ApiTypes, authenticate, limitAccount } from "./guards.ts";
+import { AccountParameters, bearer, body, json, refused } from "./shapes.ts";
+import { checkPreKeys } from "./signatures.ts";
+
+const upload = createRoute({
+	method: "put",
+	path: "/v1/keys",
+	summary: "Stores prekeys of the caller's device; the same set twice changes nothing",
+	security: bearer,
+	middleware: [authenticate, limitAccount] as const,
+	request: { body: body(PreKeyUpload) },
+	responses: { 200: json(PreKeyCounts, "what is left"), ...refused },
+});
+
+const count = createRoute({
+	method: "get",
+	path: "/v1/keys",
+	summary: "How many one-time prekeys the caller's device has left",
+	security: bearer,
+	middleware: [authenticate, limitAccount] as const,
+	responses: { 200: json(PreKeyCounts, "what is left"), ...refused },
+});
+
+const claim = createRoute({
+	method: "post",
+	path: "/v1/accounts/{accountId}/keys",
+	summary: "Takes one set of prekeys for each device of an account",
+	security: bearer,
+	middleware: [authenticate, limitAccount] as const,
+	request: { params: AccountParameters },
+	responses: { 200: json(PreKeyBundles, "one bundle a device"), ...refused },
+});
+
+const GONE = "this account or device was removed";
+
+export function addKeys(app: OpenAPIHono<ApiTypes>): void {
+	app.openapi(upload, async (context) => {
+		const { accountId, device } = context.var.caller;
+		const keys = context.req.valid("json");
+		const identityKey = await new Directory(context.env.DIRECTORY).identityKey(accountId);
+		if (identityKey === undefined) throw new Refusal("unauthorized", GONE);
+		checkPreKeys(decodeBase64Url(identityKey), keys);
+		const counts = await accountStub(context.env, accountId).uploadPreKeys(device, keys);
+		if (counts === "unknown_device") throw new Refusal("unauthorized", GONE);
+		if (counts === "too_many_prekeys") {
+			throw new Refusal("too_many_prekeys", "so many prekeys are not kept", LIMITS.prekeys_kept);
+		}
+		return context.json(counts, 200);
+	});
+
+	app.openapi(count, async (context) => {
+		const { accountId, device } = context.var.caller;
+		const counts = await accountStub(context.env, accountId).preKeyCounts(device);
+		if (counts === "unknown_device") throw new Refusal("unauthorized", GONE);
+		return context.json(counts, 200);
+	});
+
+	app.openapi(claim, async (context) => {
+		const { accountId } = context.req.valid("param");
+		const directory = new Directory(context.env.DIRECTORY);
+		const [identityKey, devices] = await Promise.all([
+			directory.identityKey(accountId),
+			directory.devicesOf(accountId),
+		]);
+		// Before the object is asked: an unknown id must not create one.
+		if (identityKey === undefined) throw new Refusal("not_found", "no such account");
+		const registrationIds = new Map(devices.map(({ device, registrationId }) => [device, registrationId]));
+		const taken = await accountStub(context.env, accountId).takePreKeys();
+		const bundles = taken.flatMap((keys) => {
+			const registrationId = registrationIds.get(keys.deviceId);
+			return registrationId === undefined ? [] : [{ ...keys, registrationId }];
+		});
+		return context.json({ identityKey, devices: bundles }, 200);
+	});
+}

@@ -1,0 +1,104 @@
+/** Sockets: the api says who it is and hands the upgrade to an object. */
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import { directConversationId } from "../../protocol/ids.ts";
+import { ACCOUNT_HEADER, DEVICE_HEADER } from "../conversation-do/interface.ts";
+import { Directory } from "./directory/directory.ts";
+import { type ApiEnv, accountStub, conversationStub } from "./env.ts";
+import { Refusal } from "./errors.ts";
+import { type ApiTypes, authenticate, limitAccount } from "./guards.ts";
+import { AccountParameters, bearer, refused } from "./shapes.ts";
+import type { Caller } from "./tokens.ts";
+
+const upgraded = { 101: { description: "a WebSocket" }, ...refused };
+
+const account = createRoute({
+	method: "get",
+	path: "/v1/socket",
+	summary: "The device's always-on socket",
+	security: bearer,
+	middleware: [authenticate, limitAccount] as const,
+	responses: upgraded,
+});
+
+const direct = createRoute({
+	method: "get",
+	path: "/v1/direct/{accountId}/socket",
+	summary: "The socket of the caller's conversation with an account",
+	security: bearer,
+	middleware: [authenticate, limitAccount] as const,
+	request: { params: AccountParameters },
+	responses: upgraded,
+});
+
+export function addSockets(app: OpenAPIHono<ApiTypes>): void {
+	app.openapi(account, async (context) => {
+		const { caller } = context.var;
+		requireUpgrade(context.req.raw);
+		return answer(await accountStub(context.env, caller.accountId).fetch(asCaller(context.req.raw, caller)));
+	});
+
+	app.openapi(direct, async (context) => {
+		const { caller } = context.var;
+		const peer = context.req.valid("param").accountId;
+		if (peer === caller.accountId) throw new Refusal("malformed", "a conversation has two members");
+		requireUpgrade(context.req.raw);
+		const conversation = await directConversationId(caller.accountId, peer);
+		const first = await conversationStub(context.env, conversation).fetch(asCaller(context.req.raw, caller));
+		if (first.status !== 428) return answer(first);
+		await found(context.env, conversation, caller.accountId, peer);
+		return answer(await conversationStub(context.env, conversation).fetch(asCaller(context.req.raw, caller)));
+	});
+}
+
+/**
+ * Gives a conversation its members. The account objects hear of it first: what they list is what a deletion cleans up.
+ * An account that is deleted while this runs may be missed by that, so the directory is asked again afterwards.
+ */
+async function found(env: ApiEnv, conversation: string, me: string, peer: string): Promise<void> {
+	const directory = new Directory(env.DIRECTORY);
+	const [mine, theirs] = await Promise.all([directory.devicesOf(me), directory.devicesOf(peer)]);
+	if (mine.length === 0) throw new Refusal("unauthorized", "this account was removed");
+	if (theirs.length === 0) throw new Refusal("not_found", "no such account");
+	await Promise.all([
+		accountStub(env, me).joined({ conversation, peer }),
+		accountStub(env, peer).joined({ conversation, peer: me }),
+	]);
+	await conversationStub(env, conversation).found([
+		{ account: me, devices: mine },
+		{ account: peer, devices: theirs },
+	]);
+	for (const member of [me, peer]) {
+		if ((await directory.identityKey(member)) === undefined) {
+			await conversationStub(env, conversation).removeMember(member);
+		}
+	}
+}
+
+/** Before an object is woken. */
+function requireUpgrade(request: Request): void {
+	if (request.headers.get("upgrade")?.toLowerCase() === "websocket") return;
+	throw new Refusal("upgrade_expected", "this is a WebSocket");
+}
+
+/** The upgrade in the caller's name. What came from outside under those names is replaced; the token stays here. */
+function asCaller(request: Request, caller: Caller): Request {
+	const headers = new Headers(request.headers);
+	headers.delete("authorization");
+	headers.set(ACCOUNT_HEADER, caller.accountId);
+	headers.set(DEVICE_HEADER, String(caller.device));
+	return new Request(request.url, { method: "GET", headers });
+}
+
+/** An object's answer in the api's one error shape. */
+function answer(response: Response): Response {
+	switch (response.status) {
+		case 101:
+			return response;
+		case 403:
+			throw new Refusal("unauthorized", "this account or device was removed");
+		case 426:
+			throw new Refusal("upgrade_expected", "this is a WebSocket");
+		default:
+			throw new Refusal("internal", "the conversation or account did not answer");
+	}
+}
