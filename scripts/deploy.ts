@@ -1,0 +1,94 @@
+/**
+ * `npm run deploy`: the four Workers, and what they need, on your Cloudflare account. It may run again at any time: what
+ * is there stays. With `--dry-run` every Worker is bundled and checked, and nothing leaves this computer.
+ */
+import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import colors from "picocolors";
+import { ROOT, run, toolEnvironment } from "./repository.ts";
+
+/** A binding's target has to exist before the Worker that is bound to it: accounts, conversations, media, api. */
+const INNER = ["account-do", "conversation-do", "media"].map((name) => `workers/${name}/wrangler.toml`);
+const API = "wrangler.toml";
+
+const DATABASE = "parley-directory";
+const BUCKET = "parley-blobs";
+const QUEUE = "parley-changes";
+const SECRET = "TOKEN_SECRET";
+
+const { values } = parseArgs({ options: { "dry-run": { type: "boolean", default: false } } });
+if (values["dry-run"]) dryRun();
+else deploy();
+
+/** Bundles every Worker, and reports all failures before it gives up. */
+function dryRun(): void {
+	for (const configuration of [...INNER, API]) {
+		const result = run("wrangler", ["deploy", "-c", configuration, "--dry-run"]);
+		const size = /Total Upload: (.*)/.exec(result.output)?.[1] ?? "";
+		console.log(`${result.ok ? colors.green("✓") : colors.red("✗")} ${configuration} ${colors.dim(size)}`);
+		if (result.ok) continue;
+		console.log(result.output);
+		process.exitCode = 1;
+	}
+}
+
+function deploy(): void {
+	step("what the Workers store in: one database, one bucket, one queue");
+	ensure("the database", ["d1", "info", DATABASE, "--json"], ["d1", "create", DATABASE]);
+	ensure("the bucket", ["r2", "bucket", "info", BUCKET], ["r2", "bucket", "create", BUCKET]);
+	ensure("the queue", ["queues", "info", QUEUE], ["queues", "create", QUEUE]);
+
+	step("the inner Workers; none of them has a public address");
+	for (const configuration of INNER) must(["deploy", "-c", configuration]);
+
+	step("the directory's tables, before the code that reads them");
+	must(["d1", "migrations", "apply", DATABASE, "--remote", "-c", API]);
+
+	step("the api, the only public door");
+	deployApi();
+	console.log(`\n${colors.green("✓")} deployed. Its address stands above; GET /v1/health answers for every room.`);
+}
+
+/**
+ * The secret that signs access tokens goes up in the same step as the code, and only once: a new one would sign
+ * everybody out.
+ */
+function deployApi(): void {
+	const listing = run("wrangler", ["secret", "list", "-c", API]);
+	if (listing.ok && listing.output.includes(SECRET)) {
+		must(["deploy", "-c", API]);
+		return;
+	}
+	const folder = mkdtempSync(join(tmpdir(), "parley-deploy-"));
+	try {
+		const file = join(folder, "secrets.json");
+		writeFileSync(file, JSON.stringify({ [SECRET]: randomBytes(32).toString("hex") }), { mode: 0o600 });
+		console.log(colors.dim(`  there is no ${SECRET} yet: a random one goes up with the code`));
+		must(["deploy", "-c", API, "--secrets-file", file]);
+	} finally {
+		rmSync(folder, { recursive: true, force: true });
+	}
+}
+
+function step(what: string): void {
+	console.log(`\n${colors.bold(what)}`);
+}
+
+/** Makes a resource where looking it up fails. */
+function ensure(what: string, lookUp: readonly string[], make: readonly string[]): void {
+	if (run("wrangler", lookUp).ok) console.log(`${colors.green("✓")} ${what} is there`);
+	else must(make);
+}
+
+/** Runs wrangler where the caller sees it, and ends with it where it fails: the steps after it rely on it. */
+function must(args: readonly string[]): void {
+	console.log(colors.dim(`  wrangler ${args.join(" ")}`));
+	const { status } = spawnSync("wrangler", args, { cwd: ROOT, env: toolEnvironment(), stdio: "inherit" });
+	if (status === 0) return;
+	console.error(colors.red(`wrangler ${args.slice(0, 3).join(" ")} failed; what was done so far stays, run it again`));
+	process.exit(1);
+}

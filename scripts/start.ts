@@ -1,0 +1,46 @@
+/** `npm start`: the backend on this computer, until Ctrl-C. Options: `--port N`, `--state DIR`. */
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import colors from "picocolors";
+import { Backend } from "./backend.ts";
+import { ROOT } from "./repository.ts";
+
+const DEFAULT_PORT = 8787;
+
+const { values } = parseArgs({
+	options: {
+		port: { type: "string", default: String(DEFAULT_PORT) },
+		state: { type: "string", default: join(ROOT, ".wrangler", "state") },
+	},
+});
+const port = Number(values.port);
+if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new Error("--port takes a number from 1 to 65535");
+
+const stopping = new Promise<"asked">((resolve) => {
+	for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve("asked"));
+});
+stopping.then(() => started || process.exit(1));
+
+let started = false;
+console.log(colors.dim("starting the four Workers …"));
+const backend = await Backend.start({ stateDir: resolve(values.state), port });
+started = true;
+const server = port === DEFAULT_PORT ? "" : ` --server ${backend.url}`;
+const parley = (name: string, rest: string) => `  ${colors.bold(`npx parley --data .parley/${name}${server} ${rest}`)}`;
+
+console.log(`${colors.green("✓")} Parley listens on ${colors.bold(backend.url)}  ${colors.dim(`log: ${backend.logPath}`)}
+
+In one terminal:
+${parley("alice", "register alice")}
+${parley("alice", "chat bob")}
+
+In another:
+${parley("bob", "register bob")}
+${parley("bob", "chat alice")}
+
+Ctrl-C stops it; what it stored stays.`);
+
+const reason = await Promise.race([stopping, backend.ended().then(() => "ended" as const)]);
+await backend.stop();
+if (reason === "ended") console.error(`the backend ended by itself; see ${backend.logPath}`);
+process.exit(reason === "asked" ? 0 : 1);
