@@ -1,21 +1,20 @@
 /** The api as it is deployed, with counters, which one more path answers with. */
 import product from "../../workers/api/index.ts";
 import { observeDatabase, observeNamespace, report } from "./counters.ts";
+import { COUNTERS_PATH } from "./path.ts";
 
-export const COUNTERS_PATH = "/bench/counters";
-
-type Fetch = typeof product.fetch;
+type Env = Parameters<typeof product.fetch>[1];
 
 export default {
 	...product,
-	fetch(...[request, env, ctx]: Parameters<Fetch>): ReturnType<Fetch> | Response {
+	fetch(request: Request, env: Env, context: ExecutionContext): Response | Promise<Response> {
 		if (new URL(request.url).pathname === COUNTERS_PATH) return report();
-		const observed = {
+		const observed: Env = {
 			...env,
 			DIRECTORY: observeDatabase(env.DIRECTORY),
 			CONVERSATION: observeNamespace(env.CONVERSATION),
 			ACCOUNT: observeNamespace(env.ACCOUNT),
 		};
-		return product.fetch(request, observed, ctx);
+		return product.fetch(request, observed, context);
 	},
 };
