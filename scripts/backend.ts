@@ -167,7 +167,7 @@ function secretFile(stateDir: string, secret: string | undefined): string {
 
 async function isHealthy(url: string): Promise<boolean> {
 	try {
-		const response = await fetch(`${url}/v1/health`, { signal: AbortSignal.timeout(2_000) });
+		const response = await fetch(`${url}/v1/health`, { signal: AbortSignal.timeout(5_000) });
 		return response.ok && Health.safeParse(await response.json()).success;
 	} catch {
 		return false;

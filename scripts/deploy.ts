@@ -20,9 +20,18 @@ const BUCKET = "parley-blobs";
 const QUEUE = "parley-changes";
 const SECRET = "TOKEN_SECRET";
 
+/** A step failed, and wrangler has said why. */
+class Failed extends Error {}
+
 const { values } = parseArgs({ options: { "dry-run": { type: "boolean", default: false } } });
-if (values["dry-run"]) dryRun();
-else deploy();
+try {
+	if (values["dry-run"]) dryRun();
+	else deploy();
+} catch (error) {
+	if (!(error instanceof Failed)) throw error;
+	console.error(colors.red(error.message));
+	process.exitCode = 1;
+}
 
 /** Bundles every Worker, and reports all failures before it gives up. */
 function dryRun(): void {
@@ -88,7 +97,6 @@ function ensure(what: string, lookUp: readonly string[], make: readonly string[]
 function must(args: readonly string[]): void {
 	console.log(colors.dim(`  wrangler ${args.join(" ")}`));
 	const { status } = spawnSync("wrangler", args, { cwd: ROOT, env: toolEnvironment(), stdio: "inherit" });
-	if (status === 0) return;
-	console.error(colors.red(`wrangler ${args.slice(0, 3).join(" ")} failed; what was done so far stays, run it again`));
-	process.exit(1);
+	if (status !== 0)
+		throw new Failed(`wrangler ${args.slice(0, 3).join(" ")} failed; what was done stays, run it again`);
 }
