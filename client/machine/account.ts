@@ -1,0 +1,56 @@
+/** The always-on socket: news of conversations, and how many prekeys are left. */
+
+import type { AccountDown, News } from "../../protocol/gen/account_pb.js";
+import { ErrorCode } from "../../protocol/gen/common_pb.js";
+import { uuidFromBytes } from "../../protocol/ids.ts";
+import { PROTOCOL_VERSION } from "../../protocol/version.ts";
+import { conversation } from "../store/conversations.ts";
+import type { Context } from "./context.ts";
+import { sendNewsSeen } from "./conversation.ts";
+import { onCounts } from "./prekeys.ts";
+
+export function onAccountOpened(context: Context): void {
+	context.accountOpen = true;
+	const value = { $typeName: "parley.v1.AccountHello" as const, protocolVersion: PROTOCOL_VERSION };
+	context.sendAccount({ case: "hello", value });
+}
+
+export function onAccountClosed(context: Context): void {
+	context.accountOpen = false;
+	// The account says them again.
+	for (const connection of context.connections.values()) connection.news = undefined;
+}
+
+export function onAccountFrame(context: Context, { frame }: AccountDown): void {
+	switch (frame.case) {
+		case "news":
+			onNews(context, frame.value);
+			return;
+		case "newsEnd":
+			context.notify({ type: "account-caught-up" });
+			return;
+		case "prekeyCounts":
+			onCounts(context, frame.value.oneTimeEc, frame.value.oneTimeKyber);
+			return;
+		case "refused":
+			context.notify({
+				type: "refused",
+				peer: undefined,
+				code: ErrorCode[frame.value.code] ?? String(frame.value.code),
+				messageId: undefined,
+			});
+			return;
+		case undefined:
+			return;
+	}
+}
+
+function onNews(context: Context, news: News): void {
+	if (news.peer.length !== 16) return;
+	const peer = uuidFromBytes(news.peer);
+	const { cursor } = conversation(context.store, peer);
+	const connection = context.connection(peer);
+	connection.news = { conversation: news.conversation, upTo: news.upTo };
+	if (cursor >= news.upTo) sendNewsSeen(context, peer);
+	else if (!connection.open) context.request({ type: "open-conversation", peer });
+}

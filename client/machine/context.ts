@@ -1,0 +1,101 @@
+import { create } from "@bufbuild/protobuf";
+import { type AccountUp, AccountUpSchema } from "../../protocol/gen/account_pb.js";
+import { type ConversationUp, ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
+import { nextUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
+import type { Cipher } from "../signal/cipher.ts";
+import type { Store } from "../store/database.ts";
+import type { LocalAccount, MachineEnvironment, MachineRequest, Notice } from "./interface.ts";
+
+/** What is known of a conversation's connection; nothing here has to survive. */
+export interface Connection {
+	open: boolean;
+	/** `Welcome` has come on this socket: the roster is known, sends may go. */
+	welcomed: boolean;
+	/** Wire ids that were sent on this socket and are not answered. */
+	inFlight: Set<string>;
+	/** Encrypted for a roster that has changed: nothing is encrypted until all that is in flight was answered. */
+	stale: boolean;
+	/** Refused for its rate: sent again at the next tick. */
+	limited: Set<string>;
+	/** Accounts whose prekeys were asked for at this roster version already: not again before a change. */
+	claimed: Set<string>;
+	/** What this socket was told. */
+	acknowledged: number;
+	/** Foreign entries have moved the cursor in this step. */
+	foreign: boolean;
+	/** News that the account waits to hear of (rule NUDGE-2). */
+	news: { conversation: Uint8Array; upTo: number } | undefined;
+}
+
+/** One machine's parts, handed to the functions that handle its events. */
+export class Context {
+	readonly store: Store;
+	readonly environment: MachineEnvironment;
+	readonly account: LocalAccount;
+	readonly cipher: Cipher;
+	readonly connections = new Map<string, Connection>();
+	/** Accounts with a claim on the way. */
+	readonly claims = new Set<string>();
+	/** Accounts whose claim failed: again at the next tick. */
+	readonly failedClaims = new Set<string>();
+	/** Conversations to look after at the end of the step. */
+	readonly touched = new Set<string>();
+	accountOpen = false;
+	requests: MachineRequest[] = [];
+	lastId: Uint8Array | undefined;
+
+	constructor(store: Store, environment: MachineEnvironment, account: LocalAccount, cipher: Cipher) {
+		this.store = store;
+		this.environment = environment;
+		this.account = account;
+		this.cipher = cipher;
+	}
+
+	now(): Date {
+		return new Date(this.environment.nowMs());
+	}
+
+	/** Grows, also when the clock goes back (rule ONCE-2). */
+	newMessageId(): string {
+		this.lastId = nextUuidV7(this.environment.nowMs(), this.environment.randomBytes(10), this.lastId);
+		return uuidFromBytes(this.lastId);
+	}
+
+	connection(peer: string): Connection {
+		const known = this.connections.get(peer);
+		if (known !== undefined) return known;
+		const connection = newConnection();
+		this.connections.set(peer, connection);
+		return connection;
+	}
+
+	request(request: MachineRequest): void {
+		this.requests.push(request);
+	}
+
+	notify(notice: Notice): void {
+		this.requests.push({ type: "notify", notice });
+	}
+
+	send(peer: string, frame: ConversationUp["frame"]): void {
+		this.requests.push({ type: "send-frame", peer, frame: create(ConversationUpSchema, { frame }) });
+	}
+
+	sendAccount(frame: AccountUp["frame"]): void {
+		this.requests.push({ type: "send-account-frame", frame: create(AccountUpSchema, { frame }) });
+	}
+}
+
+export function newConnection(): Connection {
+	return {
+		open: false,
+		welcomed: false,
+		inFlight: new Set(),
+		stale: false,
+		limited: new Set(),
+		claimed: new Set(),
+		acknowledged: 0,
+		foreign: false,
+		news: undefined,
+	};
+}

@@ -1,0 +1,151 @@
+/** A conversation's socket: greeting, roster, watermarks, acknowledgements. */
+
+import type { Roster, Watermark } from "../../protocol/gen/common_pb.js";
+import type { ConversationDown, Welcome } from "../../protocol/gen/conversation_down_pb.js";
+import { uuidFromBytes } from "../../protocol/ids.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { PROTOCOL_VERSION } from "../../protocol/version.ts";
+import { readReceipts } from "../store/account.ts";
+import { advanceCursor, conversation, replaceRoster, setPeerWatermarks, setRead } from "../store/conversations.ts";
+import { outgoingBetween, setStatus, toStoredMessage } from "../store/messages.ts";
+import { type Context, newConnection } from "./context.ts";
+import { onEntry, onMissed } from "./receiving.ts";
+import { onRefused } from "./refusals.ts";
+import { onAccepted, resendEncrypted, statusOf } from "./sending.ts";
+
+export function onOpened(context: Context, peer: string): void {
+	const { cursor, read } = conversation(context.store, peer);
+	const connection = { ...newConnection(), open: true, acknowledged: cursor, news: context.connection(peer).news };
+	context.connections.set(peer, connection);
+	context.send(peer, {
+		case: "hello",
+		value: {
+			$typeName: "parley.v1.Hello",
+			protocolVersion: PROTOCOL_VERSION,
+			cursor,
+			read: readReceipts(context.store) ? read : 0,
+		},
+	});
+}
+
+export function onClosed(context: Context, peer: string): void {
+	context.connections.set(peer, { ...newConnection(), news: context.connection(peer).news });
+}
+
+export async function onFrame(context: Context, peer: string, { frame }: ConversationDown): Promise<void> {
+	switch (frame.case) {
+		case "welcome":
+			return onWelcome(context, peer, frame.value);
+		case "entry":
+			return onEntry(context, peer, frame.value);
+		case "caughtUp":
+			return onCaughtUp(context, peer, frame.value.head);
+		case "accepted":
+			return onAccepted(context, peer, frame.value);
+		case "refused":
+			return onRefused(context, peer, frame.value);
+		case "watermark":
+			return onWatermarks(context, peer, [frame.value]);
+		case "roster":
+			return onRoster(context, peer, frame.value);
+		case "missed":
+			return onMissed(context, peer, frame.value);
+		case "typing":
+			if (frame.value.account.length === 16 && uuidFromBytes(frame.value.account) === peer) {
+				context.notify({ type: "typing", peer, started: frame.value.started });
+			}
+			return;
+		case undefined:
+			// A frame of a later version.
+			return;
+	}
+}
+
+function onWelcome(context: Context, peer: string, welcome: Welcome): void {
+	context.connection(peer).welcomed = true;
+	if (welcome.roster !== undefined) onRoster(context, peer, welcome.roster);
+	onWatermarks(context, peer, welcome.watermarks);
+	resendEncrypted(context, peer);
+	context.touched.add(peer);
+}
+
+function onRoster(context: Context, peer: string, roster: Roster): void {
+	if (roster.version < conversation(context.store, peer).roster_version) return;
+	const devices = roster.devices.map((device) => ({
+		account: uuidFromBytes(device.account),
+		device: device.device,
+		registration_id: device.registrationId,
+	}));
+	replaceRoster(context.store, peer, roster.version, devices);
+	context.connection(peer).claimed.clear();
+	context.touched.add(peer);
+}
+
+function onWatermarks(context: Context, peer: string, watermarks: readonly Watermark[]): void {
+	const before = conversation(context.store, peer);
+	let delivered = before.peer_delivered;
+	let read = before.peer_read;
+	for (const mark of watermarks) {
+		if (mark.account.length !== 16 || uuidFromBytes(mark.account) !== peer) continue;
+		delivered = Math.max(delivered, mark.delivered, mark.read);
+		read = Math.max(read, mark.read);
+	}
+	if (delivered === before.peer_delivered && read === before.peer_read) return;
+	setPeerWatermarks(context.store, peer, delivered, read);
+	const after = Math.min(before.peer_delivered, before.peer_read);
+	for (const message of outgoingBetween(context.store, peer, after, delivered)) {
+		const status = statusOf(message.number ?? 0, delivered, read);
+		if (message.status === status || (message.status !== "sent" && message.status !== "delivered")) continue;
+		setStatus(context.store, message.row, status);
+		context.notify({ type: "message-changed", message: toStoredMessage({ ...message, status }) });
+	}
+}
+
+function onCaughtUp(context: Context, peer: string, head: number): void {
+	const { cursor } = conversation(context.store, peer);
+	const connection = context.connection(peer);
+	// What is left up to the head is not for this device. While own sends are open it may be one of them.
+	if (head > cursor && connection.inFlight.size === 0) advanceCursor(context.store, peer, cursor, head);
+	context.notify({ type: "caught-up", peer, head });
+	sendNewsSeen(context, peer);
+	context.touched.add(peer);
+}
+
+/** Tells the account that its news was looked after (rule NUDGE-2). */
+export function sendNewsSeen(context: Context, peer: string): void {
+	const connection = context.connection(peer);
+	if (connection.news === undefined || !context.accountOpen) return;
+	const upTo = conversation(context.store, peer).cursor;
+	if (upTo < connection.news.upTo && connection.inFlight.size === 0 && !connection.welcomed) return;
+	const value = { $typeName: "parley.v1.NewsSeen" as const, conversation: connection.news.conversation, upTo };
+	context.sendAccount({ case: "seen", value });
+	connection.news = undefined;
+}
+
+/** One acknowledgement a step, after its commit. Own entries are acknowledged with the next foreign one, or 64 of them. */
+export function acknowledge(context: Context, peer: string): void {
+	const connection = context.connection(peer);
+	if (!connection.welcomed) return;
+	const { foreign } = connection;
+	connection.foreign = false;
+	const { cursor } = conversation(context.store, peer);
+	const ahead = cursor - connection.acknowledged;
+	if (ahead <= 0 || (!foreign && ahead < LIMITS.acknowledge_entries)) return;
+	connection.acknowledged = cursor;
+	context.send(peer, { case: "acknowledge", value: { $typeName: "parley.v1.Acknowledge", cursor } });
+}
+
+export function markRead(context: Context, peer: string, upTo: number): void {
+	const state = conversation(context.store, peer);
+	const position = Math.min(Math.trunc(upTo), state.cursor);
+	if (position <= state.read) return;
+	setRead(context.store, peer, position);
+	if (!context.connection(peer).welcomed || !readReceipts(context.store)) return;
+	context.send(peer, { case: "read", value: { $typeName: "parley.v1.Read", upTo: position } });
+}
+
+/** Never stored, and dropped while there is no connection (rule EPHEMERAL-1). */
+export function typing(context: Context, peer: string, started: boolean): void {
+	if (!context.connection(peer).welcomed) return;
+	context.send(peer, { case: "typing", value: { $typeName: "parley.v1.Typing", started } });
+}

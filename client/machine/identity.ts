@@ -1,0 +1,61 @@
+/** Trust on first use, and what happens when a key changes (rule CLIENT-3). */
+import { fromBase64url, sameBytes } from "../signal/bytes.ts";
+import { findIdentity, putIdentity } from "../store/identities.ts";
+import type { Context } from "./context.ts";
+
+/**
+ * Notes the identity key that an account shows. A changed key replaces one that nobody verified, with a notice; where
+ * the old one was verified it waits for a person. Returns whether it replaced the old key.
+ */
+export function noteIdentity(context: Context, account: string, key: Uint8Array<ArrayBuffer>): boolean {
+	const known = findIdentity(context.store, account);
+	if (known === undefined) {
+		putIdentity(context.store, { account, key, verified: 0, pending_key: null });
+		return false;
+	}
+	if (sameBytes(known.key, key)) {
+		// The accepted key speaks again: a message of it that was on the way says nothing about the one that waits.
+		return false;
+	}
+	if (known.pending_key !== null && sameBytes(known.pending_key, key)) return false;
+	const blocked = known.verified === 1 || known.pending_key !== null;
+	putIdentity(
+		context.store,
+		blocked ? { ...known, pending_key: key } : { account, key, verified: 0, pending_key: null },
+	);
+	context.notify({ type: "identity-changed", peer: account, blocked });
+	context.touched.add(account);
+	return !blocked;
+}
+
+/** As `noteIdentity`, for the key of a claimed bundle. */
+export function noteBundleIdentity(context: Context, account: string, identityKey: string): void {
+	noteIdentity(context, account, fromBase64url(identityKey));
+}
+
+export function isBlocked(context: Context, account: string): boolean {
+	return (findIdentity(context.store, account)?.pending_key ?? null) !== null;
+}
+
+/** A person takes the changed key, without having compared it. */
+export function acceptIdentity(context: Context, peer: string): void {
+	const known = findIdentity(context.store, peer);
+	if (known === undefined || known.pending_key === null) return;
+	putIdentity(context.store, { account: peer, key: known.pending_key, verified: 0, pending_key: null });
+	endSessions(context, peer);
+	context.touched.add(peer);
+}
+
+/** A person has compared the safety number; that accepts a changed key too. */
+export function setVerified(context: Context, peer: string, verified: boolean): void {
+	if (verified) acceptIdentity(context, peer);
+	const known = findIdentity(context.store, peer);
+	if (known !== undefined) putIdentity(context.store, { ...known, verified: verified ? 1 : 0 });
+}
+
+/** Sessions with the old key must not be used again. */
+function endSessions(context: Context, account: string): void {
+	const devices = context.store.all<{ device: number }>("SELECT device FROM sessions WHERE account = ?", [account]);
+	for (const { device } of devices) context.cipher.sessions.archive(account, device);
+	context.connections.get(account)?.claimed.clear();
+}

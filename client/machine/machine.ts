@@ -1,0 +1,157 @@
+import { UUID_PATTERN, uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { Cipher } from "../signal/cipher.ts";
+import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
+import type { Store } from "../store/database.ts";
+import { conversationsWithOutbox } from "../store/queries.ts";
+import { onAccountClosed, onAccountFrame, onAccountOpened } from "./account.ts";
+import { Context } from "./context.ts";
+import { acknowledge, markRead, onClosed, onFrame, onOpened, sendNewsSeen, typing } from "./conversation.ts";
+import { acceptIdentity, noteIdentity, setVerified } from "./identity.ts";
+import type { Machine, MachineEnvironment, MachineEvent, MachineRequest } from "./interface.ts";
+import { onClaimed, onClaimFailed, onUploaded, rotateIfDue } from "./prekeys.ts";
+import { pump, resendLimited, sendText } from "./sending.ts";
+
+/**
+ * The state machine over one device's file. A step is one transaction: what it returns is sent after the commit, and
+ * an error undoes it all (rule CLIENT-1).
+ */
+export class ClientMachine implements Machine {
+	readonly #context: Context;
+	#last: Promise<unknown> = Promise.resolve();
+
+	/** Throws `NotRegisteredError`. */
+	constructor(store: Store, environment: MachineEnvironment) {
+		const cipher = new Cipher(store, (account, key) => noteIdentity(this.#context, account, key));
+		this.#context = new Context(store, environment, requireAccount(store), cipher);
+		const lastId = readMeta<string>(store, "last_message_id");
+		if (lastId !== undefined) this.#context.lastId = uuidToBytes(lastId);
+	}
+
+	/** Grows with each call, also over restarts and when the clock goes back (rule ONCE-2). */
+	newMessageId(): string {
+		return this.#context.newMessageId();
+	}
+
+	/**
+	 * Handles events in one transaction. Throws a RangeError, before anything has changed, for a text over
+	 * `LIMITS.text_bytes` or an id that is none. After any other error the runner has to close its sockets: the machine
+	 * takes all connections for closed.
+	 */
+	step(events: readonly MachineEvent[]): Promise<MachineRequest[]> {
+		const result = this.#last.then(() => this.#step(events));
+		this.#last = result.catch(() => undefined);
+		return result;
+	}
+
+	async #step(events: readonly MachineEvent[]): Promise<MachineRequest[]> {
+		for (const event of events) validate(event);
+		const context = this.#context;
+		const { store } = context;
+		context.requests = [];
+		context.touched.clear();
+		store.begin();
+		try {
+			const before = context.lastId;
+			for (const event of events) await handle(context, event);
+			await finish(context);
+			noteIds(context, before, events);
+			context.cipher.sessions.flush();
+			store.commit();
+			return context.requests;
+		} catch (error) {
+			store.rollback();
+			context.cipher.sessions.forget();
+			context.connections.clear();
+			context.claims.clear();
+			context.accountOpen = false;
+			throw error;
+		} finally {
+			context.requests = [];
+		}
+	}
+}
+
+/** Keeps the greatest id that the file knows of; ids that were never stored need no memory. */
+function noteIds(context: Context, before: Uint8Array | undefined, events: readonly MachineEvent[]): void {
+	let last = readMeta<string>(context.store, "last_message_id") ?? "";
+	const known = last;
+	if (context.lastId !== undefined && context.lastId !== before) last = maximum(last, uuidFromBytes(context.lastId));
+	for (const event of events) if (event.type === "send-text") last = maximum(last, event.id);
+	if (last === known) return;
+	writeMeta(context.store, "last_message_id", last);
+	if (context.lastId === undefined || uuidFromBytes(context.lastId) < last) context.lastId = uuidToBytes(last);
+}
+
+function maximum(one: string, other: string): string {
+	return one > other ? one : other;
+}
+
+function validate(event: MachineEvent): void {
+	if ("peer" in event && !UUID_PATTERN.test(event.peer)) throw new RangeError("a peer is a UUID in lower case");
+	if (event.type !== "send-text") return;
+	if (!UUID_PATTERN.test(event.id)) throw new RangeError("a message's id is a UUID in lower case");
+	if (Buffer.byteLength(event.body) > LIMITS.text_bytes) {
+		throw new RangeError(`a text has at most ${LIMITS.text_bytes} bytes`);
+	}
+}
+
+async function handle(context: Context, event: MachineEvent): Promise<void> {
+	switch (event.type) {
+		case "send-text":
+			return sendText(context, event);
+		case "conversation-opened":
+			return onOpened(context, event.peer);
+		case "conversation-frame":
+			return onFrame(context, event.peer, event.frame);
+		case "conversation-closed":
+			return onClosed(context, event.peer);
+		case "account-opened":
+			return onAccountOpened(context);
+		case "account-frame":
+			return onAccountFrame(context, event.frame);
+		case "account-closed":
+			return onAccountClosed(context);
+		case "prekeys-claimed":
+			return onClaimed(context, event.account, event.bundles);
+		case "prekeys-failed":
+			return onClaimFailed(context, event.account);
+		case "prekeys-uploaded":
+			return onUploaded(context);
+		case "mark-read":
+			return markRead(context, event.peer, event.upTo);
+		case "typing":
+			return typing(context, event.peer, event.started);
+		case "set-verified":
+			return setVerified(context, event.peer, event.verified);
+		case "accept-identity":
+			return acceptIdentity(context, event.peer);
+		case "tick":
+			return onTick(context);
+	}
+}
+
+function onTick(context: Context): void {
+	context.failedClaims.clear();
+	rotateIfDue(context);
+	for (const peer of conversationsWithOutbox(context.store)) {
+		resendLimited(context, peer);
+		if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
+		context.touched.add(peer);
+	}
+}
+
+/** What a step owes to the conversations that it touched, after all its events. */
+async function finish(context: Context): Promise<void> {
+	for (const peer of context.touched) {
+		await pump(context, peer);
+		acknowledge(context, peer);
+		const { news } = context.connection(peer);
+		if (news !== undefined && context.connection(peer).welcomed) sendNewsIfThere(context, peer, news.upTo);
+	}
+}
+
+function sendNewsIfThere(context: Context, peer: string, upTo: number): void {
+	const cursor = context.store.value<number>("SELECT cursor AS value FROM conversations WHERE peer = ?", [peer]) ?? 0;
+	if (cursor >= upTo) sendNewsSeen(context, peer);
+}

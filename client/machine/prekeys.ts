@@ -1,0 +1,85 @@
+/** Others' prekeys, which begin sessions, and this device's own at the server (rule PREKEY-4). */
+import { LibSignalErrorBase } from "@signalapp/libsignal-client";
+import type { PreKeyBundles } from "../../protocol/http.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import {
+	addOneTimePreKeys,
+	hasPendingUpload,
+	markUploaded,
+	pendingUpload,
+	rotatePreKeys,
+	rotationDue,
+} from "../signal/keys.ts";
+import { allOutbox } from "../store/outbox.ts";
+import type { Context } from "./context.ts";
+import { isBlocked, noteBundleIdentity } from "./identity.ts";
+import { failMessage } from "./sending.ts";
+
+/** Begins sessions with the devices of an account that have none. */
+export async function onClaimed(context: Context, account: string, bundles: PreKeyBundles | undefined): Promise<void> {
+	context.claims.delete(account);
+	const touched = conversationsWith(context, account);
+	if (bundles === undefined) {
+		for (const row of allOutbox(context.store, account)) failMessage(context, row, "MEMBER_GONE");
+		return;
+	}
+	if (account !== context.account.accountId) noteBundleIdentity(context, account, bundles.identityKey);
+	for (const peer of touched) {
+		context.connection(peer).claimed.add(account);
+		context.touched.add(peer);
+	}
+	if (isBlocked(context, account)) {
+		// Claimed again once a person has accepted the key.
+		for (const peer of touched) context.connection(peer).claimed.delete(account);
+		return;
+	}
+	for (const device of bundles.devices) {
+		const own = account === context.account.accountId && device.deviceId === context.account.deviceId;
+		const session = context.cipher.currentSession(account, device.deviceId, context.now());
+		if (own || session?.remoteRegistrationId() === device.registrationId) continue;
+		try {
+			await context.cipher.begin(account, bundles.identityKey, device, context.now());
+		} catch (error) {
+			// A bundle with a bad signature or key: the device stays without a session, and the server says so.
+			if (!(error instanceof LibSignalErrorBase)) throw error;
+			context.notify({ type: "refused", peer: account, code: "BAD_PREKEYS", messageId: undefined });
+		}
+	}
+}
+
+/** The claim is made again at the next tick. */
+export function onClaimFailed(context: Context, account: string): void {
+	context.claims.delete(account);
+	context.failedClaims.add(account);
+}
+
+/** A peer's keys matter to the conversation with the peer; own devices' keys to all. */
+function conversationsWith(context: Context, account: string): string[] {
+	return account === context.account.accountId ? [...context.connections.keys()] : [account];
+}
+
+/** The server has few one-time prekeys left: a new batch, unless one is on its way. */
+export function onCounts(context: Context, ec: number, kyber: number): void {
+	context.notify({ type: "prekey-counts", oneTimePreKeys: ec, oneTimeKyberPreKeys: kyber });
+	const kinds = { ec: ec < LIMITS.prekeys_low, kyber: kyber < LIMITS.prekeys_low };
+	if ((kinds.ec || kinds.kyber) && !hasPendingUpload(context.store)) {
+		addOneTimePreKeys(context.store, context.environment.nowMs(), kinds);
+	}
+	requestUpload(context);
+}
+
+export function rotateIfDue(context: Context): void {
+	const nowMs = context.environment.nowMs();
+	if (!hasPendingUpload(context.store) && rotationDue(context.store, nowMs)) rotatePreKeys(context.store, nowMs);
+	requestUpload(context);
+}
+
+/** The same set until it is known to be at the server. */
+function requestUpload(context: Context): void {
+	const upload = pendingUpload(context.store);
+	if (upload !== undefined) context.request({ type: "upload-prekeys", upload });
+}
+
+export function onUploaded(context: Context): void {
+	markUploaded(context.store);
+}

@@ -1,0 +1,118 @@
+/** From the wire to the file: entries, their order, and what can't be read. */
+import type { Content } from "../../protocol/gen/content_pb.js";
+import type { Entry, Missed } from "../../protocol/gen/conversation_down_pb.js";
+import { isUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
+import { advanceCursor, conversation } from "../store/conversations.ts";
+import {
+	addMessage,
+	fillPlaceholder,
+	findMessage,
+	type NewMessage,
+	removeMessage,
+	toStoredMessage,
+} from "../store/messages.ts";
+import { parseContent } from "./content.ts";
+import type { Context } from "./context.ts";
+import { answerRetry, requestRetry } from "./retry.ts";
+
+/** Stores an entry and moves the cursor. What is at or below the cursor is a repeat (rule DELIVERED-1). */
+export async function onEntry(context: Context, peer: string, entry: Entry): Promise<void> {
+	const { cursor } = conversation(context.store, peer);
+	if (entry.number <= cursor) return;
+	const account = entry.senderAccount.length === 16 ? uuidFromBytes(entry.senderAccount) : "";
+	// The server may not bring a stranger into a conversation of two.
+	if (account === peer || account === context.account.accountId) await openEntry(context, peer, account, entry);
+	moveCursor(context, peer, cursor, entry.number);
+}
+
+async function openEntry(context: Context, peer: string, account: string, entry: Entry): Promise<void> {
+	const device = entry.senderDevice;
+	if (device < 1 || device > 127 || !isUuidV7(entry.messageId)) return;
+	const opened = await context.cipher.open(account, device, entry.kind, entry.ciphertext);
+	switch (opened.type) {
+		case "repeated":
+			return;
+		case "undecryptable":
+			// The next message, ours included, begins a new session.
+			context.cipher.sessions.archive(account, device);
+			context.connection(peer).claimed.delete(account);
+			addPlaceholder(context, peer, account, entry);
+			requestRetry(context, peer, `${account}.${device}`, entry.messageId);
+			return;
+		case "plaintext": {
+			const content = parseContent(opened.plaintext);
+			// Asking again would bring the same.
+			if (content === undefined) addPlaceholder(context, peer, account, entry);
+			else onContent(context, peer, account, entry, content);
+			return;
+		}
+	}
+}
+
+function onContent(context: Context, peer: string, account: string, entry: Entry, content: Content): void {
+	const id = uuidFromBytes(content.messageId);
+	const known = findMessage(context.store, account, id);
+	const placeholder = known?.status === "undecryptable" && known.peer === peer ? known : undefined;
+	switch (content.kind.case) {
+		case "text": {
+			const outgoing = account === context.account.accountId;
+			const message: NewMessage = {
+				peer,
+				sender: account,
+				sender_device: entry.senderDevice,
+				id,
+				outgoing: outgoing ? 1 : 0,
+				number: placeholder?.number ?? entry.number,
+				body: content.kind.value.body,
+				sent_at_ms: Number(content.sentAtMs),
+				server_time_ms: placeholder?.server_time_ms ?? Number(entry.serverTimeMs),
+				status: outgoing ? "sent" : "received",
+			};
+			if (placeholder !== undefined && message.body !== null) {
+				fillPlaceholder(context.store, placeholder.row, message.body, message.sent_at_ms, message.status);
+				context.notify({ type: "message-changed", message: toStoredMessage(message) });
+			} else if (addMessage(context.store, message)) {
+				context.notify({ type: "message", message: toStoredMessage(message) });
+			}
+			return;
+		}
+		case "retryRequest":
+			if (placeholder !== undefined) removeMessage(context.store, placeholder.row);
+			answerRetry(context, peer, account, entry.senderDevice, content.kind.value.messageId);
+			return;
+		case undefined:
+			// For another device, or of a kind that a later version knows.
+			return;
+	}
+}
+
+function addPlaceholder(context: Context, peer: string, account: string, entry: Entry): void {
+	const serverTimeMs = Number(entry.serverTimeMs);
+	const message: NewMessage = {
+		peer,
+		sender: account,
+		sender_device: entry.senderDevice,
+		id: uuidFromBytes(entry.messageId),
+		outgoing: account === context.account.accountId ? 1 : 0,
+		number: entry.number,
+		body: null,
+		sent_at_ms: serverTimeMs,
+		server_time_ms: serverTimeMs,
+		status: "undecryptable",
+	};
+	if (addMessage(context.store, message)) context.notify({ type: "message", message: toStoredMessage(message) });
+}
+
+/** Entries whose time was over at the server: shown, never skipped in silence (rule KEPT-2). */
+export function onMissed(context: Context, peer: string, missed: Missed): void {
+	const { cursor } = conversation(context.store, peer);
+	if (missed.to <= cursor) return;
+	context.notify({ type: "missed", peer, from: missed.from, to: missed.to });
+	moveCursor(context, peer, cursor, missed.to);
+}
+
+function moveCursor(context: Context, peer: string, from: number, to: number): void {
+	advanceCursor(context.store, peer, from, to);
+	context.connection(peer).foreign = true;
+	context.touched.add(peer);
+}

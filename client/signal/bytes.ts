@@ -1,0 +1,16 @@
+/** libsignal and SQLCipher want bytes in a buffer of their own; protobuf and slices don't promise that. */
+export function ownBytes(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+	return new Uint8Array(bytes);
+}
+
+export function toBase64url(bytes: Uint8Array): string {
+	return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64url");
+}
+
+export function fromBase64url(text: string): Uint8Array<ArrayBuffer> {
+	return new Uint8Array(Buffer.from(text, "base64url"));
+}
+
+export function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
+	return one.length === other.length && one.every((byte, index) => byte === other[index]);
+}

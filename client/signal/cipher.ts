@@ -1,0 +1,152 @@
+/** Encryption and decryption for one device of a peer, over libsignal. */
+import {
+	CiphertextMessageType,
+	ErrorCode,
+	KEMPublicKey,
+	LibSignalErrorBase,
+	PreKeyBundle,
+	PreKeySignalMessage,
+	ProtocolAddress,
+	PublicKey,
+	processPreKeyBundle,
+	type SessionRecord,
+	SignalMessage,
+	signalDecrypt,
+	signalDecryptPreKey,
+	signalEncrypt,
+} from "@signalapp/libsignal-client";
+import { EnvelopeKind } from "../../protocol/gen/common_pb.js";
+import type { PreKeyBundles } from "../../protocol/http.ts";
+import { requireAccount } from "../store/account.ts";
+import type { Store } from "../store/database.ts";
+import { fromBase64url, ownBytes } from "./bytes.ts";
+import { Identities, type IdentityChangeHandler, KyberPreKeys, PreKeys, Sessions, SignedPreKeys } from "./stores.ts";
+
+/** One ciphertext and how it was made. */
+export interface Sealed {
+	kind: EnvelopeKind;
+	ciphertext: Uint8Array<ArrayBuffer>;
+}
+
+/** What became of a ciphertext. `repeated`: this very message was decrypted before. */
+export type Opened = { type: "plaintext"; plaintext: Uint8Array } | { type: "repeated" } | { type: "undecryptable" };
+
+export class Cipher {
+	readonly sessions: Sessions;
+	readonly #identities: Identities;
+	readonly #preKeys: PreKeys;
+	readonly #signedPreKeys: SignedPreKeys;
+	readonly #kyberPreKeys: KyberPreKeys;
+	readonly #local: ProtocolAddress;
+	readonly #addresses = new Map<string, ProtocolAddress>();
+
+	/** Throws `NotRegisteredError`. */
+	constructor(store: Store, identityChanged: IdentityChangeHandler) {
+		const account = requireAccount(store);
+		this.sessions = new Sessions(store);
+		this.#identities = new Identities(store, identityChanged);
+		this.#preKeys = new PreKeys(store);
+		this.#signedPreKeys = new SignedPreKeys(store);
+		this.#kyberPreKeys = new KyberPreKeys(store);
+		this.#local = ProtocolAddress.new(account.accountId, account.deviceId);
+	}
+
+	/** The session that can encrypt for a device now, if there is one. */
+	currentSession(account: string, device: number, now: Date): SessionRecord | undefined {
+		const record = this.sessions.find(account, device);
+		return record?.hasCurrentState(now) ? record : undefined;
+	}
+
+	/** Begins a session with one device of a bundle. Throws for bad signatures or keys. */
+	async begin(
+		account: string,
+		identityKey: string,
+		device: PreKeyBundles["devices"][number],
+		now: Date,
+	): Promise<void> {
+		const oneTime = device.oneTimePreKey;
+		const bundle = PreKeyBundle.new(
+			device.registrationId,
+			device.deviceId,
+			oneTime === undefined ? null : oneTime.id,
+			oneTime === undefined ? null : PublicKey.deserialize(fromBase64url(oneTime.key)),
+			device.signedPreKey.id,
+			PublicKey.deserialize(fromBase64url(device.signedPreKey.key)),
+			fromBase64url(device.signedPreKey.signature),
+			PublicKey.deserialize(fromBase64url(identityKey)),
+			device.kyberPreKey.id,
+			KEMPublicKey.deserialize(fromBase64url(device.kyberPreKey.key)),
+			fromBase64url(device.kyberPreKey.signature),
+		);
+		const address = this.#address(account, device.deviceId);
+		await processPreKeyBundle(bundle, address, this.#local, this.sessions, this.#identities, now);
+	}
+
+	/** Throws when there is no session, or the key is not the accepted one. */
+	async seal(account: string, device: number, plaintext: Uint8Array<ArrayBuffer>, now: Date): Promise<Sealed> {
+		const address = this.#address(account, device);
+		const message = await signalEncrypt(plaintext, address, this.#local, this.sessions, this.#identities, now);
+		const first = message.type() === CiphertextMessageType.PreKey;
+		return { kind: first ? EnvelopeKind.PREKEY : EnvelopeKind.SESSION, ciphertext: message.serialize() };
+	}
+
+	/** Never throws for what a peer sent; errors of the file pass through. */
+	async open(account: string, device: number, kind: EnvelopeKind, ciphertext: Uint8Array): Promise<Opened> {
+		const address = this.#address(account, device);
+		try {
+			const plaintext = await this.#decrypt(address, kind, ownBytes(ciphertext));
+			return plaintext === undefined ? { type: "undecryptable" } : { type: "plaintext", plaintext };
+		} catch (error) {
+			if (isFileError(error)) throw error;
+			const repeated = error instanceof LibSignalErrorBase && error.code === ErrorCode.DuplicatedMessage;
+			return { type: repeated ? "repeated" : "undecryptable" };
+		}
+	}
+
+	async #decrypt(
+		address: ProtocolAddress,
+		kind: EnvelopeKind,
+		ciphertext: Uint8Array<ArrayBuffer>,
+	): Promise<Uint8Array | undefined> {
+		switch (kind) {
+			case EnvelopeKind.SESSION:
+				return signalDecrypt(
+					SignalMessage.deserialize(ciphertext),
+					address,
+					this.#local,
+					this.sessions,
+					this.#identities,
+				);
+			case EnvelopeKind.PREKEY:
+				return signalDecryptPreKey(
+					PreKeySignalMessage.deserialize(ciphertext),
+					address,
+					this.#local,
+					this.sessions,
+					this.#identities,
+					this.#preKeys,
+					this.#signedPreKeys,
+					this.#kyberPreKeys,
+				);
+			case EnvelopeKind.UNSPECIFIED:
+				return undefined;
+		}
+	}
+
+	#address(account: string, device: number): ProtocolAddress {
+		const key = `${account}.${device}`;
+		const known = this.#addresses.get(key);
+		if (known !== undefined) return known;
+		if (this.#addresses.size > 1_000) this.#addresses.clear();
+		const address = ProtocolAddress.new(account, device);
+		this.#addresses.set(key, address);
+		return address;
+	}
+}
+
+/** A full or failing disk must end the step, never be taken for a bad message. */
+function isFileError(error: unknown): boolean {
+	return (
+		error instanceof Error && /sqlite|database|disk/i.test(`${error.name} ${error.message} ${String(error.cause)}`)
+	);
+}

@@ -1,0 +1,126 @@
+import { Database } from "@signalapp/sqlcipher";
+import { toHex } from "../../protocol/ids.ts";
+import { DeviceInUseError, NewerStoreError, WrongKeyError } from "./errors.ts";
+import { MIGRATIONS } from "./schema.ts";
+
+export type SqlValue = string | number | null | Uint8Array<ArrayBuffer>;
+export type SqlRow = Record<string, SqlValue>;
+type Prepared = ReturnType<Database["prepare"]>;
+
+/** One device's file: SQLCipher, written with full synchronisation, open in one process at a time. */
+export class Store {
+	readonly #database: Database;
+	readonly #prepared = new Map<string, Prepared>();
+	#open = true;
+
+	private constructor(database: Database) {
+		this.#database = database;
+	}
+
+	/**
+	 * Opens the file, or creates it. `key` is 32 random bytes, not a password: no key derivation takes place.
+	 * Throws `DeviceInUseError`, `WrongKeyError`, `NewerStoreError`.
+	 */
+	static open(path: string, key: Uint8Array): Store {
+		if (key.length !== 32) throw new RangeError("the key of a device's file has 32 bytes");
+		const database = new Database(path);
+		const store = new Store(database);
+		try {
+			database.pragma(`key = "x'${toHex(key)}'"`);
+			// Before the first read: with it the lock is taken for as long as the file is open.
+			database.pragma("locking_mode = EXCLUSIVE");
+			database.pragma("journal_mode = WAL");
+			database.pragma("synchronous = FULL");
+			database.pragma("foreign_keys = OFF");
+			store.#migrate();
+			return store;
+		} catch (error) {
+			store.close();
+			throw typedError(error);
+		}
+	}
+
+	#migrate(): void {
+		this.#database.exec("BEGIN EXCLUSIVE");
+		this.#database.exec("CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY)");
+		const version = this.value<number>("SELECT COALESCE(MAX(version), 0) AS value FROM migrations") ?? 0;
+		if (version > MIGRATIONS.length) throw new NewerStoreError();
+		MIGRATIONS.slice(version).forEach((sql, index) => {
+			this.#database.exec(sql);
+			this.run("INSERT INTO migrations (version) VALUES (?)", [version + index + 1]);
+		});
+		this.#database.exec("COMMIT");
+	}
+
+	/** The first row, or undefined. */
+	get<Row extends SqlRow>(sql: string, parameters: readonly SqlValue[] = []): Row | undefined {
+		return this.#prepare(sql).get<Row>(parameters);
+	}
+
+	all<Row extends SqlRow>(sql: string, parameters: readonly SqlValue[] = []): Row[] {
+		return this.#prepare(sql).all<Row>(parameters);
+	}
+
+	/** The column `value` of the first row, or undefined. */
+	value<Value extends SqlValue>(sql: string, parameters: readonly SqlValue[] = []): Value | undefined {
+		return this.get<{ value: Value }>(sql, parameters)?.value;
+	}
+
+	/** Returns the number of changed rows. */
+	run(sql: string, parameters: readonly SqlValue[] = []): number {
+		return this.#prepare(sql).run(parameters).changes;
+	}
+
+	#prepare(sql: string): Prepared {
+		const known = this.#prepared.get(sql);
+		if (known !== undefined) return known;
+		const prepared = this.#database.prepare(sql, { persistent: true });
+		this.#prepared.set(sql, prepared);
+		return prepared;
+	}
+
+	begin(): void {
+		this.run("BEGIN IMMEDIATE");
+	}
+
+	commit(): void {
+		this.run("COMMIT");
+	}
+
+	/** Ends a transaction without a trace; harmless when there is none, as after a failed COMMIT or `close()`. */
+	rollback(): void {
+		if (!this.#open) return;
+		try {
+			this.run("ROLLBACK");
+		} catch {
+			// SQLite has rolled back by itself already.
+		}
+	}
+
+	/** Runs `work` in one transaction. */
+	transaction<Result>(work: () => Result): Result {
+		this.begin();
+		try {
+			const result = work();
+			this.commit();
+			return result;
+		} catch (error) {
+			this.rollback();
+			throw error;
+		}
+	}
+
+	close(): void {
+		if (!this.#open) return;
+		this.#open = false;
+		this.#prepared.clear();
+		this.#database.close();
+	}
+}
+
+function typedError(error: unknown): unknown {
+	if (!(error instanceof Error)) return error;
+	if (/locked|busy/i.test(error.message)) return new DeviceInUseError({ cause: error });
+	if (/not a database|notadb|hmac|decrypt/i.test(error.message)) return new WrongKeyError({ cause: error });
+	return error;
+}

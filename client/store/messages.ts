@@ -1,0 +1,104 @@
+import type { MessageStatus, StoredMessage } from "../machine/interface.ts";
+import type { Store } from "./database.ts";
+
+export type MessageRow = {
+	row: number;
+	peer: string;
+	sender: string;
+	sender_device: number;
+	id: string;
+	outgoing: number;
+	number: number | null;
+	body: string | null;
+	sent_at_ms: number;
+	server_time_ms: number | null;
+	status: MessageStatus;
+	addressed: string | null;
+};
+
+export type NewMessage = Omit<MessageRow, "row" | "addressed">;
+
+export function toStoredMessage(row: NewMessage): StoredMessage {
+	return {
+		id: row.id,
+		peer: row.peer,
+		outgoing: row.outgoing === 1,
+		number: row.number ?? undefined,
+		body: row.body ?? undefined,
+		sentAtMs: row.sent_at_ms,
+		serverTimeMs: row.server_time_ms ?? undefined,
+		status: row.status,
+	};
+}
+
+/** Adds a message. Returns false when the sender's id is there already. */
+export function addMessage(store: Store, message: NewMessage): boolean {
+	const changes = store.run(
+		`INSERT INTO messages (peer, sender, sender_device, id, outgoing, number, body, sent_at_ms, server_time_ms, status)
+		 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sender, id) DO NOTHING`,
+		[
+			message.peer,
+			message.sender,
+			message.sender_device,
+			message.id,
+			message.outgoing,
+			message.number,
+			message.body,
+			message.sent_at_ms,
+			message.server_time_ms,
+			message.status,
+		],
+	);
+	return changes > 0;
+}
+
+export function findMessage(store: Store, sender: string, id: string): MessageRow | undefined {
+	return store.get<MessageRow>("SELECT * FROM messages WHERE sender = ? AND id = ?", [sender, id]);
+}
+
+/** Puts the resent text into the place of a placeholder (rule RETRY-1). */
+export function fillPlaceholder(
+	store: Store,
+	row: number,
+	body: string,
+	sentAtMs: number,
+	status: MessageStatus,
+): void {
+	store.run("UPDATE messages SET body = ?, sent_at_ms = ?, status = ? WHERE row = ?", [body, sentAtMs, status, row]);
+}
+
+export function removeMessage(store: Store, row: number): void {
+	store.run("DELETE FROM messages WHERE row = ?", [row]);
+}
+
+export function setAccepted(
+	store: Store,
+	row: number,
+	number: number,
+	serverTimeMs: number,
+	status: MessageStatus,
+): void {
+	store.run("UPDATE messages SET number = ?, server_time_ms = ?, status = ? WHERE row = ?", [
+		number,
+		serverTimeMs,
+		status,
+		row,
+	]);
+}
+
+export function setStatus(store: Store, row: number, status: MessageStatus): void {
+	store.run("UPDATE messages SET status = ? WHERE row = ?", [status, row]);
+}
+
+/** For whom the message was encrypted: only they may ask for it again. */
+export function setAddressed(store: Store, sender: string, id: string, addressed: string): void {
+	store.run("UPDATE messages SET addressed = ? WHERE sender = ? AND id = ?", [addressed, sender, id]);
+}
+
+/** Outgoing messages with numbers in (after, upTo]. */
+export function outgoingBetween(store: Store, peer: string, after: number, upTo: number): MessageRow[] {
+	return store.all<MessageRow>(
+		"SELECT * FROM messages WHERE peer = ? AND number > ? AND number <= ? AND outgoing = 1 ORDER BY number",
+		[peer, after, upTo],
+	);
+}

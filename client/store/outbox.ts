@@ -1,0 +1,63 @@
+import type { Store } from "./database.ts";
+
+export type OutboxRow = {
+	position: number;
+	/** The id on the wire. */
+	id: string;
+	peer: string;
+	/** Serialised `Content`. */
+	content: Uint8Array<ArrayBuffer>;
+	/** `account.device` of the only device that gets the content, or null for all. */
+	target: string | null;
+	/** The encrypted frame: once it is here, exactly these bytes are sent (rule CLIENT-1). */
+	frame: Uint8Array<ArrayBuffer> | null;
+	roster_version: number;
+	attempts: number;
+};
+
+export function enqueue(
+	store: Store,
+	id: string,
+	peer: string,
+	content: Uint8Array<ArrayBuffer>,
+	target: string | null,
+): void {
+	store.run("INSERT INTO outbox (id, peer, content, target) VALUES (?, ?, ?, ?)", [id, peer, content, target]);
+}
+
+export function outboxEntry(store: Store, id: string): OutboxRow | undefined {
+	return store.get<OutboxRow>("SELECT * FROM outbox WHERE id = ?", [id]);
+}
+
+/** Encrypted and not accepted, in order. */
+export function encryptedOutbox(store: Store, peer: string): OutboxRow[] {
+	return store.all<OutboxRow>("SELECT * FROM outbox WHERE peer = ? AND frame IS NOT NULL ORDER BY position", [peer]);
+}
+
+/** The next ones to encrypt, in order. */
+export function waitingOutbox(store: Store, peer: string, limit: number): OutboxRow[] {
+	return store.all<OutboxRow>("SELECT * FROM outbox WHERE peer = ? AND frame IS NULL ORDER BY position LIMIT ?", [
+		peer,
+		limit,
+	]);
+}
+
+export function allOutbox(store: Store, peer: string): OutboxRow[] {
+	return store.all<OutboxRow>("SELECT * FROM outbox WHERE peer = ? ORDER BY position", [peer]);
+}
+
+export function setFrame(store: Store, position: number, frame: Uint8Array<ArrayBuffer>, rosterVersion: number): void {
+	store.run("UPDATE outbox SET frame = ?, roster_version = ?, attempts = attempts + 1 WHERE position = ?", [
+		frame,
+		rosterVersion,
+		position,
+	]);
+}
+
+export function dropFrame(store: Store, position: number): void {
+	store.run("UPDATE outbox SET frame = NULL WHERE position = ?", [position]);
+}
+
+export function removeOutbox(store: Store, position: number): void {
+	store.run("DELETE FROM outbox WHERE position = ?", [position]);
+}

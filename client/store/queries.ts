@@ -1,0 +1,69 @@
+/** What the SDK reads beside the machine. Nothing here writes. */
+import type { StoredMessage } from "../machine/interface.ts";
+import type { Store } from "./database.ts";
+import { findIdentity } from "./identities.ts";
+import { type MessageRow, toStoredMessage } from "./messages.ts";
+
+/** The newest `limit` messages of a conversation, oldest first; queued ones stand at the end. */
+export function history(store: Store, peer: string, limit: number): StoredMessage[] {
+	const rows = store.all<MessageRow>(
+		"SELECT * FROM messages WHERE peer = ? ORDER BY COALESCE(number, 4294967296) DESC, row DESC LIMIT ?",
+		[peer, limit],
+	);
+	return rows.reverse().map(toStoredMessage);
+}
+
+/** A message by its id; the own one, should two senders have used the same id. */
+export function message(store: Store, id: string): StoredMessage | undefined {
+	const row = store.get<MessageRow>("SELECT * FROM messages WHERE id = ? ORDER BY outgoing DESC LIMIT 1", [id]);
+	return row === undefined ? undefined : toStoredMessage(row);
+}
+
+export type Contact = { username: string; account: string };
+
+export function contacts(store: Store): Contact[] {
+	return store.all<Contact>("SELECT username, account FROM contacts ORDER BY username");
+}
+
+/** One-time prekeys that nobody has used yet, by this device's own count. */
+export function prekeyCounts(store: Store): { oneTimePreKeys: number; oneTimeKyberPreKeys: number } {
+	return {
+		oneTimePreKeys: store.value<number>("SELECT COUNT(*) AS value FROM ec_prekeys") ?? 0,
+		oneTimeKyberPreKeys: store.value<number>("SELECT COUNT(*) AS value FROM kyber_prekeys WHERE last_resort = 0") ?? 0,
+	};
+}
+
+/** Peers for whom something waits: their conversations are opened after a start. */
+export function conversationsWithOutbox(store: Store): string[] {
+	return store
+		.all<{ peer: string }>("SELECT peer FROM outbox GROUP BY peer ORDER BY MIN(position)")
+		.map((row) => row.peer);
+}
+
+export function conversationPeers(store: Store): string[] {
+	return store.all<{ peer: string }>("SELECT peer FROM conversations ORDER BY peer").map((row) => row.peer);
+}
+
+export function pendingOutboxCount(store: Store, peer: string): number {
+	return store.value<number>("SELECT COUNT(*) AS value FROM outbox WHERE peer = ?", [peer]) ?? 0;
+}
+
+/** Where a conversation stands; zeros before the first entry. */
+export function positions(store: Store, peer: string): { cursor: number; read: number } {
+	return (
+		store.get<{ cursor: number; read: number }>("SELECT cursor, read FROM conversations WHERE peer = ?", [peer]) ?? {
+			cursor: 0,
+			read: 0,
+		}
+	);
+}
+
+export type IdentityState = "unknown" | "unverified" | "verified" | "blocked";
+
+/** What is known of a peer's identity key. `blocked`: a changed key waits for a person (rule CLIENT-3). */
+export function identityState(store: Store, account: string): IdentityState {
+	const row = findIdentity(store, account);
+	if (row === undefined) return "unknown";
+	if (row.pending_key !== null) return "blocked";
+	return row.verified === 1 ? "verified" : "unverified";
+}

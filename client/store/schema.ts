@@ -1,0 +1,69 @@
+/** Each entry brings the file from its index to the next version. Never change one that was released. */
+export const MIGRATIONS: readonly string[] = [
+	`
+	CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) WITHOUT ROWID;
+
+	-- pending_key: a changed key that waits for a person, because the old one was verified (rule CLIENT-3).
+	CREATE TABLE identities (
+		account TEXT PRIMARY KEY, key BLOB NOT NULL, verified INTEGER NOT NULL DEFAULT 0, pending_key BLOB
+	);
+	CREATE TABLE sessions (
+		account TEXT NOT NULL, device INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY (account, device)
+	);
+
+	-- upload: 1 while the key is in a set that is not known to be at the server (rule PREKEY-4).
+	CREATE TABLE ec_prekeys (id INTEGER PRIMARY KEY, record BLOB NOT NULL, upload INTEGER NOT NULL);
+	CREATE TABLE signed_prekeys (
+		id INTEGER PRIMARY KEY, record BLOB NOT NULL, created_ms INTEGER NOT NULL, upload INTEGER NOT NULL
+	);
+	CREATE TABLE kyber_prekeys (
+		id INTEGER PRIMARY KEY, record BLOB NOT NULL, created_ms INTEGER NOT NULL, last_resort INTEGER NOT NULL,
+		upload INTEGER NOT NULL
+	);
+	CREATE INDEX ec_prekeys_upload ON ec_prekeys (id) WHERE upload = 1;
+	CREATE INDEX kyber_prekeys_upload ON kyber_prekeys (id) WHERE upload = 1;
+	-- A last-resort key serves several first messages; the same first message only once.
+	CREATE TABLE last_resort_uses (
+		kyber_id INTEGER NOT NULL, signed_id INTEGER NOT NULL, base_key BLOB NOT NULL,
+		PRIMARY KEY (kyber_id, signed_id, base_key)
+	) WITHOUT ROWID;
+
+	CREATE TABLE contacts (username TEXT PRIMARY KEY, account TEXT NOT NULL) WITHOUT ROWID;
+
+	CREATE TABLE conversations (
+		peer TEXT PRIMARY KEY,
+		roster_version INTEGER NOT NULL DEFAULT 0,
+		cursor INTEGER NOT NULL DEFAULT 0,
+		read INTEGER NOT NULL DEFAULT 0,
+		peer_delivered INTEGER NOT NULL DEFAULT 0,
+		peer_read INTEGER NOT NULL DEFAULT 0
+	);
+	CREATE TABLE roster_devices (
+		peer TEXT NOT NULL, account TEXT NOT NULL, device INTEGER NOT NULL, registration_id INTEGER NOT NULL,
+		PRIMARY KEY (peer, account, device)
+	) WITHOUT ROWID;
+	-- Own entries' numbers above the cursor: it moves over them when the entries before have arrived.
+	CREATE TABLE own_numbers (peer TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (peer, number)) WITHOUT ROWID;
+
+	-- id: the id on the wire. target: the one device that gets the content ("account.device"), NULL for all.
+	CREATE TABLE outbox (
+		position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, peer TEXT NOT NULL, content BLOB NOT NULL,
+		target TEXT, frame BLOB, roster_version INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0
+	);
+	CREATE INDEX outbox_peer ON outbox (peer, position);
+
+	CREATE TABLE messages (
+		row INTEGER PRIMARY KEY, peer TEXT NOT NULL, sender TEXT NOT NULL, sender_device INTEGER NOT NULL, id TEXT NOT NULL,
+		outgoing INTEGER NOT NULL, number INTEGER, body TEXT, sent_at_ms INTEGER NOT NULL, server_time_ms INTEGER,
+		status TEXT NOT NULL, addressed TEXT, UNIQUE (sender, id)
+	);
+	CREATE INDEX messages_peer ON messages (peer, number);
+
+	-- What was sent beside texts under an id of its own, so that it can be asked for again (rule RETRY-1).
+	CREATE TABLE resendable (id TEXT PRIMARY KEY, peer TEXT NOT NULL, target TEXT NOT NULL, content BLOB NOT NULL) WITHOUT ROWID;
+	CREATE TABLE retries (
+		message TEXT NOT NULL, device TEXT NOT NULL, direction TEXT NOT NULL, count INTEGER NOT NULL,
+		PRIMARY KEY (message, device, direction)
+	) WITHOUT ROWID;
+	`,
+];
