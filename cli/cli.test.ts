@@ -1,0 +1,147 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import pico from "picocolors";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { Parley } from "../client/parley.ts";
+import { main } from "./main.ts";
+import { printable, type Terminal } from "./terminal.ts";
+
+let data = "";
+const NOBODY = "http://127.0.0.1:1";
+
+beforeEach(() => {
+	data = mkdtempSync(join(tmpdir(), "parley-cli-"));
+});
+
+afterEach(() => {
+	rmSync(data, { recursive: true, force: true });
+});
+
+/** Runs the command line with everything that it prints caught. */
+async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+	const out: string[] = [];
+	const err: string[] = [];
+	const terminal: Terminal = {
+		out: (line) => void out.push(line),
+		note: (line) => void err.push(line),
+		readAll: () => Promise.resolve("from standard input\n"),
+		interrupted: () => Promise.resolve(),
+		input: new PassThrough(),
+		output: new PassThrough(),
+		environment: {},
+		colors: pico.createColors(false),
+	};
+	const code = await main(["--data", join(data, "device"), ...args], terminal);
+	return { code, out: out.join("\n"), err: err.join("\n") };
+}
+
+test("help teaches every command, with examples", async () => {
+	const { code, out } = await run("--help");
+	expect(code).toBe(0);
+	for (const command of ["register", "whoami", "send", "receive", "chat", "history", "status", "safety-number"]) {
+		expect(out).toContain(command);
+	}
+	expect(out).toContain("$ parley");
+	expect((await run("send", "--help")).out).toContain('$ parley send bob "see you at eight"');
+});
+
+test.each([
+	["no command of ours", ["shout", "bob"]],
+	["a missing argument", ["send", "bob"]],
+	["a limit that is none", ["history", "bob", "--limit", "many"]],
+	["an unknown option", ["whoami", "--loud"]],
+	["a server that is no URL", ["--server", "nonsense", "register", "alice"]],
+	["a name that can't be one", ["--server", NOBODY, "register", "No Name"]],
+	["a deletion without --yes", ["delete-account"]],
+])("exit code 2: %s", async (_what, args) => {
+	const { code, out, err } = await run(...args);
+	expect({ code, out }).toEqual({ code: 2, out: "" });
+	expect(err).toContain("parley: ");
+});
+
+test("usage errors are one JSON object with --json", async () => {
+	const { code, err } = await run("--json", "send", "bob");
+	expect(code).toBe(2);
+	expect(JSON.parse(err)).toMatchObject({ error: { code: "usage" } });
+});
+
+test.each([
+	["whoami"],
+	["send", "bob", "hello"],
+	["receive"],
+	["history", "bob"],
+	["status", "019ab3c4-5d6e-7f80-9123-456789abcdef"],
+	["safety-number", "bob"],
+	["verify", "bob"],
+	["accept", "bob"],
+	["keys"],
+	["delete-account", "--yes"],
+])("exit code 3 without an account: %s", async (...args) => {
+	const { code, err } = await run("--json", ...args);
+	expect(code).toBe(3);
+	expect(JSON.parse(err)).toEqual({ error: { code: "not_registered", message: expect.any(String) } });
+});
+
+test("exit code 6 when nobody listens at the server's address", async () => {
+	const { code, err } = await run("--server", NOBODY, "register", "alice");
+	expect(code).toBe(6);
+	expect(err).toMatch(/^parley: cannot reach http:\/\/127\.0\.0\.1:1: /);
+	expect(err.split("\n")).toHaveLength(1);
+});
+
+test("ACCOUNT-1 a taken username is exit code 5, and the next try quotes the same keys", async () => {
+	const bodies: string[] = [];
+	const server = createServer((request, response) => {
+		let body = "";
+		request.on("data", (chunk) => {
+			body += String(chunk);
+		});
+		request.on("end", () => {
+			bodies.push(body);
+			response.writeHead(409, { "content-type": "application/json" });
+			response.end(JSON.stringify({ code: "username_taken", message: "this username is taken" }));
+		});
+	});
+	await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+	const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+	try {
+		const first = await run("--json", "--server", url, "register", "alice");
+		expect(first.code).toBe(5);
+		expect(JSON.parse(first.err)).toEqual({ error: { code: "username_taken", message: "this username is taken" } });
+		expect((await run("--server", url, "register", "alice")).code).toBe(5);
+		expect(bodies).toHaveLength(2);
+		expect(bodies[1]).toBe(bodies[0]);
+	} finally {
+		server.close();
+	}
+});
+
+test("exit code 8 while another process has the data directory", async () => {
+	const holder = await Parley.open({ dataDir: join(data, "device"), environment: {} });
+	try {
+		expect((await run("whoami")).code).toBe(8);
+	} finally {
+		await holder.close();
+	}
+	expect((await run("whoami")).code).toBe(3);
+});
+
+test("a data directory with a passphrase opens with the same one only", async () => {
+	const dataDir = join(data, "secret");
+	const passphrase = { PARLEY_PASSPHRASE: "correct horse" };
+	await (await Parley.open({ dataDir, environment: passphrase })).close();
+	await (await Parley.open({ dataDir, environment: passphrase })).close();
+	await expect(Parley.open({ dataDir, environment: { PARLEY_PASSPHRASE: "wrong" } })).rejects.toMatchObject({
+		code: "wrong_key",
+	});
+	await expect(Parley.open({ dataDir, environment: {} })).rejects.toMatchObject({ code: "wrong_key" });
+});
+
+test("text of others can't steer the terminal", () => {
+	expect(printable("a\u001b[2Jb\u202ec\rd\te")).toBe("a�[2Jb�c�d e");
+	expect(printable("two\nlines")).toBe("two\n  lines");
+});

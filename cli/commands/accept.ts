@@ -1,0 +1,24 @@
+import type { Command } from "commander";
+import { contextOf } from "../context.ts";
+import type { Terminal } from "../terminal.ts";
+
+export function addAccept(program: Command, terminal: Terminal): void {
+	program
+		.command("accept")
+		.description("Accept that somebody has a new identity key")
+		.argument("<with>", "a username, or an account id")
+		.addHelpText(
+			"after",
+			`
+A key changes when somebody registers anew, or when somebody else pretends to be them. Ask them over another way before
+you accept, and compare the safety number afterwards.
+
+Example:
+  $ parley accept bob`,
+		)
+		.action(async (name: string, _options: unknown, command: Command) => {
+			const context = contextOf(command, terminal);
+			await context.withParley((parley) => parley.accept(name));
+			context.print({ type: "accepted", with: name }, `The new identity of ${name} is accepted; it is not verified.`);
+		});
+}

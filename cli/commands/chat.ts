@@ -1,0 +1,178 @@
+import { createInterface, type Interface } from "node:readline";
+import type { Command } from "commander";
+import { Failure } from "../../client/failure.ts";
+import type { StoredMessage } from "../../client/machine/interface.ts";
+import type { Parley, ParleyNotice } from "../../client/parley.ts";
+import { type Context, contextOf } from "../context.ts";
+import { messageLine } from "../message_text.ts";
+import { Screen } from "../screen.ts";
+import type { Terminal } from "../terminal.ts";
+import { printNotice } from "./receive.ts";
+
+const TYPING_EVERY_MS = 4_000;
+const TYPING_LASTS_MS = 8_000;
+
+export function addChat(program: Command, terminal: Terminal): void {
+	program
+		.command("chat")
+		.description("Talk with somebody: lines that you enter are sent, theirs appear as they come")
+		.argument("<with>", "a username, or an account id")
+		.addHelpText(
+			"after",
+			`
+Behind your messages: … in the outbox, ✓ at the server, ✓✓ delivered, coloured ✓✓ read. /quit or Ctrl-D ends.
+
+Example:
+  $ parley chat bob`,
+		)
+		.action(async (name: string, _options: unknown, command: Command) => {
+			const context = contextOf(command, terminal);
+			const chat = new Chat(context, name);
+			await context.withParley(
+				(parley) => chat.run(parley),
+				(notice) => chat.show(notice),
+			);
+		});
+}
+
+class Chat {
+	readonly #context: Context;
+	readonly #name: string;
+	readonly #readline: Interface;
+	/** undefined where output is not a terminal, or JSON: then lines only follow each other. */
+	readonly #screen: Screen | undefined;
+	#parley: Parley | undefined;
+	#peer: string | undefined;
+	#typingToldAtMs = 0;
+	#typingEnds: NodeJS.Timeout | undefined;
+
+	constructor(context: Context, name: string) {
+		const { input, output } = context.terminal;
+		const interactive = input.isTTY === true && output.isTTY === true && !context.json;
+		this.#context = context;
+		this.#name = name;
+		this.#readline = interactive ? createInterface({ input, output, prompt: "> " }) : createInterface({ input });
+		this.#screen = interactive ? new Screen(output, this.#readline) : undefined;
+	}
+
+	async run(parley: Parley): Promise<void> {
+		try {
+			this.#peer = await parley.follow(this.#name);
+			this.#parley = parley;
+			for (const message of await parley.history(this.#name, 20)) this.#line(message);
+			this.#screen?.prompt("> ");
+			this.#markRead();
+			const { input } = this.#context.terminal;
+			const typed = (): void => this.#tellTyping();
+			if (this.#screen !== undefined) input.on("keypress", typed);
+			for await (const line of this.#readline) {
+				if (line.trim() === "/quit") break;
+				this.#screen?.takeEntered(line);
+				if (line.trim() === "") this.#screen?.prompt("> ");
+				else await this.#send(line);
+			}
+			input.off("keypress", typed);
+		} finally {
+			clearTimeout(this.#typingEnds);
+			this.#readline.close();
+		}
+	}
+
+	show(notice: ParleyNotice): void {
+		if (this.#parley === undefined) return;
+		switch (notice.type) {
+			case "message":
+				if (notice.message.peer !== this.#peer) return;
+				this.#setTyping(false);
+				this.#line(notice.message);
+				if (!notice.message.outgoing) this.#markRead();
+				return;
+			case "message-changed":
+				if (notice.message.peer === this.#peer) this.#changed(notice.message);
+				return;
+			case "typing":
+				if (notice.peer === this.#peer) this.#setTyping(notice.started);
+				return;
+			case "refused":
+				if (notice.peer === this.#peer) this.#say(`The server refused it: ${notice.code}`);
+				return;
+			case "line-failed":
+				if (notice.peer === undefined && notice.attempts === 3) this.#say("No connection; trying again…");
+				return;
+			case "line-stopped":
+				if (notice.peer === this.#peer || notice.peer === undefined)
+					this.#say(`The connection ended: ${notice.reason}`);
+				return;
+			case "broken":
+				this.#say(notice.error.message);
+				this.#readline.close();
+				return;
+			case "identity-changed":
+			case "missed":
+			case "caught-up":
+			case "account-caught-up":
+			case "prekey-counts":
+			case "line-opened":
+				if (this.#screen === undefined) printNotice(this.#context, this.#parley, notice);
+				else if (notice.type === "identity-changed") this.#say(`The identity key of ${this.#name} has changed.`);
+				else if (notice.type === "missed") this.#say(`Entries ${notice.from} to ${notice.to} were removed unread.`);
+				return;
+			default:
+				notice satisfies never;
+		}
+	}
+
+	async #send(text: string): Promise<void> {
+		this.#typingToldAtMs = 0;
+		this.#parley?.typing(this.#name, false);
+		try {
+			const sent = await this.#parley?.send(this.#name, text);
+			const message = sent === undefined ? undefined : this.#parley?.find(sent.id);
+			if (message !== undefined) this.#line(message);
+		} catch (error) {
+			if (!(error instanceof Failure)) throw error;
+			this.#say(error.message);
+		}
+	}
+
+	#line(message: StoredMessage): void {
+		if (this.#parley === undefined) return;
+		const name = this.#parley.nameOf(message.peer);
+		if (this.#screen === undefined) printNotice(this.#context, this.#parley, { type: "message", message });
+		else this.#screen.add(message.id, messageLine(message, name, this.#context.terminal.colors));
+	}
+
+	#changed(message: StoredMessage): void {
+		if (this.#parley === undefined) return;
+		const name = this.#parley.nameOf(message.peer);
+		if (this.#screen !== undefined) {
+			this.#screen.replace(message.id, messageLine(message, name, this.#context.terminal.colors));
+		} else if (this.#context.json) {
+			printNotice(this.#context, this.#parley, { type: "message", message });
+		}
+	}
+
+	#say(text: string): void {
+		const line = this.#context.terminal.colors.yellow(text);
+		if (this.#screen === undefined) this.#context.terminal.note(line);
+		else this.#screen.add("", line);
+	}
+
+	#setTyping(started: boolean): void {
+		clearTimeout(this.#typingEnds);
+		// Their "stopped" may be lost: it is never stored.
+		if (started) this.#typingEnds = setTimeout(() => this.#setTyping(false), TYPING_LASTS_MS);
+		this.#screen?.prompt(started ? this.#context.terminal.colors.dim(`${this.#name} is typing… > `) : "> ");
+	}
+
+	#tellTyping(): void {
+		const now = Date.now();
+		if (this.#readline.line === "" || now - this.#typingToldAtMs < TYPING_EVERY_MS) return;
+		this.#typingToldAtMs = now;
+		this.#parley?.typing(this.#name, true);
+	}
+
+	#markRead(): void {
+		if (this.#peer !== undefined) this.#parley?.markAllRead(this.#peer);
+	}
+}

@@ -1,0 +1,105 @@
+import type { Command } from "commander";
+import type { Parley, ParleyNotice } from "../../client/parley.ts";
+import { type Context, contextOf } from "../context.ts";
+import { messageLine, messageObject } from "../message_text.ts";
+import { secondsOption } from "../options.ts";
+import type { Terminal } from "../terminal.ts";
+
+interface ReceiveOptions {
+	follow?: boolean;
+	keepUnread?: boolean;
+	timeout: number;
+}
+
+export function addReceive(program: Command, terminal: Terminal): void {
+	program
+		.command("receive")
+		.description("Fetch and print all messages that wait, then end")
+		.option("--follow", "stay, and print messages as they come, until interrupted")
+		.option("--keep-unread", "don't tell the senders that the messages were read")
+		.addOption(secondsOption("how long to go without news from the server", 30))
+		.addHelpText(
+			"after",
+			`
+Messages are decrypted and stored before the server removes them, so each is printed once; \`parley history\` shows them
+again. The outbox is sent on the way.
+
+Examples:
+  $ parley receive
+  $ parley --json receive --follow | jq -r 'select(.type == "message") | .text'`,
+		)
+		.action(async (options: ReceiveOptions, command: Command) => {
+			const context = contextOf(command, terminal);
+			const newest = new Map<string, number>();
+			let parley: Parley | undefined;
+			const markRead = (): void => {
+				if (options.keepUnread === true || parley === undefined) return;
+				for (const [peer, number] of newest) parley.markRead(peer, number);
+				newest.clear();
+			};
+			await context.withParley(
+				async (opened) => {
+					parley = opened;
+					await opened.receive({ timeoutMs: options.timeout * 1000, beforeEnd: markRead });
+					if (options.follow !== true) return;
+					await terminal.interrupted();
+				},
+				(notice) => {
+					if (notice.type === "message" && notice.message.number !== undefined) {
+						newest.set(notice.message.peer, notice.message.number);
+					}
+					if (parley !== undefined) printNotice(context, parley, notice);
+					if (parley?.drained === true) markRead();
+				},
+			);
+		});
+}
+
+/** Prints what somebody who receives wants to know, and nothing of the rest. */
+export function printNotice(context: Context, parley: Parley, notice: ParleyNotice): void {
+	const { colors } = context.terminal;
+	switch (notice.type) {
+		case "message": {
+			const name = parley.nameOf(notice.message.peer);
+			const header = notice.message.outgoing ? `to ${name}  ` : "";
+			context.print(messageObject(notice.message, name), header + messageLine(notice.message, name, colors));
+			return;
+		}
+		case "message-changed": {
+			// A placeholder was replaced; how far own messages got is for `status`.
+			if (notice.message.outgoing) return;
+			const name = parley.nameOf(notice.message.peer);
+			context.print(messageObject(notice.message, name), messageLine(notice.message, name, colors));
+			return;
+		}
+		case "identity-changed": {
+			const name = parley.nameOf(notice.peer);
+			const consequence = notice.blocked ? "Nothing is sent until you run" : "Compare the new safety number, or run";
+			context.print(
+				{ type: "identity-changed", with: name, account: notice.peer, blocked: notice.blocked },
+				colors.yellow(`The identity key of ${name} has changed. ${consequence}: parley accept ${name}`),
+			);
+			return;
+		}
+		case "missed": {
+			const name = parley.nameOf(notice.peer);
+			context.print(
+				{ type: "missed", with: name, account: notice.peer, from: notice.from, to: notice.to },
+				colors.yellow(`Entries ${notice.from} to ${notice.to} with ${name} waited too long and were removed.`),
+			);
+			return;
+		}
+		case "typing":
+		case "caught-up":
+		case "account-caught-up":
+		case "prekey-counts":
+		case "refused":
+		case "line-opened":
+		case "line-failed":
+		case "line-stopped":
+		case "broken":
+			return;
+		default:
+			notice satisfies never;
+	}
+}

@@ -1,0 +1,61 @@
+/** Exit codes, and the one line in which an error is told. */
+import { Failure, type FailureCode } from "../client/failure.ts";
+import { ServerRefusal, ServerUnreachable } from "../client/transport/errors.ts";
+
+export const EXIT = {
+	ok: 0,
+	unexpected: 1,
+	usage: 2,
+	not_registered: 3,
+	not_found: 4,
+	refused: 5,
+	unreachable: 6,
+	identity_changed: 7,
+	data_in_use: 8,
+} as const;
+
+export interface Told {
+	exitCode: number;
+	code: string;
+	message: string;
+}
+
+/** What to tell about an error, and with which code to end. */
+export function tell(error: unknown): Told {
+	if (error instanceof Failure) return { exitCode: exitCodeOf(error.code), code: error.code, message: error.message };
+	if (error instanceof ServerUnreachable)
+		return { exitCode: EXIT.unreachable, code: "unreachable", message: error.message };
+	if (error instanceof ServerRefusal) return { exitCode: EXIT.refused, code: error.code, message: error.message };
+	return {
+		exitCode: EXIT.unexpected,
+		code: "unexpected",
+		message: error instanceof Error ? error.message : String(error),
+	};
+}
+
+function exitCodeOf(code: FailureCode): number {
+	switch (code) {
+		case "bad_argument":
+		case "already_registered":
+			return EXIT.usage;
+		case "not_registered":
+			return EXIT.not_registered;
+		case "no_such_user":
+		case "no_such_message":
+		case "no_key_yet":
+			return EXIT.not_found;
+		case "refused":
+			return EXIT.refused;
+		case "unreachable":
+			return EXIT.unreachable;
+		case "identity_changed":
+		case "safety_number_differs":
+			return EXIT.identity_changed;
+		case "data_in_use":
+			return EXIT.data_in_use;
+		case "wrong_key":
+			return EXIT.unexpected;
+		default:
+			return code satisfies never;
+	}
+}

@@ -1,0 +1,88 @@
+/** The command line: reads arguments, runs one command, tells errors in one line, returns the exit code. */
+import { Command, CommanderError } from "commander";
+import { addAccept } from "./commands/accept.ts";
+import { addChat } from "./commands/chat.ts";
+import { addDeleteAccount } from "./commands/delete_account.ts";
+import { addHistory } from "./commands/history.ts";
+import { addKeys } from "./commands/keys.ts";
+import { addReceive } from "./commands/receive.ts";
+import { addRegister } from "./commands/register.ts";
+import { addSafetyNumber } from "./commands/safety_number.ts";
+import { addSend } from "./commands/send.ts";
+import { addStatus } from "./commands/status.ts";
+import { addVerify } from "./commands/verify.ts";
+import { addWhoami } from "./commands/whoami.ts";
+import { EXIT, tell } from "./exit.ts";
+import { processTerminal, type Terminal } from "./terminal.ts";
+
+const HELP = `
+Two people, two terminals:
+  $ parley --data .parley/alice register alice
+  $ parley --data .parley/bob register bob
+  $ parley --data .parley/alice send bob "hello"
+  $ parley --data .parley/bob receive
+  $ parley --data .parley/bob chat alice
+
+With --json each result is one JSON object on a line of its own, and an error is {"error":{"code","message"}} on
+standard error. PARLEY_PASSPHRASE encrypts the data directory with a passphrase instead of a key file.
+
+Exit codes: 0 done, 1 unexpected, 2 usage, 3 not registered, 4 not found, 5 refused by the server,
+6 the server cannot be reached, 7 an identity changed and a person must decide, 8 the data directory is in use.`;
+
+/** Runs the command line and returns its exit code. */
+export async function main(args: readonly string[], terminal: Terminal = processTerminal()): Promise<number> {
+	const json = args.includes("--json");
+	try {
+		await program(terminal, json).parseAsync([...args], { from: "user" });
+		return EXIT.ok;
+	} catch (error) {
+		if (error instanceof CommanderError) {
+			if (error.exitCode === 0) return EXIT.ok;
+			// Without --json commander has already said it.
+			if (json) terminal.note(JSON.stringify({ error: { code: "usage", message: withoutPrefix(error.message) } }));
+			return EXIT.usage;
+		}
+		const told = tell(error);
+		if (json) terminal.note(JSON.stringify({ error: { code: told.code, message: told.message } }));
+		else terminal.note(`parley: ${told.message}`);
+		return told.exitCode;
+	}
+}
+
+function program(terminal: Terminal, json: boolean): Command {
+	const root = new Command("parley")
+		.description("Private messaging: what you write is encrypted here, and only the other person can read it.")
+		.option("--data <directory>", "where keys and messages are kept (default: $XDG_DATA_HOME/parley)")
+		.option("--server <url>", "the server (default: the one of the registration, at first http://127.0.0.1:8787)")
+		.option("--json", "print one JSON object a line")
+		.addHelpText("after", HELP)
+		.showHelpAfterError("(parley --help says more)")
+		.configureOutput({
+			writeOut: (text) => terminal.out(text.replace(/\n$/, "")),
+			writeErr: (text) => {
+				if (!json) terminal.note(text.replace(/\n$/, ""));
+			},
+			outputError: (text, write) => write(`parley: ${withoutPrefix(text)}`),
+		})
+		.exitOverride();
+	const add = [
+		addRegister,
+		addWhoami,
+		addSend,
+		addReceive,
+		addChat,
+		addHistory,
+		addStatus,
+		addSafetyNumber,
+		addVerify,
+		addAccept,
+		addKeys,
+		addDeleteAccount,
+	];
+	for (const addCommand of add) addCommand(root, terminal);
+	return root;
+}
+
+function withoutPrefix(message: string): string {
+	return message.replace(/^error: /, "").trimEnd();
+}

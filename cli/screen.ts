@@ -1,0 +1,75 @@
+/** A chat on a terminal: lines above, the line being typed below, and ticks that change in place. */
+import type { Interface } from "node:readline";
+import { stripVTControlCharacters } from "node:util";
+
+interface Output {
+	write(text: string): unknown;
+	columns?: number;
+	rows?: number;
+}
+
+interface Shown {
+	key: string;
+	text: string;
+}
+
+export class Screen {
+	readonly #output: Output;
+	readonly #readline: Interface;
+	readonly #lines: Shown[] = [];
+
+	constructor(output: Output, readline: Interface) {
+		this.#output = output;
+		this.#readline = readline;
+	}
+
+	/** Adds a line above the one being typed. */
+	add(key: string, text: string): void {
+		this.#clearInput();
+		this.#output.write(`${text}\n`);
+		this.#lines.push({ key, text });
+		this.#readline.prompt(true);
+	}
+
+	/** Replaces a line, if it is still in sight and takes as many rows as before. */
+	replace(key: string, text: string): void {
+		const index = this.#lines.findIndex((line) => line.key === key);
+		const line = this.#lines[index];
+		if (line === undefined || line.text === text) return;
+		const sameHeight = this.#rowsOf(line.text) === this.#rowsOf(text);
+		line.text = text;
+		let up = 0;
+		for (const below of this.#lines.slice(index)) up += this.#rowsOf(below.text);
+		if (!sameHeight || up >= (this.#output.rows ?? 24) - 1) return;
+		this.#clearInput();
+		this.#output.write(`\x1b[${up}A`);
+		for (const below of this.#lines.slice(index)) this.#output.write(`\x1b[2K${below.text}\n`);
+		this.#readline.prompt(true);
+	}
+
+	/** Takes away the line that was just entered: it is shown again as a message. */
+	takeEntered(text: string): void {
+		const rows = this.#rowsOf(this.#readline.getPrompt() + text);
+		this.#output.write(`\x1b[${rows}A\x1b[J`);
+	}
+
+	/** The words before the cursor, such as that somebody is typing. */
+	prompt(text: string): void {
+		this.#readline.setPrompt(text);
+		this.#clearInput();
+		this.#readline.prompt(true);
+	}
+
+	#clearInput(): void {
+		const { rows } = this.#readline.getCursorPos();
+		this.#output.write(rows > 0 ? `\x1b[${rows}A\r\x1b[J` : "\r\x1b[J");
+	}
+
+	#rowsOf(text: string): number {
+		const columns = this.#output.columns ?? 80;
+		let rows = 0;
+		for (const line of stripVTControlCharacters(text).split("\n"))
+			rows += Math.max(1, Math.ceil(line.length / columns));
+		return rows;
+	}
+}

@@ -1,0 +1,46 @@
+/** Where a command reads and writes: the process's streams, or a test's. */
+import pico from "picocolors";
+
+export interface Terminal {
+	/** One line for programs and people who want the result. */
+	out(line: string): void;
+	/** One line on what goes on. */
+	note(line: string): void;
+	/** All of standard input. */
+	readAll(): Promise<string>;
+	/** Resolves when a person or a system wants the command to end. */
+	interrupted(): Promise<void>;
+	/** For `chat`, which reads line by line. */
+	input: NodeJS.ReadableStream & { isTTY?: boolean };
+	output: NodeJS.WritableStream & { isTTY?: boolean; columns?: number; rows?: number };
+	environment: NodeJS.ProcessEnv;
+	colors: ReturnType<typeof pico.createColors>;
+}
+
+/** The terminal of this process. */
+export function processTerminal(): Terminal {
+	return {
+		out: (line) => void process.stdout.write(`${line}\n`),
+		note: (line) => void process.stderr.write(`${line}\n`),
+		async readAll() {
+			const chunks: Buffer[] = [];
+			for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));
+			return Buffer.concat(chunks).toString("utf8");
+		},
+		interrupted: () =>
+			new Promise((resolve) => {
+				for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => resolve());
+			}),
+		input: process.stdin,
+		output: process.stdout,
+		environment: process.env,
+		colors: pico,
+	};
+}
+
+/** Removes what could steer a terminal: text of others must not move the cursor or forge lines. */
+export function printable(text: string): string {
+	return text.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (character) =>
+		character === "\t" ? " " : character === "\n" ? "\n  " : "�",
+	);
+}

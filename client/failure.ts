@@ -1,0 +1,24 @@
+/** What the SDK throws when it can say what is wrong. Everything else that it throws is a fault. */
+export type FailureCode =
+	| "bad_argument"
+	| "not_registered"
+	| "already_registered"
+	| "no_such_user"
+	| "no_such_message"
+	| "no_key_yet"
+	| "identity_changed"
+	| "safety_number_differs"
+	| "refused"
+	| "unreachable"
+	| "wrong_key"
+	| "data_in_use";
+
+export class Failure extends Error {
+	override readonly name = "Failure";
+	readonly code: FailureCode;
+
+	constructor(code: FailureCode, message: string, cause?: unknown) {
+		super(message, cause === undefined ? undefined : { cause });
+		this.code = code;
+	}
+}

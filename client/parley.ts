@@ -1,0 +1,400 @@
+/**
+ * The SDK: one device's account, its conversations and its connection. It puts together the store, the machine and the
+ * transport, and is all that a program needs to import.
+ */
+import { randomBytes } from "node:crypto";
+import { UUID_PATTERN } from "../protocol/ids.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { defaultDataDirectory, eraseDataDirectory, openDataDirectory } from "./data_directory.ts";
+import { Failure } from "./failure.ts";
+import type { LocalAccount, StoredMessage } from "./machine/interface.ts";
+import { ClientMachine } from "./machine/machine.ts";
+import { toBase64url } from "./signal/bytes.ts";
+import { completeRegistration, makeRegistration } from "./signal/registration.ts";
+import { safetyNumber } from "./signal/safety.ts";
+import { InvalidUsernameError, normaliseUsername, usernameHash } from "./signal/username.ts";
+import { localAccount } from "./store/account.ts";
+import { contactAccount, contactName, rememberContact } from "./store/contacts.ts";
+import { Store } from "./store/database.ts";
+import { DeviceInUseError, NewerStoreError, WrongKeyError } from "./store/errors.ts";
+import { conversationsWithOutbox, history, identityState, message, positions } from "./store/queries.ts";
+import { type Clock, systemClock } from "./transport/clock.ts";
+import { ServerRefusal, ServerUnreachable } from "./transport/errors.ts";
+import { Api } from "./transport/http.ts";
+import { Runner, type RunnerNotice } from "./transport/runner.ts";
+import { Waiters } from "./waiters.ts";
+
+export type ParleyNotice = RunnerNotice;
+
+const DEFAULT_SERVER = "http://127.0.0.1:8787";
+/** Failed attempts after which somebody who waits is told that the server can't be reached. */
+const ATTEMPTS_BEFORE_UNREACHABLE = 3;
+
+export interface ParleyOptions {
+	/** Where keys and messages are kept; `defaultDataDirectory` where it is left out. */
+	dataDir?: string;
+	/** The api's URL; the one of the registration where it is left out. */
+	server?: string;
+	/** Told of everything that a person may want to see. */
+	onNotice?(notice: ParleyNotice): void;
+	/** Read for XDG_DATA_HOME and PARLEY_PASSPHRASE. */
+	environment?: NodeJS.ProcessEnv;
+	clock?: Clock;
+}
+
+/** Where a name leads; `movedTo` is set when the server now says another account than is remembered. */
+export interface Lookup {
+	username: string;
+	account: string;
+	movedTo: string | undefined;
+}
+
+export class Parley {
+	readonly #directory: string;
+	readonly #store: Store;
+	readonly #server: string | undefined;
+	readonly #clock: Clock;
+	readonly #onNotice: (notice: ParleyNotice) => void;
+	readonly #waiters: Waiters;
+	#connection: { account: LocalAccount; api: Api; machine: ClientMachine; runner: Runner } | undefined;
+	#deleted = false;
+
+	private constructor(directory: string, store: Store, options: ParleyOptions) {
+		this.#directory = directory;
+		this.#store = store;
+		this.#server = options.server === undefined ? undefined : checkedServer(options.server);
+		this.#clock = options.clock ?? systemClock;
+		this.#onNotice = options.onNotice ?? (() => {});
+		this.#waiters = new Waiters(this.#clock);
+	}
+
+	/** Opens a data directory, making it where there is none. Throws `Failure` `data_in_use` and `wrong_key`. */
+	static async open(options: ParleyOptions = {}): Promise<Parley> {
+		const environment = options.environment ?? process.env;
+		const directory = options.dataDir ?? defaultDataDirectory(environment);
+		if (options.server !== undefined) checkedServer(options.server);
+		const { database, key } = openDataDirectory(directory, environment.PARLEY_PASSPHRASE || undefined);
+		try {
+			return new Parley(directory, Store.open(database, key), options);
+		} catch (error) {
+			if (error instanceof DeviceInUseError) {
+				throw new Failure("data_in_use", "another Parley process uses this data directory", error);
+			}
+			if (error instanceof WrongKeyError) throw new Failure("wrong_key", "the passphrase or key file is wrong", error);
+			if (error instanceof NewerStoreError) throw new Failure("wrong_key", error.message, error);
+			throw error;
+		}
+	}
+
+	/** Makes an account. The same again after a crash goes on with the same keys (rule ACCOUNT-1). */
+	async register(name: string): Promise<LocalAccount> {
+		const existing = localAccount(this.#store);
+		const username = checkedName(name);
+		if (existing !== undefined) {
+			if (existing.username === username) return existing;
+			throw new Failure(
+				"already_registered",
+				`this data directory belongs to ${existing.username}: use another --data`,
+			);
+		}
+		const server = this.#server ?? DEFAULT_SERVER;
+		const request = makeRegistration(this.#store, username, server, this.#clock.nowMs());
+		const answer = await new Api({ server, clock: this.#clock }).register(request);
+		return completeRegistration(this.#store, answer);
+	}
+
+	/** The account of this device. Throws `Failure` `not_registered`. */
+	whoami(): LocalAccount {
+		const account = localAccount(this.#store);
+		if (account === undefined) throw new Failure("not_registered", "no account here yet: parley register NAME");
+		return account;
+	}
+
+	/** Asks the server where a name leads, and remembers it at the first time; later only `accept` changes it. */
+	async lookup(name: string): Promise<Lookup> {
+		const username = checkedName(name);
+		const found = await this.#connect().api.lookupUsername(toBase64url(usernameHash(username)));
+		const known = contactAccount(this.#store, username);
+		if (known !== undefined) return { username, account: known, movedTo: found === known ? undefined : found };
+		if (found === undefined) throw new Failure("no_such_user", `nobody is called ${username}`);
+		rememberContact(this.#store, username, found);
+		return { username, account: found, movedTo: undefined };
+	}
+
+	/** A person's name for an account: the username where it is known, else the account id. */
+	nameOf(account: string): string {
+		return contactName(this.#store, account) ?? account;
+	}
+
+	/** Puts a text into the outbox, on disk, and starts sending it. `sent` waits for the server. */
+	async send(to: string, text: string): Promise<{ id: string }> {
+		if (text === "") throw new Failure("bad_argument", "the text is empty");
+		if (Buffer.byteLength(text) > LIMITS.text_bytes) {
+			throw new Failure("bad_argument", `the text is longer than ${LIMITS.text_bytes} bytes`);
+		}
+		const { machine, runner, account } = this.#connect();
+		const peer = await this.#resolve(to);
+		if (peer === account.accountId) throw new Failure("bad_argument", "that is you");
+		this.#refuseIfBlocked(peer);
+		const id = machine.newMessageId();
+		await runner.perform({ type: "send-text", id, peer, body: text });
+		runner.openConversation(peer);
+		return { id };
+	}
+
+	/** Waits until the server has a message on disk. After `timeoutMs` it stays in the outbox. */
+	async sent(id: string, timeoutMs = 15_000): Promise<StoredMessage> {
+		const { peer } = this.#require(id);
+		await this.#waiters.until({
+			check: () => this.find(id)?.status !== "queued",
+			patienceMs: timeoutMs,
+			renewable: false,
+			concerns: [id, peer],
+			late: () => new Failure("unreachable", "no answer from the server: the message is queued in the outbox"),
+		});
+		const stored = this.#require(id);
+		if (stored.status === "failed") throw new Failure("refused", "the server refused the message");
+		return stored;
+	}
+
+	/** Connects for good: news comes as notices from now on. */
+	connect(): void {
+		const { runner } = this.#connect();
+		runner.openAccount();
+		for (const peer of conversationsWithOutbox(this.#store)) runner.openConversation(peer);
+	}
+
+	/** Fetches everything that waits, and resolves when it is stored and acknowledged. Stays connected. */
+	async receive(options: { timeoutMs?: number; beforeEnd?(): void } = {}): Promise<void> {
+		this.connect();
+		await this.#untilDrained([lineOf(undefined)], options.timeoutMs ?? 30_000);
+		options.beforeEnd?.();
+	}
+
+	/** Whether nothing is known to be under way or waiting. */
+	get drained(): boolean {
+		return this.#connection?.runner.drained ?? true;
+	}
+
+	/** Keeps the conversation open, for a chat. Returns the other account's id. */
+	async follow(name: string): Promise<string> {
+		const peer = await this.#resolve(name);
+		this.connect();
+		this.#connect().runner.follow(peer);
+		return peer;
+	}
+
+	/** The newest messages with somebody, oldest first. */
+	async history(name: string, limit = 50): Promise<StoredMessage[]> {
+		return history(this.#store, await this.#resolve(name), limit);
+	}
+
+	find(id: string): StoredMessage | undefined {
+		return message(this.#store, id);
+	}
+
+	/** How far a message got. `refresh` asks the server first, and does without where it can't be reached. */
+	async status(id: string, options: { refresh?: boolean } = {}): Promise<StoredMessage> {
+		this.whoami();
+		const { peer, outgoing, status } = this.#require(id);
+		if (options.refresh === true && outgoing && status !== "read" && status !== "failed") {
+			this.#connect().runner.openConversation(peer);
+			await this.#untilDrained([peer, lineOf(peer)], 5_000).catch((error: unknown) => {
+				if (!(error instanceof Failure)) throw error;
+			});
+		}
+		return this.#require(id);
+	}
+
+	/** The number that both people compare; throws `Failure` `no_key_yet` before the other's key is known. */
+	async safetyNumber(name: string): Promise<{ safetyNumber: string; verified: boolean }> {
+		const peer = await this.#resolve(name);
+		const number = safetyNumber(this.#store, peer);
+		if (number === undefined) {
+			throw new Failure("no_key_yet", `the key of ${name} is not known yet: send or receive a message first`);
+		}
+		return { safetyNumber: number.displayable, verified: identityState(this.#store, peer) === "verified" };
+	}
+
+	/** Marks somebody as verified. With `theirs`, only if it is the same safety number. */
+	async verify(name: string, theirs?: string): Promise<void> {
+		const ours = (await this.safetyNumber(name)).safetyNumber;
+		if (theirs !== undefined && theirs.replace(/\D/g, "") !== ours) {
+			throw new Failure("safety_number_differs", `the safety numbers differ: somebody may be between you and ${name}`);
+		}
+		const peer = await this.#resolve(name);
+		await this.#connect().runner.perform({ type: "set-verified", peer, verified: true });
+	}
+
+	/** Accepts somebody's new identity key, and the new account where their name has moved to one. */
+	async accept(name: string): Promise<void> {
+		const { runner } = this.#connect();
+		const peer = await this.#resolve(name);
+		await runner.perform({ type: "accept-identity", peer });
+		if (UUID_PATTERN.test(name)) return;
+		try {
+			const { username, movedTo } = await this.lookup(name);
+			if (movedTo !== undefined) rememberContact(this.#store, username, movedTo);
+		} catch (error) {
+			// The key is accepted; whether the name has moved can be asked another time.
+			if (!(error instanceof ServerUnreachable)) throw error;
+		}
+	}
+
+	/** How many one-time prekeys the server has left. */
+	keys(): Promise<{ oneTimePreKeys: number; oneTimeKyberPreKeys: number }> {
+		return this.#connect().api.preKeyCounts();
+	}
+
+	/** Deletes the account at the server; `close` then erases the data directory. */
+	async deleteAccount(): Promise<void> {
+		await this.#connect().api.deleteAccount();
+		this.#deleted = true;
+	}
+
+	/** Tells the other side, if it listens, that somebody types or has stopped. */
+	typing(name: string, started: boolean): void {
+		const peer = UUID_PATTERN.test(name) ? name : contactAccount(this.#store, name.toLowerCase());
+		if (peer !== undefined) this.#connect().runner.post({ type: "typing", peer, started });
+	}
+
+	/** A person has seen everything up to this entry of a conversation. */
+	markRead(peer: string, upTo: number): void {
+		this.#connect().runner.post({ type: "mark-read", peer, upTo });
+	}
+
+	/** A person has seen everything that is here of a conversation. */
+	markAllRead(peer: string): void {
+		const { cursor, read } = positions(this.#store, peer);
+		if (cursor > read) this.markRead(peer, cursor);
+	}
+
+	/** Finishes what is under way, closes the sockets in order, and lets another process in. */
+	async close(): Promise<void> {
+		await this.#connection?.runner.close();
+		this.#store.close();
+		if (this.#deleted) eraseDataDirectory(this.#directory);
+	}
+
+	#connect(): { account: LocalAccount; api: Api; machine: ClientMachine; runner: Runner } {
+		if (this.#connection !== undefined) return this.#connection;
+		const account = this.whoami();
+		const clock = this.#clock;
+		const api = new Api({ server: this.#server ?? account.server, clock, credentials: account });
+		const random = (count: number): Uint8Array => new Uint8Array(randomBytes(count));
+		const machine = new ClientMachine(this.#store, { nowMs: () => clock.nowMs(), randomBytes: random });
+		const runner = new Runner({
+			machine,
+			api,
+			clock,
+			onNotice: (notice) => this.#notice(notice),
+			onIdle: () => this.#waiters.changed(),
+		});
+		this.#connection = { account, api, machine, runner };
+		return this.#connection;
+	}
+
+	/** The account behind a name, without asking the server where it is known already. */
+	async #resolve(name: string): Promise<string> {
+		this.whoami();
+		if (UUID_PATTERN.test(name)) return name;
+		return contactAccount(this.#store, checkedName(name)) ?? (await this.lookup(name)).account;
+	}
+
+	#require(id: string): StoredMessage {
+		const stored = this.find(id);
+		if (stored === undefined) throw new Failure("no_such_message", `there is no message ${id} here`);
+		return stored;
+	}
+
+	#refuseIfBlocked(peer: string): void {
+		if (identityState(this.#store, peer) === "blocked") throw identityChanged(this.nameOf(peer));
+	}
+
+	#untilDrained(concerns: readonly string[], patienceMs: number): Promise<void> {
+		return this.#waiters.until({
+			check: () => this.drained,
+			patienceMs,
+			renewable: true,
+			concerns,
+			late: () => new Failure("unreachable", "no answer from the server"),
+		});
+	}
+
+	#notice(notice: RunnerNotice): void {
+		this.#failWhoever(notice);
+		this.#onNotice(notice);
+		// That another attempt failed is no news: whoever waits may lose patience over it.
+		if (notice.type !== "line-failed") this.#waiters.renew();
+		this.#waiters.changed();
+	}
+
+	/** Tells those who wait when a notice means that they wait in vain. */
+	#failWhoever(notice: RunnerNotice): void {
+		switch (notice.type) {
+			case "identity-changed":
+				if (notice.blocked) this.#waiters.fail(notice.peer, identityChanged(this.nameOf(notice.peer)));
+				return;
+			case "refused": {
+				const concern = notice.messageId ?? notice.peer ?? lineOf(undefined);
+				this.#waiters.fail(concern, new Failure("refused", `the server refused it: ${notice.code}`));
+				return;
+			}
+			case "line-failed":
+				if (notice.attempts < ATTEMPTS_BEFORE_UNREACHABLE) return;
+				// A message in the outbox has its own patience; only those who wait for news give up.
+				this.#waiters.fail(lineOf(notice.peer), unreachable(notice.error));
+				return;
+			case "line-stopped": {
+				const concern = notice.peer ?? lineOf(undefined);
+				this.#waiters.fail(concern, new Failure("refused", `the server closed the connection: ${notice.reason}`));
+				return;
+			}
+			case "broken":
+				this.#waiters.fail(undefined, notice.error);
+				return;
+			case "message":
+			case "message-changed":
+			case "typing":
+			case "missed":
+			case "caught-up":
+			case "account-caught-up":
+			case "prekey-counts":
+			case "line-opened":
+				return;
+			default:
+				notice satisfies never;
+		}
+	}
+}
+
+/** What those wait for whom the loss of a line concerns: that of a conversation, or the account's own. */
+function lineOf(peer: string | undefined): string {
+	return `line ${peer ?? "of the account"}`;
+}
+
+function identityChanged(name: string): Failure {
+	return new Failure(
+		"identity_changed",
+		`the identity key of ${name} has changed: check with them, then parley accept ${name}`,
+	);
+}
+
+function unreachable(error: Error): Failure | ServerUnreachable | ServerRefusal {
+	if (error instanceof ServerUnreachable || error instanceof ServerRefusal) return error;
+	return new Failure("unreachable", `cannot reach the server: ${error.message}`, error);
+}
+
+function checkedName(name: string): string {
+	try {
+		return normaliseUsername(name);
+	} catch (error) {
+		if (error instanceof InvalidUsernameError) throw new Failure("bad_argument", error.message, error);
+		throw error;
+	}
+}
+
+function checkedServer(server: string): string {
+	if (URL.canParse(server) && /^https?:$/.test(new URL(server).protocol)) return server.replace(/\/+$/, "");
+	throw new Failure("bad_argument", "the server must be an http or https URL");
+}

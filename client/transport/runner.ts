@@ -1,0 +1,283 @@
+/**
+ * Runs a machine: hands it what happens, a batch at a time, and carries out what it asks for, in order. All that must
+ * survive a crash is inside the machine; this file may forget everything at any moment.
+ */
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { AccountDownSchema, AccountUpSchema } from "../../protocol/gen/account_pb.js";
+import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
+import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
+import type { PreKeyUpload } from "../../protocol/http.ts";
+import type { Machine, MachineEvent, MachineRequest, Notice } from "../machine/interface.ts";
+import { Backoff } from "./backoff.ts";
+import { type Clock, pause } from "./clock.ts";
+import { ConversationSockets } from "./conversations.ts";
+import { ServerRefusal, ServerUnreachable } from "./errors.ts";
+import type { Api } from "./http.ts";
+import { ManagedSocket, type SocketEvents, type StopReason } from "./socket.ts";
+
+/** Events of one step: they share a transaction, so more are faster, and fewer are answered sooner. */
+const EVENTS_PER_STEP = 64;
+const TICK_EVERY_MS = 60_000;
+const CLAIM_ATTEMPTS = 4;
+
+/** How the line to the server stands; `peer` is undefined for the account's socket. */
+export type LineNotice =
+	| { type: "line-opened"; peer: string | undefined }
+	| { type: "line-failed"; peer: string | undefined; attempts: number; error: Error }
+	| { type: "line-stopped"; peer: string | undefined; reason: StopReason }
+	/** A step failed, which is a fault of this program: nothing further is done. */
+	| { type: "broken"; error: Error };
+
+export type RunnerNotice = Notice | LineNotice;
+
+export interface RunnerOptions {
+	machine: Machine;
+	api: Api;
+	clock: Clock;
+	onNotice(notice: RunnerNotice): void;
+	/** Nothing is left to do until something comes from outside. */
+	onIdle?(): void;
+}
+
+interface Waiting {
+	event: MachineEvent;
+	done: () => void;
+	failed: (error: Error) => void;
+}
+
+export class Runner {
+	readonly #machine: Machine;
+	readonly #api: Api;
+	readonly #clock: Clock;
+	readonly #onNotice: (notice: RunnerNotice) => void;
+	readonly #onIdle: () => void;
+	readonly #conversations: ConversationSockets;
+	readonly #queue: Waiting[] = [];
+	#account: ManagedSocket | undefined;
+	#accountCaughtUp = false;
+	#stepping: Promise<void> | undefined;
+	#uploading: Promise<void> = Promise.resolve();
+	#claims = 0;
+	#uploads = 0;
+	#broken: Error | undefined;
+	#closed = false;
+	#cancelTick: () => void;
+
+	constructor(options: RunnerOptions) {
+		this.#machine = options.machine;
+		this.#api = options.api;
+		this.#clock = options.clock;
+		this.#onNotice = options.onNotice;
+		this.#onIdle = options.onIdle ?? (() => {});
+		this.#conversations = new ConversationSockets(
+			options.clock,
+			{
+				opened: (peer) => {
+					this.#onNotice({ type: "line-opened", peer });
+					this.post({ type: "conversation-opened", peer });
+				},
+				frame: (peer, bytes) => this.#receiveFrame(peer, bytes),
+				closed: (peer) => this.post({ type: "conversation-closed", peer }),
+				failed: (peer, attempts, error) => this.#onNotice({ type: "line-failed", peer, attempts, error }),
+				stopped: (peer, reason) => this.#onNotice({ type: "line-stopped", peer, reason }),
+			},
+			(path, events) => this.#openSocket(path, events),
+		);
+		this.#cancelTick = this.#scheduleTick();
+	}
+
+	/** Opens the account's socket, over which the server tells of news. */
+	openAccount(): void {
+		if (this.#account !== undefined || this.#closed) return;
+		this.#account = this.#openSocket("/v1/socket", {
+			opened: () => {
+				this.#onNotice({ type: "line-opened", peer: undefined });
+				this.post({ type: "account-opened" });
+			},
+			frame: (bytes) => this.#receiveAccountFrame(bytes),
+			closed: () => {
+				this.#accountCaughtUp = false;
+				this.post({ type: "account-closed" });
+			},
+			failed: (attempts, error) => this.#onNotice({ type: "line-failed", peer: undefined, attempts, error }),
+			stopped: (reason) => {
+				this.#account = undefined;
+				this.#onNotice({ type: "line-stopped", peer: undefined, reason });
+			},
+		});
+	}
+
+	openConversation(peer: string): void {
+		if (!this.#closed) this.#conversations.want(peer);
+	}
+
+	follow(peer: string): void {
+		if (!this.#closed) this.#conversations.follow(peer);
+	}
+
+	unfollow(peer: string): void {
+		this.#conversations.unfollow(peer);
+	}
+
+	/** Whether all news has been fetched, stored and acknowledged, as far as is known. */
+	get drained(): boolean {
+		const working = this.#stepping !== undefined || this.#queue.length > 0 || this.#claims > 0 || this.#uploads > 0;
+		const accountReady = this.#account === undefined || this.#accountCaughtUp;
+		return accountReady && this.#conversations.allCaughtUp && !working;
+	}
+
+	/** Queues an event. Failures are told by the notice `broken`. */
+	post(event: MachineEvent): void {
+		this.perform(event).catch(() => {});
+	}
+
+	/** Queues an event; resolves after the step with it, when what it wrote is on disk and its frames are on their way. */
+	perform(event: MachineEvent): Promise<void> {
+		if (this.#broken !== undefined) return Promise.reject(this.#broken);
+		if (this.#closed) return Promise.reject(new Error("closed"));
+		return new Promise((resolve, reject) => {
+			this.#queue.push({ event, done: resolve, failed: reject });
+			this.#stepping ??= this.#drainQueue();
+		});
+	}
+
+	/** Finishes the steps that are under way, then closes all sockets and waits for their closing handshakes. */
+	async close(): Promise<void> {
+		this.#cancelTick();
+		while (this.#stepping !== undefined) await this.#stepping;
+		this.#closed = true;
+		await Promise.all([this.#account?.close(), this.#conversations.closeAll()]);
+	}
+
+	async #drainQueue(): Promise<void> {
+		// Whatever is posted in the same turn joins the first step.
+		await Promise.resolve();
+		try {
+			while (this.#queue.length > 0) {
+				const batch = this.#queue.splice(0, EVENTS_PER_STEP);
+				try {
+					const requests = await this.#machine.step(batch.map((waiting) => waiting.event));
+					for (const request of requests) this.#carryOut(request);
+					for (const waiting of batch) waiting.done();
+				} catch (error) {
+					this.#break(error instanceof Error ? error : new Error(String(error)), batch);
+				}
+			}
+		} finally {
+			this.#stepping = undefined;
+		}
+		this.#onIdle();
+	}
+
+	#break(error: Error, batch: Waiting[]): void {
+		this.#broken = error;
+		for (const waiting of [...batch, ...this.#queue.splice(0)]) waiting.failed(error);
+		this.#onNotice({ type: "broken", error });
+	}
+
+	#carryOut(request: MachineRequest): void {
+		switch (request.type) {
+			case "open-conversation":
+				this.openConversation(request.peer);
+				return;
+			case "send-frame":
+				this.#conversations.send(request.peer, toBinary(ConversationUpSchema, request.frame));
+				return;
+			case "send-account-frame":
+				this.#account?.send(toBinary(AccountUpSchema, request.frame));
+				return;
+			case "claim-prekeys":
+				void this.#claimPreKeys(request.account);
+				return;
+			case "upload-prekeys":
+				this.#uploads++;
+				this.#uploading = this.#uploading.then(() => this.#uploadPreKeys(request.upload));
+				return;
+			case "notify":
+				if (request.notice.type === "caught-up") this.#conversations.caughtUp(request.notice.peer);
+				if (request.notice.type === "account-caught-up") this.#accountCaughtUp = true;
+				this.#onNotice(request.notice);
+				return;
+			default:
+				request satisfies never;
+		}
+	}
+
+	#receiveFrame(peer: string, bytes: Uint8Array): void {
+		try {
+			this.post({ type: "conversation-frame", peer, frame: fromBinary(ConversationDownSchema, bytes) });
+		} catch (error) {
+			this.#onNotice({ type: "line-failed", peer, attempts: 0, error: asError(error) });
+		}
+	}
+
+	#receiveAccountFrame(bytes: Uint8Array): void {
+		try {
+			this.post({ type: "account-frame", frame: fromBinary(AccountDownSchema, bytes) });
+		} catch (error) {
+			this.#onNotice({ type: "line-failed", peer: undefined, attempts: 0, error: asError(error) });
+		}
+	}
+
+	async #claimPreKeys(account: string): Promise<void> {
+		this.#claims++;
+		try {
+			const bundles = await this.#retrying(() => this.#api.claimPreKeys(account), CLAIM_ATTEMPTS);
+			this.post({ type: "prekeys-claimed", account, bundles });
+		} catch (error) {
+			this.#onNotice({ type: "line-failed", peer: account, attempts: CLAIM_ATTEMPTS, error: asError(error) });
+			this.post({ type: "prekeys-failed", account });
+		} finally {
+			this.#claims--;
+		}
+	}
+
+	async #uploadPreKeys(upload: PreKeyUpload): Promise<void> {
+		try {
+			await this.#retrying(() => this.#api.uploadPreKeys(upload), Number.POSITIVE_INFINITY);
+			this.post({ type: "prekeys-uploaded" });
+		} catch (error) {
+			// The machine uploads the same set again after the next start.
+			this.#onNotice({ type: "line-failed", peer: undefined, attempts: 0, error: asError(error) });
+		} finally {
+			this.#uploads--;
+		}
+	}
+
+	/** Tries again while the failure is one that passes. */
+	async #retrying<T>(attempt: () => Promise<T>, attempts: number): Promise<T> {
+		const backoff = new Backoff(() => this.#clock.random());
+		for (;;) {
+			try {
+				return await attempt();
+			} catch (error) {
+				const passing = error instanceof ServerUnreachable || (error instanceof ServerRefusal && error.passing);
+				if (!passing || this.#closed) throw error;
+				const delay = backoff.nextDelayMs();
+				if (backoff.attempts >= attempts) throw error;
+				await pause(this.#clock, delay);
+			}
+		}
+	}
+
+	#openSocket(path: string, events: SocketEvents): ManagedSocket {
+		return new ManagedSocket({
+			url: `${this.#api.server.replace(/^http/, "ws")}${path}`,
+			clock: this.#clock,
+			events,
+			accessToken: () => this.#api.accessToken(),
+			dropToken: (refused) => this.#api.dropToken(refused),
+		});
+	}
+
+	#scheduleTick(): () => void {
+		return this.#clock.after(TICK_EVERY_MS, () => {
+			this.post({ type: "tick" });
+			this.#cancelTick = this.#scheduleTick();
+		});
+	}
+}
+
+function asError(error: unknown): Error {
+	return error instanceof Error ? error : new Error(String(error));
+}
