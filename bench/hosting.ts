@@ -40,7 +40,7 @@ function start(file: string, order: object): ChildProcess {
 	return child;
 }
 
-/** The last line that a child prints, or its first where it goes on running. */
+/** The line with a child's report. */
 function line(child: ChildProcess, ms_max: number, name: string): Promise<string> {
 	return new Promise((found, failed) => {
 		let text = "";
@@ -65,7 +65,7 @@ function line(child: ChildProcess, ms_max: number, name: string): Promise<string
 }
 
 /** A new folder on the disk, or in memory where the system has a place for that. */
-function storageFolder(storage: Storage): string {
+export function storageFolder(storage: Storage): string {
 	return mkdtempSync(join(storage === "disk" ? tmpdir() : "/dev/shm", "parley-bench-"));
 }
 
@@ -116,10 +116,16 @@ export async function startHost(
 	}
 }
 
+/** Runs a child to its end and returns what it reports. */
+export async function runOnce(file: string, order: object, ms_max: number): Promise<unknown> {
+	const child = start(file, order);
+	const report: unknown = JSON.parse(await line(child, ms_max, file));
+	child.stdin?.end();
+	return report;
+}
+
 /** Runs the load generator once, in its own process. */
 export async function runLoad(order: LoadOrder): Promise<LoadReport> {
-	const child = start("load.ts", order);
-	const report = await line(child, order.warmup_ms + order.measure_ms + START_MS_MAX, "the load generator");
-	child.stdin?.end();
-	return LoadReportSchema.parse(JSON.parse(report));
+	const report = await runOnce("load.ts", order, order.warmup_ms + order.measure_ms + START_MS_MAX);
+	return LoadReportSchema.parse(report);
 }

@@ -56,3 +56,28 @@ export const LoadReportSchema = z.strictObject({
 	refused: z.int(),
 });
 export type LoadReport = z.infer<typeof LoadReportSchema>;
+
+export const ClientOrderSchema = z.strictObject({
+	/** The folder for both devices' files. */
+	folder: z.string(),
+	messages: z.int().min(1).max(1_000_000),
+	/** Messages that go in one step, and come in one. */
+	burst: z.int().min(1).max(32),
+	message_bytes: z.int().min(1).max(30_000),
+});
+export type ClientOrder = z.infer<typeof ClientOrderSchema>;
+
+export const ClientReportSchema = z.strictObject({
+	messages: z.int(),
+	machine_seconds: z.number(),
+	/** Encryption and decryption of the same bytes by libsignal with stores in memory. */
+	libsignal_seconds: z.number(),
+	/** Parts of `machine_seconds`. */
+	sending_seconds: z.number(),
+	receiving_seconds: z.number(),
+	settling_seconds: z.number(),
+	rss_mib_max: z.number(),
+	/** Messages that the receivers hold as text; less than `messages` is a fault. */
+	stored: z.int(),
+});
+export type ClientReport = z.infer<typeof ClientReportSchema>;

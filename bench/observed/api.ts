@@ -7,7 +7,11 @@ type Env = Parameters<typeof product.fetch>[1];
 
 export default {
 	...product,
-	fetch(request: Request, env: Env, context: ExecutionContext): Response | Promise<Response> {
+	fetch(
+		request: Parameters<typeof product.fetch>[0],
+		env: Env,
+		context: ExecutionContext,
+	): Response | Promise<Response> {
 		if (new URL(request.url).pathname === COUNTERS_PATH) return report();
 		const observed: Env = {
 			...env,
