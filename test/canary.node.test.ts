@@ -1,0 +1,62 @@
+/** The deployed split, with real clients, and what it leaves on the server's disk. */
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Backend } from "../scripts/backend.ts";
+import { searchFolders } from "../scripts/canaries.ts";
+import { Person } from "../scripts/people.ts";
+
+const PATIENCE_MS = 30_000;
+const TEST_MS_MAX = 90_000;
+const folder = mkdtempSync(join(tmpdir(), "parley-canary-"));
+const stateDir = join(folder, "backend");
+const mark = `canary-${randomBytes(8).toString("hex")}`;
+let backend: Backend;
+let alice: Person;
+let bob: Person;
+
+beforeAll(async () => {
+	backend = await Backend.start({ stateDir });
+	[alice, bob] = [new Person("alice", folder, backend.url), new Person("bob", folder, backend.url)];
+	await Promise.all([alice.goOnline(), bob.goOnline()]);
+}, TEST_MS_MAX);
+
+afterAll(async () => {
+	await Promise.all([alice?.goOffline(), bob?.goOffline()]);
+	await backend?.stop();
+	rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+}, TEST_MS_MAX);
+
+test("two people talk through the four Workers as they are deployed", { timeout: TEST_MS_MAX }, async () => {
+	await alice.device.send(bob.name, `${mark} one`);
+	await bob.hear(alice, 1, PATIENCE_MS);
+	await bob.device.send(alice.name, `${mark} two`);
+	await alice.hear(bob, 1, PATIENCE_MS);
+	expect((await bob.heard(alice)).map((message) => message.body)).toEqual([`${mark} one`]);
+});
+
+test("DURABLE-1 what was accepted survives a SIGKILL of the whole backend", { timeout: TEST_MS_MAX }, async () => {
+	await bob.goOffline();
+	const { id } = await alice.device.send(bob.name, `${mark} three`);
+	expect((await alice.device.sent(id, PATIENCE_MS)).number).toBe(3);
+	await backend.kill();
+	backend = await Backend.start({ stateDir, port: Number(new URL(backend.url).port) });
+	await bob.goOnline();
+	await bob.hear(alice, 2, PATIENCE_MS);
+	expect((await bob.heard(alice)).map((message) => message.body)).toEqual([`${mark} one`, `${mark} three`]);
+});
+
+test("ACCOUNT-2 storage and logs hold no text, no name and no key", { timeout: TEST_MS_MAX }, async () => {
+	const account = alice.device.whoami().accountId;
+	await Promise.all([alice.goOffline(), bob.goOffline()]);
+	const secrets = [alice, bob].flatMap((person) => [
+		{ name: "name", secret: person.name },
+		{ name: "identity key", secret: person.secrets().identityKey },
+		{ name: "device secret", secret: person.secrets().deviceSecret },
+	]);
+	const found = (secret: string) => searchFolders([stateDir], [{ name: "control", secret }]).hits.length;
+	expect(found(account), "the search finds what is there").toBeGreaterThan(0);
+	expect(searchFolders([stateDir], [{ name: "text", secret: mark }, ...secrets]).hits).toEqual([]);
+});
