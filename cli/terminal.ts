@@ -19,6 +19,11 @@ export interface Terminal {
 
 /** The terminal of this process. */
 export function processTerminal(): Terminal {
+	// Who reads our output may stop before its end, as `head` does: that is no error.
+	process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+		if (error.code === "EPIPE") process.exit(0);
+		throw error;
+	});
 	return {
 		out: (line) => void process.stdout.write(`${line}\n`),
 		note: (line) => void process.stderr.write(`${line}\n`),

@@ -172,6 +172,9 @@ export class Runner {
 	#break(error: Error, batch: Waiting[]): void {
 		this.#broken = error;
 		for (const waiting of [...batch, ...this.#queue.splice(0)]) waiting.failed(error);
+		// The machine takes all connections for closed after a failed step.
+		void this.#account?.close();
+		void this.#conversations.closeAll();
 		this.#onNotice({ type: "broken", error });
 	}
 
