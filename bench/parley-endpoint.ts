@@ -8,47 +8,13 @@ import { nextUuidV7 } from "../protocol/ids.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import type { LoadPair } from "./accounts.ts";
+import { readArrival } from "./arrival.ts";
 import { type Endpoint, type EndpointEvents, openSocket } from "./endpoints.ts";
-
-/** What the generator wants to know of an Entry or an Accepted: its number, and whose it is. */
-interface Arrival {
-	number: number;
-	/** The last four bytes of the message id. */
-	counter: number;
-}
 
 /** Fields of `ConversationDown.frame`; the others are rare and decoded by the library. */
 const ENTRY = 2;
 const ACCEPTED = 4;
 const WATERMARK = 6;
-
-/** Reads number and message id out of an Entry (fields 1 and 3) or an Accepted (fields 2 and 1). */
-function readArrival(bytes: Buffer, numberField: number, idField: number): Arrival {
-	const found: Arrival = { number: 0, counter: 0 };
-	let at = 1;
-	const varint = () => {
-		let value = 0;
-		for (let factor = 1; ; factor *= 128) {
-			const byte = bytes[at++] ?? 0;
-			value += (byte & 0x7f) * factor;
-			if (byte < 0x80) return value;
-		}
-	};
-	varint(); // The length of the only field.
-	while (at < bytes.length) {
-		const tag = varint();
-		const field = tag >> 3;
-		if ((tag & 7) === 0) {
-			const value = varint();
-			if (field === numberField) found.number = value;
-		} else {
-			const length = varint();
-			if (field === idField) found.counter = bytes.readUInt32BE(at + length - 4);
-			at += length;
-		}
-	}
-	return found;
-}
 
 function up(frame: MessageInitShape<typeof ConversationUpSchema>): Uint8Array<ArrayBuffer> {
 	return new Uint8Array(toBinary(ConversationUpSchema, create(ConversationUpSchema, frame)));
