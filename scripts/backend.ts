@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -139,11 +139,17 @@ function quietEnvironment(stateDir: string): NodeJS.ProcessEnv {
 	};
 }
 
+/** Brings the directory up to date. What was applied is noted, because asking wrangler takes as long as starting. */
 async function migrate(stateDir: string, logPath: string, environment: NodeJS.ProcessEnv): Promise<void> {
+	const names = readdirSync(join(ROOT, "migrations")).filter((name) => name.endsWith(".sql"));
+	const [note, wanted] = [join(stateDir, "migrations.txt"), names.sort().join("\n")];
+	const applied = existsSync(join(stateDir, "v3", "d1")) && existsSync(note) ? readFileSync(note, "utf8") : "";
+	if (applied === wanted) return;
 	const parts = ["d1", "migrations", "apply", "DIRECTORY", "--local", "--persist-to", stateDir, "-c", "wrangler.toml"];
 	const child = spawnLogged(parts, logPath, environment);
 	const code = await new Promise<number | null>((resolve) => child.once("exit", resolve));
 	if (code !== 0) throw new Error(`the directory's migrations failed:\n${lastLines(logPath)}`);
+	writeFileSync(note, wanted);
 }
 
 /** In a process group of its own, so that a Ctrl-C reaches it in our order, and one signal reaches all of it. */

@@ -16,8 +16,10 @@ import { type StoredTable, storedTables } from "./stored.ts";
 
 const OFFLINE_MESSAGES = 200;
 const CRASH_MESSAGES = 50;
-/** Sent when the plug is pulled; the others are sent while nobody answers. */
+/** Accepted when the plug is pulled; the others are under way then, or sent while nobody answers. */
 const BEFORE_CRASH = 20;
+/** Between two messages, so that the plug is pulled among them and not after them. */
+const PACE_MS = 3;
 const PATIENCE_MS = 60_000;
 
 interface Step {
@@ -161,20 +163,20 @@ async function crash(alice: Person, bob: Person, backend: Backend | undefined): 
 	if (backend === undefined) throw new Error("no backend");
 	let killing: Promise<void> | undefined;
 	const ids: string[] = [];
+	const accepted = () => ids.filter((id) => alice.device.find(id)?.status !== "queued").length;
 	for (let index = 0; index < CRASH_MESSAGES; index++) {
-		if (index === BEFORE_CRASH) killing = backend.kill();
 		ids.push((await alice.device.send(bob.name, nextText("in the storm"))).id);
+		if (accepted() >= BEFORE_CRASH) killing ??= backend.kill();
+		await sleep(PACE_MS);
 	}
-	await killing;
-	const began_ms = performance.now();
-	const queued = ids.filter((id) => alice.device.find(id)?.status === "queued").length;
+	await (killing ?? backend.kill());
+	const before = accepted();
 	const restarted = await Backend.start({ stateDir, port: Number(new URL(backend.url).port) });
+	const began_ms = performance.now();
 	for (const id of ids) await alice.device.sent(id, PATIENCE_MS);
 	await bob.hear(alice, spoken.length, PATIENCE_MS);
-	return [
-		restarted,
-		`${queued} were under way; all there ${((performance.now() - began_ms) / 1000).toFixed(1)} s later`,
-	];
+	const took_s = ((performance.now() - began_ms) / 1000).toFixed(1);
+	return [restarted, `${before} accepted before, all there ${took_s} s after the restart`];
 }
 
 async function onceInOrder(alice: Person, bob: Person): Promise<string> {
@@ -224,6 +226,13 @@ function showStored(tables: readonly StoredTable[]): void {
 			});
 		say(`  ${store.padEnd(13)} ${parts.join(colors.dim(" · "))}`);
 	}
+}
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+	process.once(signal, () => {
+		rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+		process.exit(1);
+	});
 }
 
 let tables: StoredTable[] = [];

@@ -15,7 +15,7 @@ export interface StoredTable {
 }
 
 /** The runtime's own tables and the lists of applied migrations. */
-const INTERNAL = /^(?:_cf_|sqlite_|d1_migrations$|migrations$)/;
+const INTERNAL = /^(?:_cf_|__miniflare|sqlite_|d1_migrations$|migrations$)/;
 
 /** Counts all tables below a backend's state directory. The backend should have been stopped. */
 export function storedTables(stateDir: string): StoredTable[] {

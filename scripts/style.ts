@@ -6,7 +6,7 @@ import { type Finding, lineAt, type SourceFile } from "./repository.ts";
 export const FILE_LINES_MAX = 400;
 
 const GENERATED = /^(?:protocol\/gen\/|migrations\/|worker-configuration\.d\.ts$)/;
-const EMPTY_NAME = /^(?:utils?|helpers?|misc|common|shared)\.(?:test\.)?ts$/;
+const EMPTY_NAME = /^(?:utils?|helpers?|misc)\.(?:test\.)?ts$/;
 const LATER = /\b(?:T[O]DO|F[I]XME|X[X]X)\b/g;
 
 /** Findings of all files; the order is that of the files. */
