@@ -8,7 +8,7 @@ import { announceDeletion } from "./changes.ts";
 import { Directory } from "./directory/directory.ts";
 import { type ApiEnv, accountStub } from "./env.ts";
 import { Refusal } from "./errors.ts";
-import { type ApiTypes, authenticate, limitAccount, limitAddress } from "./guards.ts";
+import { type ApiTypes, authenticate, limitAccount, limitAddress, requireJson } from "./guards.ts";
 import { bearer, body, json, refused } from "./shapes.ts";
 import { checkPreKeys, checkProof } from "./signatures.ts";
 import { hashSecret, issueToken, sameHash } from "./tokens.ts";
@@ -20,7 +20,7 @@ const register = createRoute({
 	method: "post",
 	path: "/v1/accounts",
 	summary: "Registers an account with its first device; may be repeated",
-	middleware: [limitAddress("LIMIT_REGISTER")] as const,
+	middleware: [limitAddress("LIMIT_REGISTER"), requireJson] as const,
 	request: { body: body(RegisterRequest) },
 	responses: { 200: json(RegisterResponse, "the account, with a fresh token"), ...refused },
 });
@@ -29,7 +29,7 @@ const refresh = createRoute({
 	method: "post",
 	path: "/v1/tokens",
 	summary: "A fresh access token for a device secret",
-	middleware: [limitAddress("LIMIT_TOKEN")] as const,
+	middleware: [limitAddress("LIMIT_TOKEN"), requireJson] as const,
 	request: { body: body(TokenRequest) },
 	responses: { 200: json(AccessToken, "the token"), ...refused },
 });

@@ -24,6 +24,14 @@ export const limitBody = bodyLimit({
 	onError: () => refusalResponse(new Refusal("body_too_large", "the body is too large", LIMITS.body_bytes)),
 });
 
+/** A body of another type would be read as an empty one, and an upload lost without a word. */
+export const requireJson = createMiddleware<ApiTypes>(async (context, next) => {
+	if (!/^application\/json(;|$)/i.test(context.req.header("content-type") ?? "")) {
+		throw new Refusal("malformed", "the body is not JSON: the content type must be application/json");
+	}
+	await next();
+});
+
 /** Authenticates by access token (rule ACCOUNT-3). */
 export const authenticate = createMiddleware<ApiTypes>(async (context, next) => {
 	const token = /^Bearer ([A-Za-z0-9._-]+)$/i.exec(context.req.header("authorization") ?? "")?.[1];

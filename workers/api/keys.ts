@@ -6,7 +6,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { Directory } from "./directory/directory.ts";
 import { accountStub } from "./env.ts";
 import { Refusal } from "./errors.ts";
-import { type ApiTypes, authenticate, limitAccount } from "./guards.ts";
+import { type ApiTypes, authenticate, limitAccount, requireJson } from "./guards.ts";
 import { AccountParameters, bearer, body, json, refused } from "./shapes.ts";
 import { checkPreKeys } from "./signatures.ts";
 
@@ -15,7 +15,7 @@ const upload = createRoute({
 	path: "/v1/keys",
 	summary: "Stores prekeys of the caller's device; the same set twice changes nothing",
 	security: bearer,
-	middleware: [authenticate, limitAccount] as const,
+	middleware: [authenticate, limitAccount, requireJson] as const,
 	request: { body: body(PreKeyUpload) },
 	responses: { 200: json(PreKeyCounts, "what is left"), ...refused },
 });

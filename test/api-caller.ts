@@ -1,0 +1,47 @@
+/** Calls the api as a client does, with registrations made beforehand. */
+import { createExecutionContext } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { HttpError, RegisterRequest, RegisterResponse, SignedPreKey } from "../protocol/http.ts";
+import { app } from "../workers/api/app.ts";
+import type { ApiEnv } from "../workers/api/env.ts";
+import fixtures from "./fixtures/registrations.json" with { type: "json" };
+
+export interface Call {
+	method?: string;
+	token?: string;
+	body?: unknown;
+	headers?: Record<string, string>;
+	/** Bindings that differ from the composition's. */
+	bindings?: Partial<ApiEnv>;
+}
+
+let address = 0;
+
+/** One request; each comes from an address of its own, so that only the tests of limits meet limits. */
+export async function call(path: string, options: Call = {}): Promise<Response> {
+	const headers = new Headers({ "cf-connecting-ip": `192.0.2.${++address}`, ...options.headers });
+	if (options.token !== undefined) headers.set("authorization", `Bearer ${options.token}`);
+	const init: RequestInit = { method: options.method ?? "GET", headers };
+	if (options.body !== undefined) {
+		headers.set("content-type", "application/json");
+		init.body = typeof options.body === "string" ? options.body : JSON.stringify(options.body);
+	}
+	const request = new Request(`https://parley.test${path}`, init);
+	return app.fetch(request, { ...env, ...options.bindings }, createExecutionContext());
+}
+
+/** A registration that libsignal made, and another signed prekey of the same identity. */
+export function fixture(index: number): { request: RegisterRequest; rotated: RegisterRequest["signedPreKey"] } {
+	const found = fixtures[index];
+	return { request: RegisterRequest.parse(found?.request), rotated: SignedPreKey.parse(found?.rotated) };
+}
+
+export async function register(index: number): Promise<RegisterResponse> {
+	const response = await call("/v1/accounts", { method: "POST", body: fixture(index).request });
+	return RegisterResponse.parse(await response.json());
+}
+
+/** A refusal's status and code; fails where the body has another form. */
+export async function refusal(response: Response): Promise<[number, string]> {
+	return [response.status, HttpError.parse(await response.json()).code];
+}

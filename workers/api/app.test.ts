@@ -1,0 +1,29 @@
+import { expect, test } from "vitest";
+import { Health } from "../../protocol/http.ts";
+import { call } from "../../test/api-caller.ts";
+
+test("every room answers for its health", async () => {
+	const response = await call("/v1/health");
+	expect(Health.parse(await response.json()).status).toBe("ok");
+});
+
+test("the interface describes itself in OpenAPI 3.1, every path of it", async () => {
+	const document: { openapi: string; paths: Record<string, object> } = await (await call("/v1/openapi.json")).json();
+	expect(document.openapi).toBe("3.1.0");
+	const listed = Object.entries(document.paths).flatMap(([path, methods]) =>
+		Object.keys(methods).map((method) => `${method} ${path}`),
+	);
+	expect(listed.toSorted()).toEqual([
+		"delete /v1/accounts/me",
+		"get /v1/direct/{accountId}/socket",
+		"get /v1/health",
+		"get /v1/keys",
+		"get /v1/openapi.json",
+		"get /v1/socket",
+		"get /v1/usernames/{hash}",
+		"post /v1/accounts",
+		"post /v1/accounts/{accountId}/keys",
+		"post /v1/tokens",
+		"put /v1/keys",
+	]);
+});
