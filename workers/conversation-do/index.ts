@@ -1,6 +1,6 @@
-import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
+import { WorkerEntrypoint } from "cloudflare:workers";
 
-export class Conversation extends DurableObject {}
+export { Conversation } from "./conversation.ts";
 
 /** Answers for the room's health. */
 export class Health extends WorkerEntrypoint {

@@ -1,0 +1,136 @@
+import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { expect, test } from "vitest";
+import { SqliteStore } from "./sqlite-store.ts";
+import { message, newConversation, newId, TestSocket, up, upgrade } from "./testing.ts";
+
+test("DELIVERED-1 two devices, there and back in the runtime", async () => {
+	const { stub, alice, bob } = await newConversation();
+	const one = await TestSocket.ready(stub, alice);
+	const other = await TestSocket.ready(stub, bob);
+	expect(await one.take(2)).toEqual(["welcome 0 v1 0/0 0/0", "caught up 0"]);
+	expect(await other.take(2)).toEqual(["welcome 0 v1 0/0 0/0", "caught up 0"]);
+	one.send(message(newId(), [bob]));
+	expect(await one.next()).toBe("accepted 1");
+	expect(await other.next()).toBe("entry 1");
+	other.send(up({ case: "acknowledge", value: { cursor: 1 } }));
+	expect(await one.next()).toBe("watermark 1/0");
+	const payloads = await runInDurableObject(stub, (_, state) =>
+		state.storage.sql.exec("SELECT payload FROM log").toArray(),
+	);
+	expect(payloads).toEqual([{ payload: null }]);
+});
+
+test("REFUSED-1 an upgrade answers 426, 428 and 403 without a half-open socket", async () => {
+	const { stub, alice } = await newConversation();
+	expect((await upgrade(stub, alice.account, 1, {})).status).toBe(426);
+	expect((await upgrade(stub, alice.account, 2)).status).toBe(403);
+	await runInDurableObject(stub, (_, state) => expect(state.getWebSockets()).toHaveLength(0));
+});
+
+test("DURABLE-1 what was accepted survives a crash, and ONCE-1 the same send returns the same number", async () => {
+	const { stub, alice, bob } = await newConversation();
+	const one = await TestSocket.ready(stub, alice);
+	await one.take(2);
+	const bytes = message(newId(), [bob]);
+	one.send(bytes);
+	expect(await one.next()).toBe("accepted 1");
+	await abortAllDurableObjects();
+	const again = await TestSocket.ready(stub, alice);
+	expect(await again.take(2)).toEqual(["welcome 1 v1 0/0 0/0", "caught up 1"]);
+	again.send(bytes);
+	expect(await again.next()).toBe("accepted 1");
+	const other = await TestSocket.ready(stub, bob);
+	expect(await other.take(3)).toEqual(["welcome 1 v1 0/0 0/0", "entry 1", "caught up 1"]);
+});
+
+/** Marks the instance that is in memory now. */
+const marks = new WeakMap<object, string>();
+
+test("IDLE-1 the object hibernates with its sockets open and goes on; a warm control keeps its instance", async () => {
+	const [cold, warm] = [await newConversation(), await newConversation()];
+	const instance = ({ stub }: typeof cold) =>
+		runInDurableObject(stub, (object) => {
+			const mark = marks.get(object) ?? crypto.randomUUID();
+			marks.set(object, mark);
+			return mark;
+		});
+	const one = await TestSocket.ready(cold.stub, cold.alice);
+	const other = await TestSocket.ready(cold.stub, cold.bob);
+	await one.take(2);
+	await other.take(2);
+	const before = [await instance(cold), await instance(warm)];
+	await evictDurableObject(cold.stub, { webSockets: "hibernate" });
+	one.send(message(newId(), [cold.bob]));
+	expect(await one.next()).toBe("accepted 1");
+	expect(await other.next()).toBe("entry 1");
+	other.send("ping");
+	expect(await other.next()).toBe("pong");
+	const after = [await instance(cold), await instance(warm)];
+	expect(after[0]).not.toBe(before[0]);
+	expect(after[1]).toBe(before[1]);
+});
+
+test("SOCKET-1 the newer socket wins, also after hibernation", async () => {
+	const { stub, alice } = await newConversation();
+	const one = await TestSocket.ready(stub, alice);
+	await one.take(2);
+	await evictDurableObject(stub, { webSockets: "hibernate" });
+	const two = await TestSocket.ready(stub, alice);
+	expect(await one.next()).toBe("refused SUPERSEDED 0");
+	expect(await one.closed).toBe(4001);
+	expect(await two.next()).toBe("welcome 0 v1 0/0 0/0");
+});
+
+test("REFUSED-2 a megabyte of garbage and a storm of text close only their sender's socket", async () => {
+	const { stub, alice, bob } = await newConversation();
+	const one = await TestSocket.ready(stub, alice);
+	const other = await TestSocket.ready(stub, bob);
+	await one.take(2);
+	await other.take(2);
+	one.send(new Uint8Array(1024 * 1024));
+	expect(await one.next()).toBe("refused FRAME_TOO_LARGE 131072");
+	for (let count = 0; count < 100; count++) one.send("x");
+	expect(await one.closed).toBe(4400);
+	other.send(message(newId(), [alice]));
+	expect(await other.next()).toBe("accepted 1");
+});
+
+test("EXPIRY-1 the alarm runs and sets itself for what is left", async () => {
+	const { stub, alice, bob } = await newConversation();
+	const one = await TestSocket.ready(stub, alice);
+	await one.take(2);
+	one.send(message(newId(), [bob]));
+	await one.next();
+	expect(await runDurableObjectAlarm(stub)).toBe(true);
+	const alarm = await runInDurableObject(stub, (_, state) => state.storage.getAlarm());
+	expect(alarm).toBeGreaterThan(Date.now() + 44 * 86_400_000);
+});
+
+test("KEPT-1 a message costs at most 2.5 rows over its life, wipe and recycling included", async () => {
+	const { stub, alice, bob } = await newConversation();
+	const one = await TestSocket.ready(stub, alice);
+	const other = await TestSocket.ready(stub, bob);
+	await one.take(2);
+	await other.take(2);
+	const written = () =>
+		runInDurableObject(stub, (object) => {
+			const store: unknown = Reflect.get(object, "store");
+			return store instanceof SqliteStore ? store.rowsWritten : Number.NaN;
+		});
+	for (let number = 1; number <= 1_400; number++) {
+		one.send(message(newId(), [bob]));
+		expect(await one.next()).toBe(`accepted ${number}`);
+		await other.next();
+		other.send(up({ case: "acknowledge", value: { cursor: number } }));
+		await one.next();
+		one.send(up({ case: "acknowledge", value: { cursor: number } }));
+		await other.next();
+	}
+	const rows = await written();
+	const kept = await runInDurableObject(stub, (_, state) =>
+		state.storage.sql.exec<{ count: number }>("SELECT COUNT(*) AS count FROM log").one(),
+	);
+	expect(kept.count).toBeLessThan(1_100);
+	console.info(`rows written for each message: ${(rows / 1_400).toFixed(3)}`);
+	expect(rows / 1_400).toBeLessThanOrEqual(2.5);
+}, 30_000);

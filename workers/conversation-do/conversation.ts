@@ -1,0 +1,193 @@
+/** The shell of a conversation object: sockets, alarm and calls around the core, which decides everything. */
+import { DurableObject } from "cloudflare:workers";
+import { ConversationCore, type Effect, type SocketState } from "./core.ts";
+import type { ConversationEvent } from "./events.ts";
+import { ACCOUNT_HEADER, type ConversationInterface, DEVICE_HEADER, type RosterMember } from "./interface.ts";
+import { RATE, type Rate } from "./pace.ts";
+import { SqliteStore } from "./sqlite-store.ts";
+
+/**
+ * One conversation. Each event is one synchronous turn in which rows are written and frames are sent: the output gate
+ * holds the frames until the rows are on disk (rule DURABLE-1).
+ */
+export class Conversation extends DurableObject implements ConversationInterface {
+	/** Open to the tests of costs. */
+	readonly store: SqliteStore;
+	readonly #sockets: Map<number, WebSocket> = new Map();
+	#core: ConversationCore;
+	#nextSocket = 1;
+
+	constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+		super(ctx, env);
+		// Answered by the runtime: keeps connections alive without waking the object.
+		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
+		this.store = new SqliteStore(ctx.storage.sql);
+		this.#core = this.#wake();
+		ctx.blockConcurrencyWhile(async () => {
+			const alarm_ms = await ctx.storage.getAlarm();
+			if (alarm_ms !== null) this.#core.alarmIs(alarm_ms);
+		});
+	}
+
+	async found(members: RosterMember[]): Promise<void> {
+		this.#handle({ type: "found", members });
+	}
+
+	async setDevices(member: RosterMember): Promise<void> {
+		this.#handle({ type: "setDevices", member });
+	}
+
+	async removeMember(account: string): Promise<void> {
+		this.#handle({ type: "removeMember", account });
+	}
+
+	override async fetch(request: Request): Promise<Response> {
+		if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return new Response(null, { status: 426 });
+		if (!this.#core.founded) return new Response(null, { status: 428 });
+		const account = request.headers.get(ACCOUNT_HEADER) ?? "";
+		const device = Number(request.headers.get(DEVICE_HEADER));
+		const socket = this.#core.admit(this.#nextSocket, account, device);
+		if (socket === undefined) return new Response(null, { status: 403 });
+		this.#nextSocket += 1;
+		const { 0: theirs, 1: ours } = new WebSocketPair();
+		this.ctx.acceptWebSocket(ours, [`${account}.${device}`]);
+		ours.serializeAttachment(socket);
+		this.#sockets.set(socket.id, ours);
+		this.#handle({ type: "connected", socket });
+		return new Response(null, { status: 101, webSocket: theirs });
+	}
+
+	override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
+		const id = idOf(socket);
+		if (id === undefined) return;
+		this.#handle({ type: "frame", socket: id, data: typeof message === "string" ? message : new Uint8Array(message) });
+	}
+
+	override webSocketClose(socket: WebSocket, code: number, reason: string): void {
+		this.#gone(socket);
+		// 1006 and 1015 say that the connection broke: there is nobody to answer, and they can't be sent.
+		if (code === 1006 || code === 1015) return;
+		// 1005 stands for a close without a code and can't be sent either. Without an answer the peer's end hangs.
+		attempt(() => (code === 1005 ? socket.close() : socket.close(code, reason)));
+	}
+
+	override webSocketError(socket: WebSocket): void {
+		this.#gone(socket);
+	}
+
+	override alarm(): void {
+		this.#handle({ type: "alarm" });
+	}
+
+	#gone(socket: WebSocket): void {
+		const id = idOf(socket);
+		if (id === undefined) return;
+		const state: SocketState = socket.deserializeAttachment();
+		socket.serializeAttachment({ ...state, closed: true });
+		this.#handle({ type: "disconnected", socket: id });
+		this.#sockets.delete(id);
+	}
+
+	#handle(event: ConversationEvent): void {
+		let effects: Effect[];
+		try {
+			effects = this.#core.handle(event, Date.now());
+		} catch (error) {
+			// What is in memory may be half of something: begin again from the disk.
+			if (event.type === "frame") this.#fail(event.socket);
+			this.#core = this.#wake();
+			if (event.type === "frame") return;
+			throw error;
+		}
+		for (const effect of effects) this.#do(effect);
+	}
+
+	/** Rule REFUSED-1: the fault is ours, and the device's next connection starts afresh. */
+	#fail(id: number): void {
+		const socket = this.#sockets.get(id);
+		if (socket === undefined) return;
+		const state: SocketState = socket.deserializeAttachment();
+		socket.serializeAttachment({ ...state, closed: true });
+		this.#sockets.delete(id);
+		attempt(() => socket.send(ConversationCore.faultFrame));
+		attempt(() => socket.close(4500));
+	}
+
+	#do(effect: Effect): void {
+		switch (effect.type) {
+			case "send":
+				// A peer may be gone at any moment. What it missed is in the log and is sent after its next hello.
+				attempt(() => this.#sockets.get(effect.socket)?.send(effect.bytes));
+				break;
+			case "attach":
+				this.#sockets.get(effect.socket.id)?.serializeAttachment(effect.socket);
+				break;
+			case "close":
+				attempt(() => this.#sockets.get(effect.socket)?.close(effect.code));
+				this.#sockets.delete(effect.socket);
+				break;
+			case "alarm":
+				// Not awaited: written together with the rows of this turn; the output gate waits for it.
+				void this.ctx.storage.setAlarm(effect.at_ms);
+				break;
+			case "nudge":
+				this.ctx.waitUntil(this.#nudge(effect));
+				break;
+			default:
+				effect satisfies never;
+		}
+	}
+
+	/** Rule NUDGE-1. A call that fails is the alarm's to repeat, with a new stub. */
+	async #nudge({ account, peer, device, upTo }: Extract<Effect, { type: "nudge" }>): Promise<void> {
+		let ok = false;
+		const conversation = this.ctx.id.name;
+		try {
+			if (conversation !== undefined) {
+				await this.env.ACCOUNT.getByName(account).nudge({ conversation, peer }, device, upTo);
+				ok = true;
+			}
+		} catch {
+			// Reported below.
+		}
+		this.#handle({ type: "nudged", account, device, upTo, ok });
+	}
+
+	#wake(): ConversationCore {
+		const sockets: SocketState[] = [];
+		for (const socket of this.ctx.getWebSockets()) {
+			const state: SocketState | null = socket.deserializeAttachment();
+			if (state === null) continue;
+			this.#nextSocket = Math.max(this.#nextSocket, state.id + 1);
+			if (state.closed) continue;
+			this.#sockets.set(state.id, socket);
+			sockets.push(state);
+		}
+		return new ConversationCore(this.store, {
+			now_ms: Date.now(),
+			sockets,
+			alarm_ms: undefined,
+			rate: rateOf(this.env),
+		});
+	}
+}
+
+/** Benchmarks raise the rate with a variable. */
+function rateOf(env: Cloudflare.Env): Rate {
+	const value: unknown = Reflect.get(env, "FRAMES_PER_SECOND");
+	const frames = typeof value === "string" ? Number(value) : Number.NaN;
+	return frames > 0 ? { frames_per_second: frames, frame_burst: frames * 4 } : RATE;
+}
+
+function idOf(socket: WebSocket): number | undefined {
+	const state: SocketState | null = socket.deserializeAttachment();
+	return state === null || state.closed ? undefined : state.id;
+}
+
+function attempt(action: () => void): void {
+	try {
+		action();
+	} catch {
+		// The peer is gone.
+	}
+}

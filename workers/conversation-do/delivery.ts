@@ -1,0 +1,110 @@
+/** Entries on their way to devices (rules DELIVERED-1 to DELIVERED-3, KEPT-2). */
+import type { Envelope } from "../../protocol/gen/common_pb.js";
+import type { Send } from "../../protocol/gen/conversation_up_pb.js";
+import type { Effect } from "./events.ts";
+import { encode, sendOf } from "./frames.ts";
+import type { Log } from "./log.ts";
+import { type Device, parseSender, sameBytes } from "./roster.ts";
+import type { Session } from "./sessions.ts";
+import type { LogEntry } from "./store.ts";
+
+/** Rows read at once: a row has 128 KiB at most. */
+const CHUNK = 32;
+
+/** A new entry, from memory, to a session that has everything before it. Others get it from the log later. */
+export function deliver(session: Session, entry: LogEntry, send: Send, sender: Device, effects: Effect[]): void {
+	if (!session.state.caughtUp) return;
+	if (session.key === sender.key) {
+		session.position = entry.number;
+		return;
+	}
+	if (!session.hasRoom()) {
+		session.state = { ...session.state, caughtUp: false };
+		effects.push({ type: "attach", socket: session.state });
+		return;
+	}
+	const envelope = envelopeFor(send, session);
+	session.position = entry.number;
+	if (envelope !== undefined) {
+		sendEntry(session, entry, { account: sender.accountBytes, device: sender.device }, envelope, effects);
+	}
+}
+
+/** Sends from the log what the window has room for; CaughtUp at its end (rule DELIVERED-2). */
+export function pump(log: Log, device: Device, session: Session, effects: Effect[]): void {
+	while (session.position < log.head) {
+		const rows = log.rows(session.position, CHUNK);
+		for (const row of rows) {
+			if (!session.hasRoom()) return;
+			// A gap: wiped by age and recycled since.
+			if (row.number > session.position + 1) missed(session, session.position + 1, row.number - 1, effects);
+			session.position = row.number;
+			if (row.sender === device.key) continue;
+			if (row.payload === null) {
+				missed(session, row.number, row.number, effects);
+				continue;
+			}
+			const send = sendOf(row.payload);
+			const envelope = send === undefined ? undefined : envelopeFor(send, session);
+			if (envelope !== undefined) sendEntry(session, row, parseSender(row.sender), envelope, effects);
+		}
+		if (rows.length === 0) break;
+	}
+	session.state = { ...session.state, caughtUp: true };
+	effects.push({ type: "attach", socket: session.state });
+	send(session, encode({ case: "caughtUp", value: { head: log.head } }), effects);
+}
+
+/** Rule KEPT-2. Ranges that follow each other become one frame. */
+function missed(session: Session, from: number, to: number, effects: Effect[]): void {
+	const last = effects.at(-1);
+	const open = session.missed;
+	if (open !== undefined && last === open.effect && open.to === from - 1) {
+		open.to = to;
+		open.effect.bytes = encode({ case: "missed", value: { from: open.from, to } });
+		return;
+	}
+	const effect = {
+		type: "send" as const,
+		socket: session.state.id,
+		bytes: encode({ case: "missed", value: { from, to } }),
+	};
+	session.missed = { from, to, effect };
+	effects.push(effect);
+}
+
+function sendEntry(
+	session: Session,
+	entry: LogEntry,
+	sender: { account: Uint8Array; device: number },
+	{ kind, ciphertext }: Envelope,
+	effects: Effect[],
+): void {
+	const { number, time_ms, messageId } = entry;
+	const value = {
+		number,
+		serverTimeMs: BigInt(time_ms),
+		messageId,
+		senderAccount: sender.account,
+		senderDevice: sender.device,
+		kind,
+		ciphertext,
+	};
+	session.sent(number, ciphertext.length);
+	send(session, encode({ case: "entry", value }), effects);
+}
+
+function send(session: Session, bytes: Uint8Array, effects: Effect[]): void {
+	effects.push({ type: "send", socket: session.state.id, bytes });
+}
+
+function envelopeFor(message: Send, session: Session): Envelope | undefined {
+	const { device, registrationId } = session.state;
+	return message.envelopes.find(
+		({ to }) =>
+			to !== undefined &&
+			to.device === device &&
+			to.registrationId === registrationId &&
+			sameBytes(to.account, session.accountBytes),
+	);
+}

@@ -1,0 +1,30 @@
+/** What goes into the core and what comes out of it. */
+import type { RosterMember } from "./interface.ts";
+import type { SocketState } from "./sessions.ts";
+
+/** Everything that can happen to a conversation. */
+export type ConversationEvent =
+	/** A socket was opened by a device that `admit` has admitted. */
+	| { type: "connected"; socket: SocketState }
+	/** A WebSocket message, as it came. */
+	| { type: "frame"; socket: number; data: Uint8Array | string }
+	| { type: "disconnected"; socket: number }
+	| { type: "alarm" }
+	| { type: "found"; members: RosterMember[] }
+	| { type: "setDevices"; member: RosterMember }
+	| { type: "removeMember"; account: string }
+	/** How the call of a `nudge` effect went. */
+	| { type: "nudged"; account: string; device: number; upTo: number; ok: boolean };
+
+/** Everything that a conversation does, in order. */
+export type Effect =
+	/** A `ConversationDown` frame to a socket. */
+	| { type: "send"; socket: number; bytes: Uint8Array }
+	/** Closes the socket; no `disconnected` need follow. */
+	| { type: "close"; socket: number; code: number }
+	/** Keeps this with the socket through hibernation. */
+	| { type: "attach"; socket: SocketState }
+	/** Calls the device's account, and reports with `nudged`. */
+	| { type: "nudge"; account: string; peer: string; device: number; upTo: number }
+	/** Sets the one alarm. */
+	| { type: "alarm"; at_ms: number };

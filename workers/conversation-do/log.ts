@@ -1,0 +1,163 @@
+/** The life of a row in the log: append, wipe, recycle (rules ORDER-1, ORDER-2, KEPT-1). */
+import { toHex } from "../../protocol/ids.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { Once } from "./once.ts";
+import type { Device } from "./roster.ts";
+import type { Persisted } from "./state.ts";
+import type { LogEntry, LogRow, Store } from "./store.ts";
+
+/** How long a ciphertext waits. */
+export const RETENTION_MS = LIMITS.retention_days * 24 * 60 * 60 * 1_000;
+
+/** Appends after which the state is written, and rows that are looked at together for recycling. */
+const BATCH = 64;
+
+/** The log of one conversation and the cursors that decide over its rows. */
+export class Log {
+	readonly once: Once;
+	head: number;
+	readonly #store: Store;
+	readonly #state: Persisted;
+	#time_ms: number;
+	/** Senders of the entries that some device has not passed, as far as they are needed. */
+	readonly #senders: Map<number, string> = new Map();
+	/** How far one sender's entries are wiped, where that is further than for all. */
+	readonly #wipedOf: Map<string, number> = new Map();
+	/** Rows that may be recycled: their ids are below the forgotten marks on disk. */
+	#free: LogEntry[] = [];
+	/** The head from which it is worth looking for more. */
+	#lookAt = LIMITS.remembered_entries + 1;
+
+	constructor(store: Store, state: Persisted) {
+		this.#store = store;
+		this.#state = state;
+		this.once = new Once(store, state.marks);
+		const head = store.head();
+		this.head = head?.number ?? 0;
+		this.#time_ms = head?.time_ms ?? 0;
+		// The tail that is newer than the state.
+		for (let after = state.head; after < this.head; ) {
+			const entries = store.entries(after, BATCH);
+			for (const entry of entries) {
+				this.#passOwn(entry.number, entry.sender);
+				this.once.sent(toHex(entry.messageId), entry.sender);
+			}
+			after = entries.at(-1)?.number ?? this.head;
+		}
+		state.head = this.head;
+	}
+
+	/** The next entry, one row: a new one or a recycled one. */
+	append(
+		sender: Device,
+		messageId: Uint8Array,
+		hex: string,
+		digest: Uint8Array,
+		payload: Uint8Array | null,
+		now_ms: number,
+	): LogEntry {
+		const number = this.head + 1;
+		this.#time_ms = Math.max(this.#time_ms, now_ms);
+		const recycled = this.#recyclable(number);
+		const wiped = payload === null;
+		const row: LogRow = { number, time_ms: this.#time_ms, messageId, sender: sender.key, digest, wiped, payload };
+		this.#store.append(row, recycled);
+		this.head = number;
+		this.#state.head = number;
+		// Without the payload, which would stay in memory with the ids.
+		const entry: LogEntry = { number, time_ms: this.#time_ms, messageId, sender: sender.key, digest, wiped };
+		this.once.appended(hex, entry);
+		this.#passOwn(number, sender.key);
+		if (number - this.#state.savedHead >= BATCH) this.#state.save();
+		return entry;
+	}
+
+	/** A device has everything up to the cursor. */
+	acknowledged(device: Device, cursor: number): void {
+		if (cursor > device.cursor) device.cursor = cursor;
+		if (cursor <= device.passed) return;
+		device.passed = cursor;
+		while (device.passed < this.head && this.#senderOf(device.passed + 1) === device.key) device.passed += 1;
+		this.wipe();
+	}
+
+	/** Removes the ciphertexts that every addressed device has: usually one range, all senders. */
+	wipe(): void {
+		const { devices } = this.#state;
+		let floor = this.head;
+		for (const device of devices) floor = Math.min(floor, device.passed);
+		if (floor > this.#state.wiped) {
+			this.#store.wipe(this.#state.wiped, floor, undefined);
+			for (let number = this.#state.wiped + 1; number <= floor; number++) this.#senders.delete(number);
+			this.#state.wiped = floor;
+		}
+		// A sender itself holds up nothing of what it sent: it may have entries of others to read and yet its own are done.
+		for (const sender of devices) {
+			let limit = this.head;
+			for (const device of devices) if (device !== sender) limit = Math.min(limit, device.passed);
+			const from = Math.max(this.#state.wiped, this.#wipedOf.get(sender.key) ?? 0);
+			if (limit <= from) continue;
+			this.#wipedOf.set(sender.key, limit);
+			this.#store.wipe(from, limit, sender.key);
+		}
+	}
+
+	/** The end of retention (rule KEPT-1). */
+	expire(now_ms: number): void {
+		this.#store.expire(now_ms - RETENTION_MS);
+	}
+
+	/** When the oldest ciphertext's retention ends. */
+	nextExpiry(): number | undefined {
+		const oldest = this.#store.oldestCiphertext();
+		return oldest === undefined ? undefined : oldest + RETENTION_MS;
+	}
+
+	/** Rows after a number, for delivery. */
+	rows(after: number, limit: number): LogRow[] {
+		return this.#store.rows(after, limit);
+	}
+
+	/** An effective cursor passes over the device's own entries. */
+	#passOwn(number: number, sender: string): void {
+		this.#senders.set(number, sender);
+		for (const device of this.#state.devices) {
+			if (device.key === sender && device.passed === number - 1) device.passed = number;
+		}
+	}
+
+	#senderOf(number: number): string | undefined {
+		const known = this.#senders.get(number);
+		if (known !== undefined) return known;
+		const entry = this.#store.entries(number - 1, 1)[0];
+		if (entry?.number !== number) return undefined;
+		this.#senders.set(number, entry.sender);
+		return entry.sender;
+	}
+
+	/** The number of a row whose place the entry takes. */
+	#recyclable(number: number): number | undefined {
+		const free = this.#free.pop();
+		if (free !== undefined) return free.number;
+		if (number <= this.#lookAt) return undefined;
+		const old = this.#store.entries(0, BATCH);
+		const stop = old.findIndex((entry) => !this.#isFree(entry, number));
+		const found = stop === -1 ? old : old.slice(0, stop);
+		if (found.length === 0) {
+			this.#lookAt = number + BATCH;
+			return undefined;
+		}
+		// On disk before the first of them goes: a repetition after a crash must not be logged twice (rule ONCE-1).
+		for (const entry of found) this.once.forget(entry);
+		this.#state.save();
+		this.#free = found.reverse();
+		return this.#free.pop()?.number;
+	}
+
+	/** Wiped, its sender knows that it was accepted, and old enough. */
+	#isFree(entry: LogEntry, number: number): boolean {
+		if (!entry.wiped || entry.number >= number - LIMITS.remembered_entries) return false;
+		const sender = this.#state.devices.find((device) => device.key === entry.sender);
+		return sender === undefined || sender.cursor >= entry.number;
+	}
+}

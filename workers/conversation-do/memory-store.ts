@@ -1,0 +1,69 @@
+/** The store in memory: for the simulation and for tests of the core. */
+import type { LogEntry, LogRow, Store } from "./store.ts";
+
+/** Behaves as `SqliteStore`; one contract suite runs over both. */
+export class MemoryStore implements Store {
+	readonly #rows: Map<number, LogRow> = new Map();
+	#state: string | undefined;
+
+	head(): { number: number; time_ms: number } | undefined {
+		let head: LogRow | undefined;
+		for (const row of this.#rows.values()) if (head === undefined || row.number > head.number) head = row;
+		return head === undefined ? undefined : { number: head.number, time_ms: head.time_ms };
+	}
+
+	append(row: LogRow, recycled: number | undefined): void {
+		if (this.#rows.has(row.number)) throw new Error("number taken");
+		if (recycled !== undefined) this.#rows.delete(recycled);
+		this.#rows.set(row.number, { ...row });
+	}
+
+	wipe(after: number, upTo: number, sender: string | undefined): void {
+		for (const row of this.#rows.values()) {
+			if (row.number <= after || row.number > upTo) continue;
+			if (sender === undefined || row.sender === sender) remove(row);
+		}
+	}
+
+	expire(before_ms: number): void {
+		for (const row of this.#rows.values()) if (row.time_ms <= before_ms) remove(row);
+	}
+
+	oldestCiphertext(): number | undefined {
+		return this.#after(0).find((row) => row.payload !== null)?.time_ms;
+	}
+
+	rows(after: number, limit: number): LogRow[] {
+		return this.#after(after)
+			.slice(0, limit)
+			.map((row) => ({ ...row }));
+	}
+
+	entries(after: number, limit: number): LogEntry[] {
+		return this.rows(after, limit).map(({ payload, ...entry }) => ({ ...entry, wiped: payload === null }));
+	}
+
+	find(messageId: Uint8Array): LogEntry | undefined {
+		for (const row of this.#rows.values()) {
+			if (row.messageId.every((byte, index) => byte === messageId[index])) return { ...row };
+		}
+		return undefined;
+	}
+
+	readState(): string | undefined {
+		return this.#state;
+	}
+
+	writeState(state: string): void {
+		this.#state = state;
+	}
+
+	#after(after: number): LogRow[] {
+		return [...this.#rows.values()].filter((row) => row.number > after).sort((one, other) => one.number - other.number);
+	}
+}
+
+function remove(row: LogRow): void {
+	row.payload = null;
+	row.wiped = true;
+}

@@ -1,0 +1,91 @@
+/** What a message id has become: each message enters the log once (rules ONCE-1 and ONCE-3). */
+import { createHash } from "node:crypto";
+import type { Send } from "../../protocol/gen/conversation_up_pb.js";
+import { toHex } from "../../protocol/ids.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { sameBytes } from "./roster.ts";
+import type { LogEntry, Store } from "./store.ts";
+
+/** How far one sender's ids have come, in hex. Both only grow. */
+export interface Marks {
+	last: string;
+	/** An id at or below this that is not in the log may have been there: its row was recycled. */
+	forgotten: string;
+}
+
+/** What is known of an id. */
+export type Known = { is: "new" } | { is: "repeated" | "conflict"; entry: LogEntry } | { is: "forgotten" };
+
+/** The ids of the last entries in memory, older ones by reading the log. */
+export class Once {
+	readonly marks: Map<string, Marks>;
+	readonly #store: Store;
+	#recent: Map<string, LogEntry> | undefined;
+
+	constructor(store: Store, marks: Map<string, Marks>) {
+		this.#store = store;
+		this.marks = marks;
+	}
+
+	/** Looks an id up. The whole log is read only for an id that its sender could have used before. */
+	look(messageId: Uint8Array, hex: string, sender: string, digest: Uint8Array, head: number): Known {
+		const marks = this.marks.get(sender);
+		let entry = this.#load(head).get(hex);
+		if (entry === undefined && marks !== undefined && hex <= marks.last) entry = this.#store.find(messageId);
+		if (entry !== undefined) {
+			const same = entry.sender === sender && sameBytes(entry.digest, digest);
+			return { is: same ? "repeated" : "conflict", entry };
+		}
+		return marks !== undefined && hex <= marks.forgotten ? { is: "forgotten" } : { is: "new" };
+	}
+
+	/** An entry has been appended. */
+	appended(hex: string, entry: LogEntry): void {
+		this.sent(hex, entry.sender);
+		if (this.#recent === undefined) return;
+		this.#recent.set(hex, entry);
+		if (this.#recent.size <= LIMITS.remembered_entries) return;
+		const oldest = this.#recent.keys().next().value;
+		if (oldest !== undefined) this.#recent.delete(oldest);
+	}
+
+	/** The sender has used the id. */
+	sent(hex: string, sender: string): void {
+		const marks = this.#marksOf(sender);
+		if (hex > marks.last) marks.last = hex;
+	}
+
+	/** The entry's row is about to be recycled. Has to be on disk before it is. */
+	forget(entry: LogEntry): void {
+		const marks = this.#marksOf(entry.sender);
+		const hex = toHex(entry.messageId);
+		if (hex > marks.forgotten) marks.forgotten = hex;
+	}
+
+	#marksOf(sender: string): Marks {
+		let marks = this.marks.get(sender);
+		if (marks === undefined) {
+			marks = { last: "", forgotten: "" };
+			this.marks.set(sender, marks);
+		}
+		return marks;
+	}
+
+	#load(head: number): Map<string, LogEntry> {
+		if (this.#recent !== undefined) return this.#recent;
+		const entries = this.#store.entries(head - LIMITS.remembered_entries, LIMITS.remembered_entries);
+		this.#recent = new Map(entries.map((entry) => [toHex(entry.messageId), entry]));
+		return this.#recent;
+	}
+}
+
+/** 16 bytes that stand for a message's content. */
+export function digestOf(send: Send): Uint8Array {
+	const hash = createHash("sha256");
+	for (const { to, kind, ciphertext } of send.envelopes) {
+		hash.update(`${to?.device}.${to?.registrationId}.${kind}.${ciphertext.length}.`);
+		if (to !== undefined) hash.update(to.account);
+		hash.update(ciphertext);
+	}
+	return new Uint8Array(hash.digest()).subarray(0, 16);
+}

@@ -1,0 +1,160 @@
+/** Members and devices, and where each device stands (rules ROSTER-1 to ROSTER-3). */
+import type { Send } from "../../protocol/gen/conversation_up_pb.js";
+import { toHex, uuidToBytes } from "../../protocol/ids.ts";
+import type { RosterMember } from "./interface.ts";
+
+/** A device on the roster, as it is kept. All numbers are entry numbers. */
+export interface DeviceState {
+	account: string;
+	device: number;
+	registrationId: number;
+	/** The head when it arrived: it reads nothing up to here (rule ROSTER-3). */
+	arrived: number;
+	/** What it has acknowledged itself. */
+	cursor: number;
+	/** The effective cursor: passes over its own entries, which need no delivery. */
+	passed: number;
+	/** It has been nudged and has not connected since (rule NUDGE-1). */
+	nudged: boolean;
+}
+
+/** A device with what is derived from its state or lives in memory only. */
+export interface Device extends DeviceState {
+	readonly key: string;
+	readonly accountBytes: Uint8Array;
+	/** Nudges that failed one after another. */
+	attempts: number;
+	/** When the next nudge is due, if one is. */
+	nudgeAt_ms: number | undefined;
+	/** A nudge is being called right now. */
+	nudging: boolean;
+}
+
+/** The sender column of the log: a device that was installed anew is another sender. */
+export function senderKey(account: string, device: number, registrationId: number): string {
+	return `${account}/${device}/${registrationId}`;
+}
+
+/** Account and device of a sender key. */
+export function parseSender(key: string): { account: Uint8Array; device: number } {
+	return { account: uuidToBytes(key.slice(0, 36)), device: Number(key.slice(37, key.indexOf("/", 37))) };
+}
+
+/** A device from its state. */
+export function toDevice(state: DeviceState): Device {
+	return {
+		...state,
+		key: senderKey(state.account, state.device, state.registrationId),
+		accountBytes: uuidToBytes(state.account),
+		attempts: 0,
+		nudgeAt_ms: undefined,
+		nudging: false,
+	};
+}
+
+/** What is kept of a device. */
+export function toState(device: Device): DeviceState {
+	const { account, registrationId, arrived, cursor, passed, nudged } = device;
+	return { account, device: device.device, registrationId, arrived, cursor, passed, nudged };
+}
+
+/** The roster: pure bookkeeping. */
+export class Roster {
+	version: number;
+	members: string[];
+	devices: Device[];
+
+	constructor(version: number, members: string[], devices: Device[]) {
+		this.version = version;
+		this.members = members;
+		this.devices = devices;
+	}
+
+	/** The device with this address and registration. */
+	find(account: string, device: number): Device | undefined {
+		return this.devices.find((one) => one.device === device && one.account === account);
+	}
+
+	/** Sets a member's devices; says whether that is a change. A new or re-registered device begins at the head. */
+	setDevices(member: RosterMember, head: number): boolean {
+		const { account } = member;
+		if (!this.members.includes(account)) return false;
+		const others = this.devices.filter((device) => device.account !== account);
+		const own = this.devices.filter((device) => device.account === account);
+		const next = member.devices.map(({ device, registrationId }) => {
+			const known = own.find((one) => one.device === device && one.registrationId === registrationId);
+			return known ?? arriving(account, device, registrationId, head);
+		});
+		if (next.length === own.length && next.every((device) => own.includes(device))) return false;
+		this.devices = [...others, ...next];
+		this.version += 1;
+		return true;
+	}
+
+	/** Removes a member with its devices; says whether it was one. */
+	removeMember(account: string): boolean {
+		if (!this.members.includes(account)) return false;
+		this.members = this.members.filter((member) => member !== account);
+		this.devices = this.devices.filter((device) => device.account !== account);
+		this.version += 1;
+		return true;
+	}
+
+	/** Rule ROSTER-1: whether the message is for exactly this roster but its sender. */
+	fits(send: Send, sender: Device): boolean {
+		if (send.rosterVersion !== this.version || send.envelopes.length !== this.devices.length - 1) return false;
+		for (const { to } of send.envelopes) {
+			if (to === undefined) return false;
+			const device = this.devices.find((one) => one.device === to.device && sameBytes(one.accountBytes, to.account));
+			if (device === undefined || device === sender || device.registrationId !== to.registrationId) return false;
+		}
+		return true;
+	}
+
+	/** Rule ROSTER-2: what is wrong with the message's addresses. */
+	difference(send: Send, sender: Device) {
+		const expected = new Map<string, Device>();
+		for (const device of this.devices) {
+			if (device !== sender) expected.set(`${toHex(device.accountBytes)}.${device.device}`, device);
+		}
+		const addresses = send.envelopes.flatMap(({ to }) => (to === undefined ? [] : [to]));
+		const quoted = new Set<string>();
+		const gone: { account: Uint8Array; device: number; registrationId: number }[] = [];
+		const reregistered: ReturnType<typeof toAddress>[] = [];
+		for (const { account, device, registrationId } of addresses) {
+			const key = `${toHex(account)}.${device}`;
+			quoted.add(key);
+			const known = expected.get(key);
+			if (known === undefined) gone.push({ account, device, registrationId });
+			else if (known.registrationId !== registrationId) reregistered.push(toAddress(known));
+		}
+		const missing = [...expected].filter(([key]) => !quoted.has(key)).map(([, device]) => toAddress(device));
+		return { version: this.version, missing, gone, reregistered };
+	}
+
+	/** As it goes onto the wire. */
+	frame() {
+		return {
+			version: this.version,
+			devices: this.devices.map(toAddress),
+			members: this.members.map((member) => uuidToBytes(member)),
+		};
+	}
+}
+
+/** A new device: nothing before its arrival is for it. */
+export function arriving(account: string, device: number, registrationId: number, head: number): Device {
+	return toDevice({ account, device, registrationId, arrived: head, cursor: head, passed: head, nudged: false });
+}
+
+/** A device's address on the wire. */
+export function toAddress(device: Device) {
+	return { account: device.accountBytes, device: device.device, registrationId: device.registrationId };
+}
+
+/** Whether two byte strings are equal. */
+export function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
+	if (one.length !== other.length) return false;
+	for (let index = 0; index < one.length; index++) if (one[index] !== other[index]) return false;
+	return true;
+}

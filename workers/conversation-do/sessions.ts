@@ -1,0 +1,84 @@
+/** One session for each socket: what is on the way to a device is bounded (rule DELIVERED-3). */
+import { uuidToBytes } from "../../protocol/ids.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { Pace, type Rate } from "./pace.ts";
+import { senderKey } from "./roster.ts";
+
+/** What survives hibernation, in the socket's attachment (rule IDLE-1). */
+export interface SocketState {
+	/** Names the socket within its object. */
+	id: number;
+	account: string;
+	device: number;
+	registrationId: number;
+	/** It has said hello. */
+	greeted: boolean;
+	/** The socket was closed by us and waits for its end to agree. */
+	closed: boolean;
+	/** The entry up to which the device has acknowledged. */
+	cursor: number;
+	/** How far its user has read; 0 where that is private. */
+	read: number;
+	/** Everything in the log is on the way; new entries go out as they come. */
+	caughtUp: boolean;
+}
+
+/** A socket that is open. */
+export class Session {
+	state: SocketState;
+	readonly key: string;
+	readonly accountBytes: Uint8Array;
+	/** The last Missed frame, which may still grow. */
+	missed: { from: number; to: number; effect: { bytes: Uint8Array } } | undefined;
+	readonly pace: Pace;
+	/** The last entry that was sent or needed no sending. */
+	position: number;
+	#entries = 0;
+	#bytes = 0;
+	#way: { number: number; bytes: number }[] = [];
+	#first = 0;
+
+	constructor(state: SocketState, rate: Rate, head: number, now_ms: number) {
+		this.state = state;
+		this.key = senderKey(state.account, state.device, state.registrationId);
+		this.accountBytes = uuidToBytes(state.account);
+		this.pace = new Pace(rate, now_ms);
+		// After hibernation: what was on the way arrives still; where it was not all, it is sent again from the cursor.
+		this.position = state.caughtUp ? head : state.cursor;
+	}
+
+	/** Whether one more entry may be on the way. */
+	hasRoom(): boolean {
+		return this.#entries < LIMITS.window_entries && this.#bytes < LIMITS.window_bytes;
+	}
+
+	/** An entry was sent. */
+	sent(number: number, bytes: number): void {
+		this.#way.push({ number, bytes });
+		this.#entries += 1;
+		this.#bytes += bytes;
+	}
+
+	/** Everything up to the cursor has arrived. */
+	arrived(cursor: number): void {
+		for (;;) {
+			const first = this.#way[this.#first];
+			if (first === undefined || first.number > cursor) break;
+			this.#first += 1;
+			this.#entries -= 1;
+			this.#bytes -= first.bytes;
+		}
+		if (this.#first < 64) return;
+		this.#way = this.#way.slice(this.#first);
+		this.#first = 0;
+	}
+
+	/** Begins again at a cursor. */
+	restart(cursor: number): void {
+		this.position = cursor;
+		this.#way = [];
+		this.#first = 0;
+		this.#entries = 0;
+		this.#bytes = 0;
+	}
+}

@@ -1,0 +1,120 @@
+/** The store in the object's SQLite. Rows written are nearly the whole cost of a message: no second index. */
+import type { LogEntry, LogRow, Store } from "./store.ts";
+
+/** Each runs once, in order. `PRAGMA user_version` is refused in objects, so a table counts them. */
+const MIGRATIONS = [
+	`CREATE TABLE log (
+		number INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, message_id BLOB NOT NULL,
+		sender TEXT NOT NULL, digest BLOB NOT NULL, payload BLOB
+	);
+	CREATE TABLE state (id INTEGER PRIMARY KEY, json TEXT NOT NULL);`,
+];
+
+const ENTRY = "number, time_ms, message_id, sender, digest, payload IS NULL AS wiped";
+
+type EntryRow = {
+	number: number;
+	time_ms: number;
+	message_id: ArrayBuffer;
+	sender: string;
+	digest: ArrayBuffer;
+	wiped: number;
+};
+
+/** Statements are cached by the runtime by their text. */
+export class SqliteStore implements Store {
+	readonly #sql: SqlStorage;
+	/** Rows written since the object woke: what the tests of costs read. */
+	rowsWritten = 0;
+
+	constructor(sql: SqlStorage) {
+		this.#sql = sql;
+		sql.exec("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY)");
+		const done = sql.exec<{ count: number }>("SELECT COUNT(*) AS count FROM migrations").one().count;
+		for (const [number, text] of MIGRATIONS.entries()) {
+			if (number < done) continue;
+			sql.exec(text);
+			sql.exec("INSERT INTO migrations VALUES (?)", number);
+		}
+	}
+
+	head(): { number: number; time_ms: number } | undefined {
+		return this.#sql
+			.exec<{ number: number; time_ms: number }>("SELECT number, time_ms FROM log ORDER BY number DESC LIMIT 1")
+			.toArray()[0];
+	}
+
+	append(row: LogRow, recycled: number | undefined): void {
+		const values = [row.number, row.time_ms, row.messageId, row.sender, row.digest, row.payload];
+		if (recycled === undefined) this.#write("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)", ...values);
+		else {
+			this.#write(
+				"UPDATE log SET number = ?, time_ms = ?, message_id = ?, sender = ?, digest = ?, payload = ? WHERE number = ?",
+				...values,
+				recycled,
+			);
+		}
+	}
+
+	wipe(after: number, upTo: number, sender: string | undefined): void {
+		const range = "UPDATE log SET payload = NULL WHERE number > ? AND number <= ? AND payload IS NOT NULL";
+		if (sender === undefined) this.#write(range, after, upTo);
+		else this.#write(`${range} AND sender = ?`, after, upTo, sender);
+	}
+
+	expire(before_ms: number): void {
+		this.#write("UPDATE log SET payload = NULL WHERE time_ms <= ? AND payload IS NOT NULL", before_ms);
+	}
+
+	oldestCiphertext(): number | undefined {
+		return this.#sql
+			.exec<{ time_ms: number }>("SELECT time_ms FROM log WHERE payload IS NOT NULL ORDER BY number LIMIT 1")
+			.toArray()[0]?.time_ms;
+	}
+
+	rows(after: number, limit: number): LogRow[] {
+		return this.#sql
+			.exec<EntryRow & { payload: ArrayBuffer | null }>(
+				`SELECT ${ENTRY}, payload FROM log WHERE number > ? ORDER BY number LIMIT ?`,
+				after,
+				limit,
+			)
+			.toArray()
+			.map((row) => ({ ...toEntry(row), payload: row.payload === null ? null : new Uint8Array(row.payload) }));
+	}
+
+	entries(after: number, limit: number): LogEntry[] {
+		return this.#sql
+			.exec<EntryRow>(`SELECT ${ENTRY} FROM log WHERE number > ? ORDER BY number LIMIT ?`, after, limit)
+			.toArray()
+			.map(toEntry);
+	}
+
+	find(messageId: Uint8Array): LogEntry | undefined {
+		const row = this.#sql.exec<EntryRow>(`SELECT ${ENTRY} FROM log WHERE message_id = ?`, messageId).toArray()[0];
+		return row === undefined ? undefined : toEntry(row);
+	}
+
+	readState(): string | undefined {
+		return this.#sql.exec<{ json: string }>("SELECT json FROM state WHERE id = 1").toArray()[0]?.json;
+	}
+
+	writeState(state: string): void {
+		this.#write("INSERT INTO state VALUES (1, ?) ON CONFLICT DO UPDATE SET json = excluded.json", state);
+	}
+
+	#write(query: string, ...bindings: SqlStorageValue[] | (Uint8Array | string | number | null)[]): void {
+		this.rowsWritten += this.#sql.exec(query, ...bindings).rowsWritten;
+	}
+}
+
+function toEntry(row: EntryRow): LogEntry {
+	return {
+		number: row.number,
+		time_ms: row.time_ms,
+		messageId: new Uint8Array(row.message_id),
+		sender: row.sender,
+		digest: new Uint8Array(row.digest),
+		wiped: row.wiped === 1,
+	};
+}

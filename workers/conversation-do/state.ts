@@ -1,0 +1,89 @@
+/** The one-row state: roster, cursors, watermarks and marks. Written when it must be, not for each message. */
+import type { Marks } from "./once.ts";
+import { type Device, type DeviceState, Roster, toDevice, toState } from "./roster.ts";
+import type { Store } from "./store.ts";
+
+interface StateJson {
+	/** The log's head when this was written. */
+	head: number;
+	/** All entries up to here are wiped. */
+	wiped: number;
+	version: number;
+	members: string[];
+	devices: DeviceState[];
+	reads: [account: string, upTo: number][];
+	marks: [sender: string, marks: Marks][];
+}
+
+/** Reads the state of a conversation. */
+export function loadState(store: Store): Persisted {
+	const text = store.readState();
+	const json: StateJson | undefined = text === undefined ? undefined : JSON.parse(text);
+	return new Persisted(store, json, text);
+}
+
+/** What is kept beside the log. A crash loses what was changed since `save`; all of it is said again or read again. */
+export class Persisted {
+	roster: Roster | undefined;
+	head: number;
+	wiped: number;
+	readonly marks: Map<string, Marks>;
+	/** The head at the last writing. */
+	savedHead: number;
+	readonly #reads: Map<string, number>;
+	readonly #store: Store;
+	#saved: string | undefined;
+
+	constructor(store: Store, json: StateJson | undefined, text: string | undefined) {
+		this.#store = store;
+		this.#saved = text;
+		this.head = json?.head ?? 0;
+		this.savedHead = this.head;
+		this.wiped = json?.wiped ?? 0;
+		this.marks = new Map(json?.marks ?? []);
+		this.#reads = new Map(json?.reads ?? []);
+		if (json !== undefined) this.roster = new Roster(json.version, json.members, json.devices.map(toDevice));
+	}
+
+	/** The devices of the roster. */
+	get devices(): Device[] {
+		return this.roster?.devices ?? [];
+	}
+
+	/** The first roster. */
+	found(members: string[], devices: Device[]): void {
+		this.roster = new Roster(1, members, devices);
+		this.save();
+	}
+
+	/** How far an account's user has read. */
+	readOf(account: string): number {
+		return this.#reads.get(account) ?? 0;
+	}
+
+	/** Raises it; says whether that is a change (rule WATERMARK-1: it never goes back). */
+	raiseRead(account: string, upTo: number): boolean {
+		if (upTo <= this.readOf(account)) return false;
+		this.#reads.set(account, upTo);
+		return true;
+	}
+
+	/** Writes the state if it has changed: one row. */
+	save(): void {
+		if (this.roster === undefined) return;
+		const json: StateJson = {
+			head: this.head,
+			wiped: this.wiped,
+			version: this.roster.version,
+			members: this.roster.members,
+			devices: this.roster.devices.map(toState),
+			reads: [...this.#reads],
+			marks: [...this.marks],
+		};
+		const text = JSON.stringify(json);
+		this.savedHead = this.head;
+		if (text === this.#saved) return;
+		this.#store.writeState(text);
+		this.#saved = text;
+	}
+}

@@ -1,0 +1,43 @@
+/** What a conversation keeps on disk, behind one small interface: SQLite in the object, memory in the simulation. */
+
+/** An entry without its ciphertexts. */
+export interface LogEntry {
+	/** From 1, without gaps while it is young; wiped entries give their place to new ones (rule KEPT-1). */
+	number: number;
+	time_ms: number;
+	messageId: Uint8Array;
+	/** `senderKey` of the device, registration included. */
+	sender: string;
+	/** 16 bytes of SHA-256 over the envelopes (rule ONCE-3). */
+	digest: Uint8Array;
+	/** The ciphertexts have been removed. */
+	wiped: boolean;
+}
+
+/** An entry with its `Send` frame as it came; null once it is wiped. */
+export interface LogRow extends LogEntry {
+	payload: Uint8Array | null;
+}
+
+/** All calls are synchronous: a turn's writes reach the disk together, before any frame of that turn leaves. */
+export interface Store {
+	/** Number and time of the newest entry; undefined in an empty log. */
+	head(): { number: number; time_ms: number } | undefined;
+	/** Adds an entry, in the place of the row `recycled` where it is given. */
+	append(row: LogRow, recycled: number | undefined): void;
+	/** Removes the ciphertexts of the entries `after` < number <= `upTo`, of one sender or of all. */
+	wipe(after: number, upTo: number, sender: string | undefined): void;
+	/** Removes all ciphertexts that are not younger than `before_ms`. */
+	expire(before_ms: number): void;
+	/** The time of the oldest ciphertext. */
+	oldestCiphertext(): number | undefined;
+	/** Rows with number > `after`, in order, `limit` at most. */
+	rows(after: number, limit: number): LogRow[];
+	/** The same without payloads. */
+	entries(after: number, limit: number): LogEntry[];
+	/** The entry of a message id. Reads the whole log. */
+	find(messageId: Uint8Array): LogEntry | undefined;
+	/** The one row of everything that is not an entry. */
+	readState(): string | undefined;
+	writeState(state: string): void;
+}
