@@ -11,10 +11,11 @@ const ACCOUNTS = 6;
 const ONE_TIME_PREKEYS = 3;
 const ONE_TIME_KYBER_PREKEYS = 1;
 
-function registration(): { request: RegisterRequest; rotated: RegisterRequest["signedPreKey"] } {
+function registration(
+	usernameHash: Uint8Array = randomBytes(32),
+	deviceSecret: Uint8Array = randomBytes(32),
+): { request: RegisterRequest; rotated: RegisterRequest["signedPreKey"] } {
 	const identity = PrivateKey.generate();
-	const usernameHash = randomBytes(32);
-	const deviceSecret = randomBytes(32);
 	const registrationId = 1 + (randomBytes(2).readUInt16BE() % 16380);
 	const curve = (id: number) => ({ id, key: PrivateKey.generate().getPublicKey().serialize() });
 	const signed = ({ id, key }: { id: number; key: Uint8Array }) => ({
@@ -44,7 +45,12 @@ function text(bytes: Uint8Array): string {
 	return Buffer.from(bytes).toString("base64url");
 }
 
-const accounts = Array.from({ length: ACCOUNTS }, registration);
+const accounts = Array.from({ length: ACCOUNTS }, () => registration());
+// Two who want the first account's username: one with a secret of their own, one who has its secret but not its key.
+const first = accounts[0]?.request;
+if (first === undefined) throw new Error("no accounts");
+const wanted = Buffer.from(first.usernameHash, "base64url");
+accounts.push(registration(wanted), registration(wanted, Buffer.from(first.deviceSecret, "base64url")));
 writeFileSync(
 	new URL("fixtures/registrations.json", import.meta.url),
 	`${JSON.stringify(accounts, undefined, "\t")}\n`,
