@@ -51,6 +51,6 @@ function onNews(context: Context, news: News): void {
 	const { cursor } = conversation(context.store, peer);
 	const connection = context.connection(peer);
 	connection.news = { conversation: news.conversation, upTo: news.upTo };
-	if (cursor >= news.upTo) sendNewsSeen(context, peer);
+	if (cursor >= news.upTo) sendNewsSeen(context, peer, cursor);
 	else if (!connection.open) context.request({ type: "open-conversation", peer });
 }

@@ -15,6 +15,8 @@ export interface Connection {
 	inFlight: Set<string>;
 	/** Encrypted for a roster that has changed: nothing is encrypted until all that is in flight was answered. */
 	stale: boolean;
+	/** Encrypted frames were kept back because the identity was blocked when the socket opened. */
+	held: boolean;
 	/** Refused for its rate: sent again at the next tick. */
 	limited: Set<string>;
 	/** Accounts whose prekeys were asked for at this roster version already: not again before a change. */
@@ -40,6 +42,8 @@ export class Context {
 	readonly failedClaims = new Set<string>();
 	/** Conversations to look after at the end of the step. */
 	readonly touched = new Set<string>();
+	/** Devices (`account.device`) whose last entry could not be read. */
+	readonly failing = new Set<string>();
 	accountOpen = false;
 	requests: MachineRequest[] = [];
 	lastId: Uint8Array | undefined;
@@ -92,6 +96,7 @@ export function newConnection(): Connection {
 		welcomed: false,
 		inFlight: new Set(),
 		stale: false,
+		held: false,
 		limited: new Set(),
 		claimed: new Set(),
 		acknowledged: 0,

@@ -15,6 +15,7 @@ import { onAccepted, resendEncrypted, statusOf } from "./sending.ts";
 
 export function onOpened(context: Context, peer: string): void {
 	const { cursor, read } = conversation(context.store, peer);
+	context.failedClaims.delete(peer);
 	const connection = { ...newConnection(), open: true, acknowledged: cursor, news: context.connection(peer).news };
 	context.connections.set(peer, connection);
 	context.send(peer, {
@@ -107,16 +108,14 @@ function onCaughtUp(context: Context, peer: string, head: number): void {
 	// What is left up to the head is not for this device. While own sends are open it may be one of them.
 	if (head > cursor && connection.inFlight.size === 0) advanceCursor(context.store, peer, cursor, head);
 	context.notify({ type: "caught-up", peer, head });
-	sendNewsSeen(context, peer);
+	sendNewsSeen(context, peer, head);
 	context.touched.add(peer);
 }
 
-/** Tells the account that its news was looked after (rule NUDGE-2). */
-export function sendNewsSeen(context: Context, peer: string): void {
+/** Tells the account that its news was looked after: everything for this device up to `upTo` is stored (rule NUDGE-2). */
+export function sendNewsSeen(context: Context, peer: string, upTo: number): void {
 	const connection = context.connection(peer);
-	if (connection.news === undefined || !context.accountOpen) return;
-	const upTo = conversation(context.store, peer).cursor;
-	if (upTo < connection.news.upTo && connection.inFlight.size === 0 && !connection.welcomed) return;
+	if (connection.news === undefined || connection.news.upTo > upTo || !context.accountOpen) return;
 	const value = { $typeName: "parley.v1.NewsSeen" as const, conversation: connection.news.conversation, upTo };
 	context.sendAccount({ case: "seen", value });
 	connection.news = undefined;

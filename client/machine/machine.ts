@@ -2,6 +2,7 @@ import { UUID_PATTERN, uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts"
 import { LIMITS } from "../../protocol/limits.ts";
 import { Cipher } from "../signal/cipher.ts";
 import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
+import { conversation } from "../store/conversations.ts";
 import type { Store } from "../store/database.ts";
 import { conversationsWithOutbox } from "../store/queries.ts";
 import { onAccountClosed, onAccountFrame, onAccountOpened } from "./account.ts";
@@ -64,6 +65,7 @@ export class ClientMachine implements Machine {
 			context.cipher.sessions.forget();
 			context.connections.clear();
 			context.claims.clear();
+			context.failing.clear();
 			context.accountOpen = false;
 			throw error;
 		} finally {
@@ -146,12 +148,6 @@ async function finish(context: Context): Promise<void> {
 	for (const peer of context.touched) {
 		await pump(context, peer);
 		acknowledge(context, peer);
-		const { news } = context.connection(peer);
-		if (news !== undefined && context.connection(peer).welcomed) sendNewsIfThere(context, peer, news.upTo);
+		sendNewsSeen(context, peer, conversation(context.store, peer).cursor);
 	}
-}
-
-function sendNewsIfThere(context: Context, peer: string, upTo: number): void {
-	const cursor = context.store.value<number>("SELECT cursor AS value FROM conversations WHERE peer = ?", [peer]) ?? 0;
-	if (cursor >= upTo) sendNewsSeen(context, peer);
 }

@@ -13,7 +13,7 @@ import {
 } from "../store/messages.ts";
 import { parseContent } from "./content.ts";
 import type { Context } from "./context.ts";
-import { answerRetry, requestRetry } from "./retry.ts";
+import { answerRetry, noteReadable, requestRetry } from "./retry.ts";
 
 /** Stores an entry and moves the cursor. What is at or below the cursor is a repeat (rule DELIVERED-1). */
 export async function onEntry(context: Context, peer: string, entry: Entry): Promise<void> {
@@ -36,11 +36,13 @@ async function openEntry(context: Context, peer: string, account: string, entry:
 			// The next message, ours included, begins a new session.
 			context.cipher.sessions.archive(account, device);
 			context.connection(peer).claimed.delete(account);
+			context.failing.add(`${account}.${device}`);
 			addPlaceholder(context, peer, account, entry);
 			requestRetry(context, peer, `${account}.${device}`, entry.messageId);
 			return;
 		case "plaintext": {
 			const content = parseContent(opened.plaintext);
+			if (context.failing.delete(`${account}.${device}`)) noteReadable(context, `${account}.${device}`);
 			// Asking again would bring the same.
 			if (content === undefined) addPlaceholder(context, peer, account, entry);
 			else onContent(context, peer, account, entry, content);
@@ -81,7 +83,8 @@ function onContent(context: Context, peer: string, account: string, entry: Entry
 			answerRetry(context, peer, account, entry.senderDevice, content.kind.value.messageId);
 			return;
 		case undefined:
-			// For another device, or of a kind that a later version knows.
+			// For another device, of a kind that a later version knows, or instead of a resend that was lost.
+			if (placeholder !== undefined) removeMessage(context.store, placeholder.row);
 			return;
 	}
 }

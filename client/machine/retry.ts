@@ -1,15 +1,25 @@
 /** Asking again for what can't be decrypted, and answering those who ask (rule RETRY-1). */
+import { fromBinary } from "@bufbuild/protobuf";
+import { ContentSchema } from "../../protocol/gen/content_pb.js";
 import { uuidFromBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { ownBytes } from "../signal/bytes.ts";
 import { findMessage } from "../store/messages.ts";
 import { enqueue } from "../store/outbox.ts";
-import { retryContent, textContent } from "./content.ts";
+import { emptyContent, retryContent, textContent } from "./content.ts";
 import type { Context } from "./context.ts";
+
+/** In the place of a message's id: the count of unreadable entries since the last readable one. */
+const FAILING = "failing";
+/** After so many the device is not asked until an entry of it can be read. */
+const FAILURES_IN_A_ROW = 32;
 
 /** Asks a device for its message once more; false when it was asked often enough. */
 export function requestRetry(context: Context, peer: string, device: string, wanted: Uint8Array): boolean {
-	if (!countRetry(context, uuidFromBytes(wanted), device, "asked")) return false;
+	// A line that breaks everything, requests too, must not keep two devices asking each other for ever.
+	if (countRetry(context, FAILING, device, "asked") > FAILURES_IN_A_ROW) return false;
+	const asked = countRetry(context, uuidFromBytes(wanted), device, "asked");
+	if (asked > LIMITS.retry_requests_per_message) return false;
 	const id = context.newMessageId();
 	const content = retryContent(id, context.environment.nowMs(), wanted);
 	enqueueResendable(context, id, peer, device, content);
@@ -25,8 +35,19 @@ export function answerRetry(context: Context, peer: string, account: string, dev
 	const id = uuidFromBytes(wanted);
 	const requester = `${account}.${device}`;
 	const content = askedContent(context, peer, account, device, id);
-	if (content === undefined || !countRetry(context, id, requester, "answered")) return;
+	if (content === undefined) return;
+	// Counted for the content, under whatever ids it was sent.
+	const known = fromBinary(ContentSchema, content).messageId;
+	const count = countRetry(context, uuidFromBytes(known), requester, "answered");
+	if (count > LIMITS.retry_requests_per_message) return;
 	enqueueResendable(context, context.newMessageId(), peer, requester, content);
+	// The resend itself was lost: its placeholder goes away with an empty content in its place.
+	if (uuidFromBytes(known) !== id) enqueue(context.store, context.newMessageId(), peer, emptyContent(id), requester);
+}
+
+/** A device's entry could be read: what fails later begins a new row of failures. */
+export function noteReadable(context: Context, device: string): void {
+	context.store.run("DELETE FROM retries WHERE message = ? AND device = ?", [FAILING, device]);
 }
 
 function askedContent(
@@ -67,12 +88,12 @@ function enqueueResendable(
 	context.touched.add(peer);
 }
 
-/** Counts one more; false at the limit. */
-function countRetry(context: Context, message: string, device: string, direction: "asked" | "answered"): boolean {
+/** Counts one more, and returns the count. */
+function countRetry(context: Context, message: string, device: string, direction: "asked" | "answered"): number {
 	const count = context.store.value<number>(
 		`INSERT INTO retries (message, device, direction, count) VALUES (?, ?, ?, 1)
 		 ON CONFLICT (message, device, direction) DO UPDATE SET count = count + 1 RETURNING count AS value`,
 		[message, device, direction],
 	);
-	return count !== undefined && count <= LIMITS.retry_requests_per_message;
+	return count ?? 0;
 }

@@ -51,7 +51,9 @@ export function sendText(context: Context, event: { id: string; peer: string; bo
 
 /** Sends what is encrypted already, with the same bytes: it may have been accepted before (rules ONCE-1, CLIENT-1). */
 export function resendEncrypted(context: Context, peer: string): void {
-	if (isBlocked(context, peer)) return;
+	const connection = context.connection(peer);
+	connection.held = isBlocked(context, peer);
+	if (connection.held) return;
 	for (const row of encryptedOutbox(context.store, peer)) transmit(context, row, row.frame);
 }
 
@@ -75,10 +77,7 @@ function transmit(context: Context, row: OutboxRow, frame: Uint8Array | null): v
 export async function pump(context: Context, peer: string): Promise<void> {
 	const connection = context.connection(peer);
 	if (!connection.welcomed || isBlocked(context, peer)) return;
-	// Left behind while the identity was blocked: first, and with the same bytes.
-	for (const row of encryptedOutbox(context.store, peer)) {
-		if (!connection.inFlight.has(row.id) && !connection.limited.has(row.id)) transmit(context, row, row.frame);
-	}
+	if (connection.held) resendEncrypted(context, peer);
 	if (connection.stale && connection.inFlight.size > 0) return;
 	connection.stale = false;
 	const room = WINDOW - connection.inFlight.size;

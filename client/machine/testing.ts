@@ -185,7 +185,10 @@ export class TestServer {
 
 	#deliver(account: string, logged: Logged, push: (account: string, frame: ConversationDown) => void): void {
 		const entry = this.onEntry(account, logged);
-		const envelope = entry?.send.envelopes.find(({ to }) => to !== undefined && uuidFromBytes(to.account) === account);
+		const registered = this.devices.get(account)?.registrationId;
+		const envelope = entry?.send.envelopes.find(
+			({ to }) => to !== undefined && uuidFromBytes(to.account) === account && to.registrationId === registered,
+		);
 		if (entry === undefined || envelope === undefined) return;
 		const value = {
 			$typeName: "parley.v1.Entry" as const,

@@ -1,0 +1,102 @@
+import { rmSync } from "node:fs";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { compareScanned, safetyNumber } from "../signal/safety.ts";
+import { findIdentity, putIdentity } from "../store/identities.ts";
+import { history, identityState, pendingOutboxCount } from "../store/queries.ts";
+import { ALICE, BOB, TestDevice, TestWorld } from "./testing.ts";
+
+let world: TestWorld;
+beforeEach(() => {
+	world = new TestWorld();
+});
+afterEach(() => world.close());
+
+/** Bob has lost his device and registers the account anew, with other keys. */
+function reinstall(bob: TestDevice): void {
+	bob.store.close();
+	for (const suffix of ["", "-wal"]) rmSync(bob.path + suffix, { force: true });
+	const fresh = new TestDevice(world.folder, BOB, world.server, world.environment);
+	bob.store = fresh.store;
+	bob.machine = fresh.machine;
+	bob.inbox = [];
+	world.server.rosterVersion++;
+	world.connect(bob);
+}
+
+async function talk(): Promise<void> {
+	world.connect(world.alice);
+	world.connect(world.bob);
+	world.text(world.alice, "hello");
+	await world.settle();
+	world.text(world.bob, "hi");
+	await world.settle();
+}
+
+test("CLIENT-3 a changed key that nobody verified is shown and accepted", async () => {
+	await talk();
+	reinstall(world.bob);
+	world.text(world.alice, "again");
+	await world.settle();
+	expect(world.alice.notices).toContainEqual({ type: "identity-changed", peer: BOB, blocked: false });
+	expect(history(world.bob.store, ALICE, 10).at(-1)).toMatchObject({ body: "again", status: "received" });
+	expect(identityState(world.alice.store, BOB)).toBe("unverified");
+});
+
+test("CLIENT-3 where the old key was verified nothing is sent until a person accepts the new one", async () => {
+	await talk();
+	world.alice.inbox.push({ type: "set-verified", peer: BOB, verified: true });
+	await world.settle();
+	expect(identityState(world.alice.store, BOB)).toBe("verified");
+	reinstall(world.bob);
+	const logged = world.server.log.length;
+	world.text(world.alice, "secret");
+	await world.settle();
+	expect(world.alice.notices).toContainEqual({ type: "identity-changed", peer: BOB, blocked: true });
+	expect(world.server.log.length).toBe(logged);
+	expect(pendingOutboxCount(world.alice.store, BOB)).toBe(1);
+	world.alice.restart();
+	world.connect(world.alice);
+	await world.settle();
+	expect(world.server.log.length).toBe(logged);
+	world.alice.inbox.push({ type: "accept-identity", peer: BOB });
+	await world.settle();
+	expect(history(world.bob.store, ALICE, 10).at(-1)).toMatchObject({ body: "secret", status: "received" });
+	expect(identityState(world.alice.store, BOB)).toBe("unverified");
+});
+
+test("CLIENT-3 a first message under a changed key is shown, and blocks answers where the old one was verified", async () => {
+	await talk();
+	world.alice.inbox.push({ type: "set-verified", peer: BOB, verified: true });
+	await world.settle();
+	reinstall(world.bob);
+	world.text(world.bob, "my new phone");
+	await world.settle();
+	expect(history(world.alice.store, BOB, 10).at(-1)).toMatchObject({ body: "my new phone", status: "received" });
+	expect(identityState(world.alice.store, BOB)).toBe("blocked");
+	const logged = world.server.log.length;
+	world.text(world.alice, "who is it?");
+	await world.settle();
+	expect(world.server.log.length).toBe(logged);
+	world.alice.inbox.push({ type: "set-verified", peer: BOB, verified: true });
+	await world.settle();
+	expect(history(world.bob.store, ALICE, 10).at(-1)).toMatchObject({ body: "who is it?" });
+});
+
+test("CLIENT-4 both compute the same safety number; a man in the middle changes it", async () => {
+	await talk();
+	const alices = safetyNumber(world.alice.store, BOB);
+	const bobs = safetyNumber(world.bob.store, ALICE);
+	if (alices === undefined || bobs === undefined) throw new Error("no safety number");
+	expect(alices.displayable).toMatch(/^\d{60}$/);
+	expect(alices.displayable).toBe(bobs.displayable);
+	expect(compareScanned(world.alice.store, BOB, bobs.scannable)).toBe(true);
+	// Mallory's key stands at Alice in the place of Bob's.
+	const mallory = new TestDevice(world.folder, "0c000000-0000-4000-8000-00000000000c", world.server, world.environment);
+	const key = Buffer.from(world.server.devices.get(mallory.account)?.identityKey ?? "", "base64url");
+	const known = findIdentity(world.alice.store, BOB);
+	if (known === undefined) throw new Error("no identity");
+	putIdentity(world.alice.store, { ...known, key: new Uint8Array(key) });
+	mallory.store.close();
+	expect(safetyNumber(world.alice.store, BOB)?.displayable).not.toBe(bobs.displayable);
+	expect(compareScanned(world.alice.store, BOB, bobs.scannable)).toBe(false);
+});

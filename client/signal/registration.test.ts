@@ -1,0 +1,50 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PublicKey } from "@signalapp/libsignal-client";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { RegisterRequest, registrationProofInput } from "../../protocol/http.ts";
+import { localAccount } from "../store/account.ts";
+import { Store } from "../store/database.ts";
+import { fromBase64url } from "./bytes.ts";
+import { completeRegistration, makeRegistration } from "./registration.ts";
+import { InvalidUsernameError, usernameHash } from "./username.ts";
+
+const KEY = new Uint8Array(32).fill(3);
+let folder = "";
+beforeEach(() => {
+	folder = mkdtempSync(join(tmpdir(), "parley-registration-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+test("ACCOUNT-1 the same request comes again after a crash, valid and signed by the identity key", () => {
+	const path = join(folder, "device.db");
+	const first = Store.open(path, KEY);
+	const request = makeRegistration(first, "alice", "http://server");
+	first.close();
+	const store = Store.open(path, KEY);
+	expect(makeRegistration(store, "alice", "http://server")).toEqual(request);
+	expect(RegisterRequest.parse(request)).toEqual(request);
+	const input = registrationProofInput(
+		fromBase64url(request.usernameHash),
+		request.registrationId,
+		fromBase64url(request.deviceSecret),
+	);
+	const key = PublicKey.deserialize(fromBase64url(request.identityKey));
+	expect(key.verify(input, fromBase64url(request.proof))).toBe(true);
+	const renamed = makeRegistration(store, "alice_2", "http://server");
+	expect(renamed.identityKey).toBe(request.identityKey);
+	expect(renamed.usernameHash).not.toBe(request.usernameHash);
+	expect(localAccount(store)).toBeUndefined();
+	completeRegistration(store, { accountId: "0a000000-0000-4000-8000-00000000000a", deviceId: 1 });
+	expect(localAccount(store)).toMatchObject({ username: "alice_2", deviceId: 1, server: "http://server" });
+	store.close();
+});
+
+test("ACCOUNT-2 usernames are hashed; names out of bounds are refused", () => {
+	expect(usernameHash("Alice")).toEqual(usernameHash("alice"));
+	expect(usernameHash("alice").length).toBe(32);
+	for (const bad of ["", "al", "1alice", "alice.1", "a-b-c", "é__", "a".repeat(33)]) {
+		expect(() => usernameHash(bad)).toThrow(InvalidUsernameError);
+	}
+});
