@@ -149,16 +149,21 @@ export class Parley {
 	/** Waits until the server has a message on disk. After `timeoutMs` it stays in the outbox. */
 	async sent(id: string, timeoutMs = 15_000): Promise<StoredMessage> {
 		const { peer } = this.#require(id);
-		await this.#waiters.until({
-			check: () => this.find(id)?.status !== "queued",
-			patienceMs: timeoutMs,
-			renewable: false,
-			concerns: [id, peer],
-			late: () => new Failure("unreachable", "no answer from the server: the message is queued in the outbox"),
-		});
-		const stored = this.#require(id);
-		if (stored.status === "failed") throw new Failure("refused", "the server refused the message");
-		return stored;
+		try {
+			await this.#waiters.until({
+				check: () => this.find(id)?.status !== "queued",
+				patienceMs: timeoutMs,
+				renewable: false,
+				concerns: [id, peer],
+				late: () => new Failure("unreachable", "no answer from the server: the message is queued in the outbox"),
+			});
+			const stored = this.#require(id);
+			if (stored.status === "failed") throw new Failure("refused", "the server refused the message");
+			return stored;
+		} catch (error) {
+			if (error instanceof Failure && error.code === "refused") await this.#refuseIfMoved(peer);
+			throw error;
+		}
 	}
 
 	/** Connects for good: news comes as notices from now on. */
@@ -173,6 +178,16 @@ export class Parley {
 		this.connect();
 		await this.#untilDrained([lineOf(undefined)], options.timeoutMs ?? 30_000);
 		options.beforeEnd?.();
+	}
+
+	/** Waits a while for what is under way, the outbox included; what is not done then waits for the next connection. */
+	async flush(timeoutMs = 5_000): Promise<void> {
+		const done = (): boolean => this.drained && conversationsWithOutbox(this.#store).length === 0;
+		const late = (): Error => new Failure("unreachable", "no answer from the server");
+		const wish = { check: done, patienceMs: timeoutMs, renewable: false, concerns: [lineOf(undefined)], late };
+		await this.#waiters.until(wish).catch((error: unknown) => {
+			if (!(error instanceof Failure || error instanceof ServerUnreachable)) throw error;
+		});
 	}
 
 	/** Whether nothing is known to be under way or waiting. */
@@ -313,6 +328,18 @@ export class Parley {
 
 	#refuseIfBlocked(peer: string): void {
 		if (identityState(this.#store, peer) === "blocked") throw identityChanged(this.nameOf(peer));
+	}
+
+	/** An account that is gone may have a successor of the same name: whether it is the same person, a person must say. */
+	async #refuseIfMoved(peer: string): Promise<void> {
+		const name = contactName(this.#store, peer);
+		if (name === undefined) return;
+		const found = await this.lookup(name).catch(() => undefined);
+		if (found?.movedTo === undefined) return;
+		throw new Failure(
+			"identity_changed",
+			`${name} is another account now: check with them, then parley accept ${name}`,
+		);
 	}
 
 	#untilDrained(concerns: readonly string[], patienceMs: number): Promise<void> {

@@ -72,6 +72,7 @@ class Chat {
 				else await this.#send(line);
 			}
 			input.off("keypress", typed);
+			await parley.flush();
 		} finally {
 			clearTimeout(this.#typingEnds);
 			this.#readline.close();
