@@ -7,9 +7,13 @@ import { ROOT, toolEnvironment } from "./repository.ts";
 
 const file = join(ROOT, ".test-report.json");
 rmSync(file, { force: true });
+/** A busy computer is no failure; a test that hangs still ends. */
+const TEST_MS_MAX = 30_000;
+const REPORTERS = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+
 const { status } = spawnSync(
 	"vitest",
-	["run", "--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...process.argv.slice(2)],
+	["run", ...REPORTERS, `--testTimeout=${TEST_MS_MAX}`, `--hookTimeout=${TEST_MS_MAX}`, ...process.argv.slice(2)],
 	{
 		cwd: ROOT,
 		env: { ...toolEnvironment(), CLOUDFLARE_CF_FETCH_ENABLED: "false", WRANGLER_SEND_METRICS: "false" },
