@@ -1,7 +1,6 @@
 /** The client's machine against libsignal alone: encrypt, send, receive, decrypt and store, two devices in one process. */
-import { rmSync } from "node:fs";
 import type { Figure, Scale } from "./figures.ts";
-import { runOnce, type Storage, storageFolder } from "./hosting.ts";
+import { removeFolder, runOnce, type Storage, storageFolder } from "./hosting.ts";
 import { type ClientOrder, type ClientReport, ClientReportSchema } from "./orders.ts";
 import { MESSAGE_BYTES, type Progress } from "./shared.ts";
 
@@ -35,7 +34,7 @@ async function run(storage: Storage, order: Omit<ClientOrder, "folder">): Promis
 		}
 		return report;
 	} finally {
-		rmSync(folder, { recursive: true, force: true });
+		removeFolder(folder);
 	}
 }
 

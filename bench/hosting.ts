@@ -26,9 +26,24 @@ export interface Host {
 }
 
 const running = new Set<ChildProcess>();
+const folders = new Set<string>();
 process.on("exit", () => {
-	for (const child of running) child.kill("SIGKILL");
+	for (const child of running) killTree(child);
+	for (const folder of folders) removeFolder(folder);
 });
+
+/** A host has the runtime below it, which must not stay behind. */
+function killTree(child: ChildProcess): void {
+	const below = child.pid === undefined ? [] : descendants(child.pid);
+	child.kill("SIGKILL");
+	for (const pid of below) {
+		try {
+			process.kill(pid, "SIGKILL");
+		} catch {
+			// It has ended by itself.
+		}
+	}
+}
 
 function start(file: string, order: object): ChildProcess {
 	const child = spawn(process.execPath, [join(ROOT, "bench", file), JSON.stringify(order)], {
@@ -45,7 +60,7 @@ function line(child: ChildProcess, ms_max: number, name: string): Promise<string
 	return new Promise((found, failed) => {
 		let text = "";
 		const timer = setTimeout(() => {
-			child.kill("SIGKILL");
+			killTree(child);
 			failed(new Error(`${name} did not answer within ${ms_max / 1000} s`));
 		}, ms_max);
 		const done = () => clearTimeout(timer);
@@ -66,7 +81,14 @@ function line(child: ChildProcess, ms_max: number, name: string): Promise<string
 
 /** A new folder on the disk, or in memory where the system has a place for that. */
 export function storageFolder(storage: Storage): string {
-	return mkdtempSync(join(storage === "disk" ? tmpdir() : "/dev/shm", "parley-bench-"));
+	const folder = mkdtempSync(join(storage === "disk" ? tmpdir() : "/dev/shm", "parley-bench-"));
+	folders.add(folder);
+	return folder;
+}
+
+export function removeFolder(folder: string): void {
+	rmSync(folder, { recursive: true, force: true });
+	folders.delete(folder);
 }
 
 const CONFIGS: Record<Target, readonly string[]> = {
@@ -96,14 +118,14 @@ export async function startHost(
 	const stop = async () => {
 		await new Promise<void>((ended) => {
 			if (child.exitCode !== null || child.signalCode !== null) return ended();
-			const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);
+			const timer = setTimeout(() => killTree(child), STOP_MS_MAX);
 			child.once("exit", () => {
 				clearTimeout(timer);
 				ended();
 			});
 			child.stdin?.end();
 		});
-		rmSync(folder, { recursive: true, force: true });
+		removeFolder(folder);
 	};
 	try {
 		const { urls } = HostReportSchema.parse(JSON.parse(await line(child, START_MS_MAX, `the ${target} host`)));
