@@ -93,9 +93,22 @@ function onWatermarks(context: Context, peer: string, watermarks: readonly Water
 	}
 	if (delivered === before.peer_delivered && read === before.peer_read) return;
 	setPeerWatermarks(context.store, peer, delivered, read);
-	const after = Math.min(before.peer_delivered, before.peer_read);
-	for (const message of outgoingBetween(context.store, peer, after, delivered)) {
-		const status = statusOf(message.number ?? 0, delivered, read);
+	// Only what has changed: a conversation that is never marked as read has a long way between the two.
+	changeStatus(context, peer, before.peer_read, read, { delivered, read });
+	changeStatus(context, peer, Math.max(before.peer_delivered, read), delivered, { delivered, read });
+}
+
+/** Brings own messages with numbers in (after, upTo] to the status that the watermarks give them. */
+function changeStatus(
+	context: Context,
+	peer: string,
+	after: number,
+	upTo: number,
+	marks: { delivered: number; read: number },
+): void {
+	if (upTo <= after) return;
+	for (const message of outgoingBetween(context.store, peer, after, upTo)) {
+		const status = statusOf(message.number ?? 0, marks.delivered, marks.read);
 		if (message.status === status || (message.status !== "sent" && message.status !== "delivered")) continue;
 		setStatus(context.store, message.row, status);
 		context.notify({ type: "message-changed", message: toStoredMessage({ ...message, status }) });

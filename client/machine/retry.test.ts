@@ -61,7 +61,6 @@ test("RETRY-1 asking ends: a line that damages everything brings placeholders, n
 
 test("RETRY-1 a body that is no content leaves a placeholder and the conversation goes on", async () => {
 	const frames = world.server.log.length;
-	world.alice.store.run("UPDATE messages SET body = body");
 	world.text(world.alice, "fine");
 	await world.alice.machine.step([{ type: "conversation-closed", peer: BOB }, ...world.alice.inbox.splice(0)]);
 	world.alice.store.run("UPDATE outbox SET content = x'ffffff'");
@@ -72,4 +71,12 @@ test("RETRY-1 a body that is no content leaves a placeholder and the conversatio
 	world.text(world.alice, "next");
 	await world.settle();
 	expect(history(world.bob.store, ALICE, 10).at(-1)).toMatchObject({ body: "next" });
+});
+
+test("RETRY-1 a lost resend is asked for too, and leaves no second placeholder", async () => {
+	let left = 2;
+	damage(() => left-- > 0);
+	world.text(world.alice, "twice unlucky");
+	await world.settle();
+	expect(history(world.bob.store, ALICE, 10).map((row) => row.body)).toEqual(["hello", "hi", "twice unlucky"]);
 });
