@@ -40,7 +40,7 @@ export class Screen {
 		line.text = text;
 		let up = 0;
 		for (const below of this.#lines.slice(index)) up += this.#rowsOf(below.text);
-		if (!sameHeight || up >= (this.#output.rows ?? 24) - 1) return;
+		if (!sameHeight || up >= (this.#output.rows || 24) - 1) return;
 		this.#clearInput();
 		this.#output.write(`\x1b[${up}A`);
 		for (const below of this.#lines.slice(index)) this.#output.write(`\x1b[2K${below.text}\n`);
@@ -66,7 +66,7 @@ export class Screen {
 	}
 
 	#rowsOf(text: string): number {
-		const columns = this.#output.columns ?? 80;
+		const columns = this.#output.columns || 80;
 		let rows = 0;
 		for (const line of stripVTControlCharacters(text).split("\n"))
 			rows += Math.max(1, Math.ceil(line.length / columns));

@@ -15,8 +15,11 @@ export interface ConversationEvents {
 	stopped(peer: string, reason: StopReason): void;
 }
 
+/** The part of a socket that is used here. */
+type Socket = Pick<ManagedSocket, "open" | "send" | "close">;
+
 interface OpenConversation {
-	socket: ManagedSocket;
+	socket: Socket;
 	caughtUp: boolean;
 	cancelIdle: () => void;
 }
@@ -24,15 +27,11 @@ interface OpenConversation {
 export class ConversationSockets {
 	readonly #clock: Clock;
 	readonly #events: ConversationEvents;
-	readonly #openSocket: (path: string, events: SocketEvents) => ManagedSocket;
+	readonly #openSocket: (path: string, events: SocketEvents) => Socket;
 	readonly #open = new Map<string, OpenConversation>();
 	readonly #followed = new Set<string>();
 
-	constructor(
-		clock: Clock,
-		events: ConversationEvents,
-		openSocket: (path: string, events: SocketEvents) => ManagedSocket,
-	) {
+	constructor(clock: Clock, events: ConversationEvents, openSocket: (path: string, events: SocketEvents) => Socket) {
 		this.#clock = clock;
 		this.#events = events;
 		this.#openSocket = openSocket;

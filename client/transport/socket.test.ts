@@ -1,37 +1,8 @@
 import { EventEmitter } from "node:events";
 import { expect, test } from "vitest";
-import type { Clock } from "./clock.ts";
 import { ServerRefusal, ServerUnreachable } from "./errors.ts";
 import { type Line, ManagedSocket } from "./socket.ts";
-
-/** A clock that stands until a test moves it. */
-class FakeClock implements Clock {
-	#now = 0;
-	#timers: { at: number; run: () => void }[] = [];
-	nowMs(): number {
-		return this.#now;
-	}
-	random(): number {
-		return 0.5;
-	}
-	after(delayMs: number, run: () => void): () => void {
-		const timer = { at: this.#now + delayMs, run };
-		this.#timers.push(timer);
-		return () => {
-			this.#timers = this.#timers.filter((other) => other !== timer);
-		};
-	}
-	get waits(): number[] {
-		return this.#timers.map((timer) => timer.at - this.#now);
-	}
-	async advance(ms: number): Promise<void> {
-		this.#now += ms;
-		const due = this.#timers.filter((timer) => timer.at <= this.#now);
-		this.#timers = this.#timers.filter((timer) => timer.at > this.#now);
-		for (const timer of due) timer.run();
-		await settle();
-	}
-}
+import { FakeClock, settle } from "./testing.ts";
 
 class FakeLine extends EventEmitter {
 	readonly sent: unknown[] = [];
@@ -48,10 +19,6 @@ class FakeLine extends EventEmitter {
 		this.terminated = true;
 		queueMicrotask(() => this.emit("close", 1006));
 	}
-}
-
-async function settle(): Promise<void> {
-	for (let turn = 0; turn < 10; turn++) await Promise.resolve();
 }
 
 interface Bench {

@@ -1,0 +1,100 @@
+import { expect, test } from "vitest";
+import { ConversationSockets } from "./conversations.ts";
+import type { SocketEvents } from "./socket.ts";
+import { FakeClock } from "./testing.ts";
+
+const PEER = "c19a2be0-5d8e-4c57-8d45-8f6c0f6f3b22";
+
+class FakeSocket {
+	open = true;
+	closed = false;
+	readonly sent: Uint8Array[] = [];
+	readonly path: string;
+	readonly events: SocketEvents;
+	constructor(path: string, events: SocketEvents) {
+		this.path = path;
+		this.events = events;
+	}
+	send(bytes: Uint8Array): boolean {
+		this.sent.push(bytes);
+		return true;
+	}
+	close(): Promise<void> {
+		this.closed = true;
+		return Promise.resolve();
+	}
+}
+
+function bench() {
+	const clock = new FakeClock();
+	const opened: FakeSocket[] = [];
+	const log: string[] = [];
+	const sockets = new ConversationSockets(
+		clock,
+		{
+			opened: () => void log.push("opened"),
+			frame: () => void log.push("frame"),
+			closed: () => void log.push("closed"),
+			failed: () => void log.push("failed"),
+			stopped: (_peer, reason) => void log.push(`stopped ${reason}`),
+		},
+		(path, events) => {
+			const socket = new FakeSocket(path, events);
+			opened.push(socket);
+			return socket;
+		},
+	);
+	const only = (): FakeSocket => {
+		const last = opened.at(-1);
+		if (last === undefined) throw new Error("no socket was opened");
+		return last;
+	};
+	return { clock, opened, log, sockets, only };
+}
+
+test("a conversation has one socket, which is closed after a minute without traffic", async () => {
+	const { clock, opened, log, sockets, only } = bench();
+	sockets.want(PEER);
+	sockets.want(PEER);
+	expect(opened.map((socket) => socket.path)).toEqual([`/v1/direct/${PEER}/socket`]);
+	await clock.advance(59_999);
+	only().events.frame(new Uint8Array(1));
+	await clock.advance(59_999);
+	sockets.send(PEER, new Uint8Array(2));
+	await clock.advance(59_999);
+	expect(only().closed).toBe(false);
+	await clock.advance(1);
+	expect(only().closed).toBe(true);
+	expect(log).toEqual(["frame", "closed"]);
+	sockets.send(PEER, new Uint8Array(3));
+	expect(only().sent).toHaveLength(1);
+	sockets.want(PEER);
+	expect(opened).toHaveLength(2);
+});
+
+test("a followed conversation stays open through silence, and one that still connects is not idle", async () => {
+	const { clock, sockets, only } = bench();
+	sockets.follow(PEER);
+	await clock.advance(600_000);
+	expect(only().closed).toBe(false);
+	sockets.unfollow(PEER);
+	only().open = false;
+	await clock.advance(60_000);
+	expect(only().closed).toBe(false);
+	only().open = true;
+	await clock.advance(60_000);
+	expect(only().closed).toBe(true);
+});
+
+test("whether all is caught up follows each socket: a loss takes it back, an end leaves the others", () => {
+	const { sockets, only } = bench();
+	expect(sockets.allCaughtUp).toBe(true);
+	sockets.want(PEER);
+	expect(sockets.allCaughtUp).toBe(false);
+	sockets.caughtUp(PEER);
+	expect(sockets.allCaughtUp).toBe(true);
+	only().events.closed();
+	expect(sockets.allCaughtUp).toBe(false);
+	only().events.stopped("removed");
+	expect(sockets.allCaughtUp).toBe(true);
+});
