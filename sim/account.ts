@@ -1,0 +1,68 @@
+/**
+ * A stand-in for the account objects: it keeps the news for each device until the device has caught up, and tells it
+ * when its program runs. Calls to it may fail before or after it has written.
+ */
+import type { Device } from "./device.ts";
+import type { DeviceName, History } from "./history.ts";
+import type { Random } from "./random.ts";
+import type { Schedule } from "./schedule.ts";
+
+/** How often a waiting device is told again: its account socket breaks, too. */
+const REPEAT_MS = 2_000;
+
+export class Accounts {
+	#schedule: Schedule;
+	#random: Random;
+	#history: History;
+	#devices = new Map<DeviceName, Device>();
+	/** On disk: news that waits, by device. */
+	#waiting = new Map<DeviceName, number>();
+	/** Probability that a call fails. */
+	#failures: number;
+
+	constructor(schedule: Schedule, random: Random, history: History, failures: number) {
+		this.#schedule = schedule;
+		this.#random = random;
+		this.#history = history;
+		this.#failures = failures;
+	}
+
+	add(device: Device): void {
+		this.#devices.set(device.name, device);
+	}
+
+	/** No call fails from here on. */
+	calm(): void {
+		this.#failures = 0;
+	}
+
+	/** The conversation's call; `done` hears, after a while, whether it went well. */
+	nudge(name: DeviceName, upTo: number, done: (ok: boolean) => void | Promise<void>): void {
+		const fails = this.#random.chance(this.#failures);
+		const arrives = !fails || this.#random.chance(0.5);
+		this.#schedule.after(this.#random.between(1, 200), () => {
+			if (arrives) {
+				this.#history.note(`${name} is nudged up to ${upTo}`);
+				const started = this.#waiting.has(name);
+				this.#waiting.set(name, Math.max(upTo, this.#waiting.get(name) ?? 0));
+				if (!started) this.#tell(name, 1);
+			}
+			this.#schedule.after(this.#random.between(1, 200), () => done(!fails));
+		});
+	}
+
+	/** Tells a device its news until it has caught up with it. */
+	#tell(name: DeviceName, delayMs: number): void {
+		this.#schedule.after(delayMs, () => {
+			const upTo = this.#waiting.get(name);
+			const device = this.#devices.get(name);
+			if (upTo === undefined || device === undefined) return;
+			if (device.cursor >= upTo) {
+				this.#waiting.delete(name);
+				return;
+			}
+			this.#tell(name, REPEAT_MS);
+			if (device.online) return device.news(upTo);
+		});
+	}
+}

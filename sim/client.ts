@@ -1,0 +1,417 @@
+/**
+ * A device that speaks the raw protocol with plain bytes in place of ciphertext: outbox, cursor, acknowledgements. It
+ * is fast enough for thousands of worlds, which test the object; the real client has worlds of its own.
+ */
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+	type DeviceAddress,
+	DeviceAddressSchema,
+	EnvelopeKind,
+	EnvelopeSchema,
+	ErrorCode,
+	type Refused,
+} from "../protocol/gen/common_pb.js";
+import { type ConversationDown, ConversationDownSchema, type Entry } from "../protocol/gen/conversation_down_pb.js";
+import { ConversationUpSchema, type Send, SendSchema } from "../protocol/gen/conversation_up_pb.js";
+import { nextUuidV7, uuidFromBytes } from "../protocol/ids.ts";
+import { PROTOCOL_VERSION } from "../protocol/version.ts";
+import type { Device } from "./device.ts";
+import { deviceName } from "./device.ts";
+import type { Fault } from "./faults.ts";
+import type { DeviceName, History } from "./history.ts";
+import type { Link } from "./network.ts";
+import type { Random } from "./random.ts";
+import type { Schedule } from "./schedule.ts";
+
+/** Code of a connection that a side closed because it was done. */
+const NORMAL_CLOSURE = 1000;
+
+/** What is on the device's disk. */
+interface Disk {
+	cursor: number;
+	read: number;
+	/** The conversation's socket was wanted: it is opened again after a crash or a broken connection. */
+	open: boolean;
+	lastId: Uint8Array<ArrayBuffer> | undefined;
+	/** Unsent or unanswered messages, in order, as they go over the wire. */
+	outbox: Send[];
+	/** Entries of the running step; they are written with it. */
+	storing: Entry[];
+}
+
+/** What the device knows of its connection; gone with a crash. */
+interface Session {
+	link: Link;
+	open: boolean;
+	leaving: boolean;
+	welcomed: boolean;
+	caughtUp: boolean;
+	acknowledging: boolean;
+	acknowledged: number;
+}
+
+/** What a device needs of its world. */
+export interface Surroundings {
+	schedule: Schedule;
+	history: History;
+	random: Random;
+	fault: Fault;
+	/** Probability of a crash in the middle of a step. */
+	crashes: number;
+	/** Opens a connection to the conversation. */
+	connect(device: Device): Link;
+	/** No more trouble: nobody crashes, disconnects or goes idle. */
+	calm(): boolean;
+}
+
+export class LightClient implements Device {
+	readonly account: string;
+	readonly device: number;
+	readonly registrationId: number;
+	readonly name: DeviceName;
+	#around: Surroundings;
+	#disk: Disk = { cursor: 0, read: 0, open: false, lastId: undefined, outbox: [], storing: [] };
+	#session: Session | undefined;
+	#running = true;
+	#connecting = false;
+	#newsUpTo = 0;
+	#outgoing: Uint8Array[] = [];
+	#failures = 0;
+
+	constructor(account: string, device: number, registrationId: number, around: Surroundings) {
+		this.account = account;
+		this.device = device;
+		this.registrationId = registrationId;
+		this.name = deviceName(account, device);
+		this.#around = around;
+	}
+
+	get online(): boolean {
+		return this.#running;
+	}
+
+	get cursor(): number {
+		return this.#disk.cursor;
+	}
+
+	get read(): number {
+		return this.#disk.read;
+	}
+
+	/** A person writes a message. */
+	offer(): void {
+		if (!this.#running) return;
+		const { schedule, random, history } = this.#around;
+		let offered: string | undefined;
+		const stored = this.#step((disk) => {
+			const id = nextUuidV7(schedule.nowMs + random.between(-5_000, 5_000), random.bytes(10), disk.lastId);
+			disk.lastId = id;
+			offered = uuidFromBytes(id);
+			// Encrypted when the roster is known: version 0 is no roster's.
+			const send = create(SendSchema, { messageId: id, rosterVersion: 0, envelopes: [] });
+			disk.outbox.push(send);
+			if (this.#session?.welcomed === true) this.#send(send);
+		});
+		if (stored && offered !== undefined) history.observe({ type: "offered", device: this.name, id: offered });
+		this.#flush();
+		this.wake();
+	}
+
+	/** The account's socket says that there is something to fetch. */
+	news(upTo: number): void {
+		this.#newsUpTo = Math.max(this.#newsUpTo, upTo);
+		this.wake();
+	}
+
+	/** Connects if there is a reason to. */
+	wake(): void {
+		const wanted = this.#disk.open || this.#disk.outbox.length > 0 || this.#newsUpTo > this.#disk.cursor;
+		if (wanted) this.connect();
+	}
+
+	/** Connects, with or without a reason. */
+	connect(): void {
+		const { schedule, random } = this.#around;
+		if (!this.#running || this.#session !== undefined || this.#connecting) return;
+		this.#connecting = true;
+		this.#disk.open = true;
+		schedule.after(random.between(10, 100) * 2 ** Math.min(this.#failures, 6), () => {
+			this.#connecting = false;
+			if (!this.#running || this.#session !== undefined) return;
+			const link = this.#around.connect(this);
+			const session: Session = {
+				link,
+				open: false,
+				leaving: false,
+				welcomed: false,
+				caughtUp: false,
+				acknowledging: false,
+				acknowledged: 0,
+			};
+			this.#session = session;
+			link.attach("down", {
+				frame: (bytes) => this.#frame(session, bytes),
+				closed: (code) => this.#closed(session, code),
+			});
+		});
+	}
+
+	/** The connection is up: says where the device stands. */
+	opened(link: Link): void {
+		this.#around.history.note(`${this.name} has connection ${link.id}`);
+		const session = this.#session;
+		if (session === undefined || session.link !== link) return;
+		session.open = true;
+		session.acknowledged = this.#disk.cursor;
+		const { cursor, read } = this.#disk;
+		this.#up({ case: "hello", value: { protocolVersion: PROTOCOL_VERSION, cursor, read } });
+		this.#flush();
+	}
+
+	/** The person reads everything that is there. */
+	readAll(): void {
+		if (!this.#running) return;
+		this.#step((disk) => {
+			disk.read = disk.cursor;
+			if (this.#session?.welcomed === true) this.#up({ case: "read", value: { upTo: disk.read } });
+		});
+		this.#flush();
+	}
+
+	type(): void {
+		if (this.#running && this.#session?.welcomed === true) {
+			this.#up({ case: "typing", value: { started: true } });
+			this.#flush();
+		}
+	}
+
+	/** Leaves the conversation's socket, as a program in the background does. */
+	leave(): void {
+		const session = this.#session;
+		if (session === undefined || !session.caughtUp || session.leaving || this.#disk.outbox.length > 0) return;
+		// Until the object has confirmed it, an entry may be on its way that nobody else will tell of.
+		this.#acknowledge(session);
+		this.#flush();
+		session.leaving = true;
+		this.#around.history.note(`${this.name} leaves`);
+		session.link.close("up", NORMAL_CLOSURE);
+	}
+
+	/** The connection breaks. */
+	cut(): void {
+		this.#session?.link.cut();
+	}
+
+	/** The process dies; it comes back later with what is on its disk. */
+	crash(downMs: number): void {
+		if (!this.#running) return;
+		const { schedule, history } = this.#around;
+		history.note(`${this.name} crashed`);
+		this.#running = false;
+		this.#outgoing = [];
+		this.#session?.link.abandon("down");
+		this.#session = undefined;
+		this.#newsUpTo = 0;
+		schedule.after(downMs, () => {
+			history.note(`${this.name} restarted`);
+			this.#running = true;
+			this.wake();
+		});
+	}
+
+	#closed(session: Session, code: number): void {
+		if (this.#session !== session) return;
+		// What came after the last acknowledgement is still owed one.
+		const clean = session.leaving && code === NORMAL_CLOSURE && session.acknowledged >= this.#disk.cursor;
+		if (clean) this.#disk.open = false;
+		this.#around.history.note(`${this.name} lost connection ${session.link.id} with ${code}`);
+		this.#session = undefined;
+		this.#failures++;
+		this.wake();
+	}
+
+	#frame(session: Session, bytes: Uint8Array): void {
+		if (this.#session !== session || !this.#running) return;
+		const { frame } = fromBinary(ConversationDownSchema, bytes);
+		this.#step((disk) => this.#take(session, frame, disk));
+		this.#flush();
+		this.#acknowledgeSoon(session);
+	}
+
+	/** One frame, within a step. */
+	#take(session: Session, frame: ConversationDown["frame"], disk: Disk): void {
+		const { history, fault } = this.#around;
+		const device = this.name;
+		switch (frame.case) {
+			case "welcome": {
+				const { head, roster, watermarks } = frame.value;
+				history.observe({ type: "welcome", device, head, life: session.link.life });
+				for (const watermark of watermarks) this.#watermark(watermark);
+				session.welcomed = true;
+				if (roster !== undefined) {
+					for (const send of disk.outbox) {
+						if (send.rosterVersion === 0) this.#encrypt(send, roster.version, roster.devices);
+					}
+				}
+				for (const send of disk.outbox) this.#send(send);
+				return;
+			}
+			case "entry": {
+				const { number } = frame.value;
+				history.observe({ type: "arrived", device, link: session.link.id, number });
+				if (number <= disk.cursor) return;
+				disk.storing.push(frame.value);
+				disk.cursor = number;
+				if (fault.acknowledgesBeforeStoring === true) {
+					session.link.send("up", encodeUp({ case: "acknowledge", value: { cursor: number } }));
+				}
+				return;
+			}
+			case "caughtUp":
+				history.observe({ type: "caught-up", device, head: frame.value.head });
+				session.caughtUp = true;
+				this.#failures = 0;
+				// What lies between the last entry and the head are the device's own entries.
+				disk.cursor = Math.max(disk.cursor, frame.value.head);
+				return;
+			case "accepted": {
+				const { number } = frame.value;
+				const id = uuidFromBytes(frame.value.messageId);
+				history.observe({ type: "accepted", device, id, number, timeMs: Number(frame.value.serverTimeMs) });
+				disk.outbox = disk.outbox.filter((send) => uuidFromBytes(send.messageId) !== id);
+				if (number === disk.cursor + 1) disk.cursor = number;
+				return;
+			}
+			case "refused":
+				this.#refused(frame.value, disk);
+				return;
+			case "watermark":
+				this.#watermark(frame.value);
+				return;
+			case "missed":
+				history.observe({ type: "missed", device, from: frame.value.from, to: frame.value.to });
+				return;
+			case "roster":
+			case "typing":
+			case undefined:
+				return;
+			default:
+				frame satisfies never;
+		}
+	}
+
+	#refused(refused: Refused, disk: Disk): void {
+		const id = refused.messageId.length === 16 ? uuidFromBytes(refused.messageId) : undefined;
+		const send = disk.outbox.find((waiting) => uuidFromBytes(waiting.messageId) === id);
+		if (refused.code === ErrorCode.STALE_ROSTER && refused.difference !== undefined && send !== undefined) {
+			const { version, missing, gone } = refused.difference;
+			const leaving = new Set(gone.map(addressName));
+			const staying = send.envelopes.flatMap(({ to }) =>
+				to === undefined || leaving.has(addressName(to)) ? [] : [to],
+			);
+			this.#encrypt(send, version, [...staying, ...missing]);
+			this.#send(send);
+			return;
+		}
+		const code = ErrorCode[refused.code] ?? String(refused.code);
+		this.#around.history.observe({ type: "refused", device: this.name, code, id });
+	}
+
+	#watermark(watermark: { account: Uint8Array; device: number; delivered: number; read: number }): void {
+		const subject = deviceName(uuidFromBytes(watermark.account), watermark.device);
+		const { delivered, read } = watermark;
+		this.#around.history.observe({ type: "watermark", device: this.name, subject, delivered, read });
+	}
+
+	/** "Encrypts": each device's envelope says the message and the device. */
+	#encrypt(send: Send, version: number, roster: readonly DeviceAddress[]): void {
+		send.rosterVersion = version;
+		send.envelopes = roster
+			.filter((to) => addressName(to) !== this.name)
+			.map((to) =>
+				create(EnvelopeSchema, {
+					to: create(DeviceAddressSchema, to),
+					kind: EnvelopeKind.SESSION,
+					ciphertext: bodyFor(uuidFromBytes(send.messageId), addressName(to)),
+				}),
+			);
+	}
+
+	#send(send: Send): void {
+		this.#up({ case: "send", value: send });
+	}
+
+	/** Acknowledges now or a little later, several entries at once. */
+	#acknowledgeSoon(session: Session): void {
+		const { schedule, random } = this.#around;
+		if (this.#session !== session || session.acknowledging || session.acknowledged >= this.#disk.cursor) return;
+		session.acknowledging = true;
+		schedule.after(random.between(0, 3) * random.between(0, 700), () => {
+			session.acknowledging = false;
+			if (this.#session !== session || !this.#running || session.leaving) return;
+			this.#acknowledge(session);
+			this.#flush();
+		});
+	}
+
+	#acknowledge(session: Session): void {
+		session.acknowledged = this.#disk.cursor;
+		this.#up({ case: "acknowledge", value: { cursor: this.#disk.cursor } });
+	}
+
+	/** A step is written whole or not at all; a crash may come just before or just after. */
+	#step(work: (disk: Disk) => void): boolean {
+		const { random, crashes, history } = this.#around;
+		const disk: Disk = { ...this.#disk, outbox: this.#disk.outbox.map((send) => ({ ...send })), storing: [] };
+		work(disk);
+		const crashing = !this.#around.calm() && random.chance(crashes);
+		if (crashing && random.chance(0.5)) {
+			this.crash(random.between(100, 20_000));
+			return false;
+		}
+		const moved = disk.cursor !== this.#disk.cursor || disk.read !== this.#disk.read;
+		this.#disk = disk;
+		const device = this.name;
+		for (const entry of disk.storing) {
+			history.observe({
+				type: "stored",
+				device,
+				number: entry.number,
+				id: uuidFromBytes(entry.messageId),
+				sender: deviceName(uuidFromBytes(entry.senderAccount), entry.senderDevice),
+				timeMs: Number(entry.serverTimeMs),
+				body: new TextDecoder().decode(entry.ciphertext),
+			});
+		}
+		if (moved) history.observe({ type: "cursor", device, cursor: disk.cursor, read: disk.read });
+		if (crashing) this.crash(random.between(100, 20_000));
+		return true;
+	}
+
+	#up(frame: Parameters<typeof encodeUp>[0]): void {
+		this.#outgoing.push(encodeUp(frame));
+	}
+
+	#flush(): void {
+		const session = this.#session;
+		for (const bytes of this.#outgoing) if (session?.open === true && !session.leaving) session.link.send("up", bytes);
+		this.#outgoing = [];
+	}
+}
+
+/** The plain text in place of a ciphertext. */
+export function bodyText(id: string, to: DeviceName): string {
+	return `${id} for ${to}`;
+}
+
+function bodyFor(id: string, to: DeviceName): Uint8Array<ArrayBuffer> {
+	return Uint8Array.from(new TextEncoder().encode(bodyText(id, to)));
+}
+
+function addressName(address: DeviceAddress): DeviceName {
+	return deviceName(uuidFromBytes(address.account), address.device);
+}
+
+function encodeUp(frame: NonNullable<Parameters<typeof create<typeof ConversationUpSchema>>[1]>["frame"]): Uint8Array {
+	return toBinary(ConversationUpSchema, create(ConversationUpSchema, frame === undefined ? {} : { frame }));
+}

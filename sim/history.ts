@@ -1,0 +1,57 @@
+/** What a world records: the observations that the checker judges, and a trace for people. */
+
+/** A device's name in a world: account id and device id. */
+export type DeviceName = string;
+
+export type Observation =
+	/** A person wrote something; it is in the device's outbox. */
+	| { type: "offered"; device: DeviceName; id: string }
+	| { type: "accepted"; device: DeviceName; id: string; number: number; timeMs: number }
+	/** An entry came down a connection, repeats included. */
+	| { type: "arrived"; device: DeviceName; link: number; number: number }
+	/** An entry that the device has stored for good. */
+	| { type: "stored"; device: DeviceName; number: number; id: string; sender: DeviceName; timeMs: number; body: string }
+	/** `life` counts the object's crashes before the connection. */
+	| { type: "welcome"; device: DeviceName; head: number; life: number }
+	| { type: "caught-up"; device: DeviceName; head: number }
+	| { type: "missed"; device: DeviceName; from: number; to: number }
+	| { type: "watermark"; device: DeviceName; subject: DeviceName; delivered: number; read: number }
+	/** What the device itself has on disk: bounds what others may be told about it. */
+	| { type: "cursor"; device: DeviceName; cursor: number; read: number }
+	| { type: "refused"; device: DeviceName; code: string; id: string | undefined }
+	| { type: "object-crashed" }
+	/** The world has calmed down, and nudges have had their time. */
+	| { type: "rested" }
+	/** Every device has been connected once more. */
+	| { type: "ended"; head: number; rows: readonly LogRow[] };
+
+/** A row of the object's log at the end of a world. */
+export interface LogRow {
+	number: number;
+	id: string;
+	timeMs: number;
+	wiped: boolean;
+}
+
+/** Observations in order, with the moment of each. */
+export class History {
+	readonly observations: Observation[] = [];
+	readonly trace: string[] = [];
+	#now: () => number;
+
+	constructor(now: () => number) {
+		this.#now = now;
+	}
+
+	/** Records what the checker will judge. */
+	observe(observation: Observation): void {
+		this.observations.push(observation);
+		if (observation.type === "ended") this.note(`ended head=${observation.head}`);
+		else this.note(Object.values(observation).join(" "));
+	}
+
+	/** Records something for the trace only. */
+	note(text: string): void {
+		this.trace.push(`${this.#now()} ${text}`);
+	}
+}

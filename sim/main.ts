@@ -1,0 +1,54 @@
+/** `node sim/main.ts --seeds N [--from SEED] [--fault NAME] [--json]`: runs worlds and prints the first broken promise. */
+import { parseArgs } from "node:util";
+import { FAULTS, NO_FAULT } from "./faults.ts";
+import { type Outcome, runWorld } from "./world.ts";
+
+/** Events before the end of a broken world that are printed. */
+const LAST_EVENTS = 60;
+
+const { values } = parseArgs({
+	options: {
+		seeds: { type: "string", default: "1000" },
+		from: { type: "string", default: "1" },
+		fault: { type: "string" },
+		json: { type: "boolean", default: false },
+		/** The whole trace of each world. */
+		trace: { type: "boolean", default: false },
+	},
+});
+const seeds = Number(values.seeds);
+const from = Number(values.from);
+const fault = values.fault === undefined ? NO_FAULT : FAULTS.find(({ name }) => name === values.fault);
+if (!Number.isSafeInteger(seeds) || !Number.isSafeInteger(from) || fault === undefined) {
+	console.error("usage: node sim/main.ts --seeds N [--from SEED] [--fault NAME] [--json] [--trace]");
+	console.error(`faults: ${FAULTS.map(({ name }) => name).join(", ")}`);
+	process.exit(2);
+}
+
+const started = performance.now();
+let entries = 0;
+let worlds = 0;
+const broken: Outcome[] = [];
+for (let seed = from; seed < from + seeds && broken.length < 5; seed++) {
+	const outcome = await runWorld(seed, fault);
+	worlds++;
+	entries += outcome.entries;
+	if (values.trace) console.log(outcome.trace.join("\n"));
+	if (outcome.violations.length === 0) continue;
+	broken.push(outcome);
+	if (!values.json) report(outcome);
+}
+const seconds = Number(((performance.now() - started) / 1000).toFixed(1));
+if (values.json) {
+	const failures = broken.map(({ seed, violations }) => ({ seed, violations }));
+	console.log(JSON.stringify({ from, worlds, entries, seconds, fault: fault.name, failures }));
+} else {
+	console.log(`${worlds} worlds, ${entries} entries, ${seconds} s, ${broken.length} broken`);
+}
+process.exitCode = broken.length > 0 ? 1 : 0;
+
+function report(outcome: Outcome): void {
+	if (!values.trace) console.log(outcome.trace.slice(-LAST_EVENTS).join("\n"));
+	console.log(`\nseed ${outcome.seed} is broken; again with: --from ${outcome.seed} --seeds 1 --trace`);
+	for (const { rule, what } of outcome.violations) console.log(`  ${rule}: ${what}`);
+}

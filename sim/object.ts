@@ -1,0 +1,239 @@
+/**
+ * The shell around a conversation's core, as the platform is: sockets with attachments that survive hibernation, one
+ * alarm, a store that commits with the turn, and effects that leave only after that. Crashes lose what was not
+ * committed, and break the sockets; evictions lose only memory.
+ */
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { ConversationUpSchema } from "../protocol/gen/conversation_up_pb.js";
+import { uuidFromBytes } from "../protocol/ids.ts";
+import {
+	ConversationCore,
+	type ConversationEvent,
+	type Effect,
+	type SocketState,
+} from "../workers/conversation-do/core.ts";
+import type { Accounts } from "./account.ts";
+import { type Device, deviceName } from "./device.ts";
+import type { Fault, Waking } from "./faults.ts";
+import type { History, LogRow } from "./history.ts";
+import type { Link } from "./network.ts";
+import type { Random } from "./random.ts";
+import type { Schedule } from "./schedule.ts";
+import { SimulatedStore } from "./store.ts";
+
+export interface HostOptions {
+	schedule: Schedule;
+	history: History;
+	random: Random;
+	fault: Fault;
+	accounts: Accounts;
+	/** Probability of a crash in a turn. */
+	crashes: number;
+	calm(): boolean;
+}
+
+/** When the platform runs a failed alarm again. */
+const ALARM_RETRY_MS = 2_000;
+/** How far the clocks of two machines differ: the object may wake on another one. */
+const SKEW_MS = 3_000;
+
+interface HostSocket {
+	/** The attachment. */
+	state: SocketState;
+	link: Link;
+}
+
+/** One conversation object. */
+export class ObjectHost {
+	/** Who founds the conversation. */
+	members: readonly Device[] = [];
+	#options: HostOptions;
+	#store = new SimulatedStore();
+	#core: ConversationCore | undefined;
+	#sockets = new Map<number, HostSocket>();
+	#alarmMs: number | undefined;
+	#skewMs = 0;
+	/** Calls that are under way keep the object in memory. */
+	#calls = 0;
+	/** Counts crashes: the answers of calls from before one reach nobody. */
+	#lives = 0;
+	#waking: Waking = "start";
+
+	constructor(options: HostOptions) {
+		this.#options = options;
+	}
+
+	/** A device's connection arrives. A conversation without a roster is founded first. */
+	connect(link: Link, device: Device): void {
+		const { schedule, random } = this.#options;
+		if (link.broken) return;
+		if (!this.#wake().founded) this.#turn({ type: "found", members: membersOf(this.members) });
+		const state = this.#wake().admit(link.id, device.account, device.device);
+		// The founding may just have crashed.
+		if (state === undefined) {
+			link.cut();
+			return;
+		}
+		link.life = this.#lives;
+		const socket: HostSocket = { state, link };
+		this.#sockets.set(link.id, socket);
+		link.attach("up", {
+			frame: (bytes) => {
+				if (this.#sockets.get(link.id) !== socket) return;
+				this.#turn({ type: "frame", socket: link.id, data: this.#up(bytes) });
+			},
+			closed: () => {
+				if (this.#sockets.get(link.id) !== socket) return;
+				// The object wakes before it hears of the closing.
+				this.#wake();
+				socket.state = { ...socket.state, closed: true };
+				this.#turn({ type: "disconnected", socket: link.id });
+				this.#sockets.delete(link.id);
+			},
+		});
+		this.#turn({ type: "connected", socket: state });
+		schedule.after(random.between(1, 50), () => device.opened(link));
+	}
+
+	/** Hibernation: memory goes, sockets and attachments stay. */
+	evict(): void {
+		if (this.#core === undefined || this.#calls > 0) return;
+		this.#options.history.note("the object is evicted");
+		this.#core = undefined;
+		this.#waking = "eviction";
+	}
+
+	/** The runtime crashes between two turns. */
+	crash(): void {
+		this.#options.history.observe({ type: "object-crashed" });
+		this.#core = undefined;
+		this.#waking = "crash";
+		this.#lives++;
+		this.#calls = 0;
+		for (const { link } of this.#sockets.values()) link.abandon("up");
+		this.#sockets.clear();
+	}
+
+	/** The log as it is on disk. */
+	rows(): LogRow[] {
+		return this.#store.image().rows.map((row) => ({
+			number: row.number,
+			id: uuidFromBytes(row.messageId),
+			timeMs: row.time_ms,
+			wiped: row.payload === null,
+		}));
+	}
+
+	get #nowMs(): number {
+		return this.#options.schedule.nowMs + this.#skewMs;
+	}
+
+	#wake(): ConversationCore {
+		if (this.#core !== undefined) return this.#core;
+		const { fault, random } = this.#options;
+		this.#skewMs = random.between(-SKEW_MS, SKEW_MS);
+		const store = fault.wrapStore?.(this.#store, this.#waking, random) ?? this.#store;
+		const sockets = [...this.#sockets.values()].map(({ state }) => state);
+		this.#core = new ConversationCore(store, { now_ms: this.#nowMs, sockets, alarm_ms: this.#alarmMs });
+		return this.#core;
+	}
+
+	/** One event: the core's turn, its commit, and what leaves after that. Says whether it was committed. */
+	#turn(event: ConversationEvent): boolean {
+		const { random, fault, crashes } = this.#options;
+		const core = this.#wake();
+		const image = this.#store.image();
+		const effects = core.handle(event, this.#nowMs);
+		const crashing = !this.#options.calm() && random.chance(crashes);
+		const committed = !crashing || random.chance(0.5);
+		const leaving = fault.effects?.(effects, event, random) ?? effects;
+		if (crashing && fault.sendsBeforeCommit === true) for (const effect of leaving) this.#send(effect);
+		if (!committed) this.#store.restore(image);
+		if (crashing) {
+			// The alarm is on the disk as the rows are; everything else of this turn is lost.
+			if (committed) for (const effect of effects) if (effect.type === "alarm") this.#setAlarm(effect.at_ms);
+			this.crash();
+			return committed;
+		}
+		for (const effect of leaving) this.#carryOut(effect);
+		return true;
+	}
+
+	#carryOut(effect: Effect): void {
+		switch (effect.type) {
+			case "send":
+				this.#send(effect);
+				return;
+			case "close":
+				this.#sockets.get(effect.socket)?.link.close("down", effect.code);
+				this.#sockets.delete(effect.socket);
+				return;
+			case "attach": {
+				const socket = this.#sockets.get(effect.socket.id);
+				if (socket !== undefined) socket.state = { ...effect.socket };
+				return;
+			}
+			case "alarm":
+				this.#setAlarm(effect.at_ms);
+				return;
+			case "nudge":
+				this.#nudge(effect);
+				return;
+			default:
+				effect satisfies never;
+		}
+	}
+
+	#send(effect: Effect): void {
+		if (effect.type === "send") this.#sockets.get(effect.socket)?.link.send("down", effect.bytes);
+	}
+
+	#nudge({ account, device, upTo }: Extract<Effect, { type: "nudge" }>): void {
+		const { accounts, fault, history, schedule } = this.#options;
+		const name = deviceName(account, device);
+		const life = this.#lives;
+		this.#calls++;
+		const done = (ok: boolean): void => {
+			if (life !== this.#lives) return;
+			this.#calls--;
+			this.#turn({ type: "nudged", account, device, upTo, ok });
+		};
+		if (fault.dropsNudges === true) {
+			history.note(`the nudge for ${name} is dropped`);
+			schedule.after(1, () => done(true));
+		} else accounts.nudge(name, upTo, done);
+	}
+
+	#setAlarm(atMs: number): void {
+		const { schedule } = this.#options;
+		this.#alarmMs = atMs;
+		schedule.at(atMs - this.#skewMs, () => {
+			// A later call has moved it.
+			if (this.#alarmMs !== atMs) return;
+			this.#alarmMs = undefined;
+			// The platform repeats an alarm whose turn failed.
+			if (!this.#turn({ type: "alarm" })) this.#setAlarm(this.#nowMs + ALARM_RETRY_MS);
+		});
+	}
+
+	/** Lets a planted fault change what comes in. */
+	#up(bytes: Uint8Array): Uint8Array {
+		const { fault } = this.#options;
+		if (fault.up === undefined) return bytes;
+		const frame = fromBinary(ConversationUpSchema, bytes);
+		fault.up(frame, this.#store.head()?.number ?? 0);
+		return toBinary(ConversationUpSchema, frame);
+	}
+}
+
+function membersOf(
+	devices: readonly Device[],
+): { account: string; devices: { device: number; registrationId: number }[] }[] {
+	const accounts = [...new Set(devices.map(({ account }) => account))];
+	return accounts.map((account) => ({
+		account,
+		devices: devices
+			.filter((device) => device.account === account)
+			.map(({ device, registrationId }) => ({ device, registrationId })),
+	}));
+}

@@ -1,0 +1,54 @@
+import { describe, expect, test } from "vitest";
+import { FAULTS, type Fault, NO_FAULT } from "./faults.ts";
+import { runWorld } from "./world.ts";
+
+const WORLDS = 200;
+/** Some faults show only where a crash and a lost connection meet. */
+const SEEDS_FOR_A_FAULT = 150;
+
+test("ORDER-1 ORDER-2 ONCE-1 DURABLE-1 DELIVERED-1 two hundred worlds hold the contract", {
+	timeout: 60_000,
+}, async () => {
+	let entries = 0;
+	for (let seed = 1; seed <= WORLDS; seed++) {
+		const outcome = await runWorld(seed, NO_FAULT);
+		entries += outcome.entries;
+		expect(outcome.violations, `seed ${seed}`).toEqual([]);
+	}
+	// Not because nothing happened.
+	expect(entries).toBeGreaterThan(WORLDS * 10);
+});
+
+test("DELIVERED-2 KEPT-1 NUDGE-1 WATERMARK-1 WATERMARK-2 IDLE-1 other seeds hold as well", {
+	timeout: 30_000,
+}, async () => {
+	for (let seed = 1_000_000; seed < 1_000_030; seed++) {
+		expect((await runWorld(seed, NO_FAULT)).violations, `seed ${seed}`).toEqual([]);
+	}
+});
+
+test("ORDER-1 the same seed gives the same world, event by event", async () => {
+	for (const seed of [3, 17, 42]) {
+		const first = await runWorld(seed, NO_FAULT);
+		const second = await runWorld(seed, NO_FAULT);
+		expect(first.trace.length).toBeGreaterThan(100);
+		expect(second.trace).toEqual(first.trace);
+	}
+});
+
+describe("planted faults", () => {
+	for (const fault of FAULTS) {
+		test(`${fault.breaks.join(" ")} ${fault.name} is caught`, { timeout: 30_000 }, async () => {
+			expect(await firstBroken(fault)).toBeDefined();
+		});
+	}
+});
+
+/** The first seed in which the fault's own rule is reported. */
+async function firstBroken(fault: Fault): Promise<number | undefined> {
+	for (let seed = 1; seed <= SEEDS_FOR_A_FAULT; seed++) {
+		const { violations } = await runWorld(seed, fault);
+		if (violations.some(({ rule }) => fault.breaks.includes(rule))) return seed;
+	}
+	return undefined;
+}

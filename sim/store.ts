@@ -1,0 +1,75 @@
+/** The object's disk in the simulation: rows are never changed in place, so that a crash can undo a turn. */
+import type { LogEntry, LogRow, Store } from "../workers/conversation-do/store.ts";
+
+/** Everything on the disk at one moment. */
+export interface DiskImage {
+	rows: readonly LogRow[];
+	state: string | undefined;
+}
+
+/** A store that can be looked at and put back as a whole. */
+export class SimulatedStore implements Store {
+	/** Ascending by number. */
+	#rows: readonly LogRow[] = [];
+	#state: string | undefined;
+
+	image(): DiskImage {
+		return { rows: this.#rows, state: this.#state };
+	}
+
+	/** What was not committed is lost. */
+	restore(image: DiskImage): void {
+		this.#rows = image.rows;
+		this.#state = image.state;
+	}
+
+	head(): { number: number; time_ms: number } | undefined {
+		const last = this.#rows.at(-1);
+		return last === undefined ? undefined : { number: last.number, time_ms: last.time_ms };
+	}
+
+	append(row: LogRow, recycled: number | undefined): void {
+		if (this.#rows.some(({ number }) => number === row.number)) throw new Error("number taken");
+		this.#rows = [...this.#rows.filter(({ number }) => number !== recycled), { ...row }];
+	}
+
+	wipe(after: number, upTo: number, sender: string | undefined): void {
+		this.#wipe((row) => row.number > after && row.number <= upTo && (sender === undefined || row.sender === sender));
+	}
+
+	expire(before_ms: number): void {
+		this.#wipe((row) => row.time_ms <= before_ms);
+	}
+
+	oldestCiphertext(): number | undefined {
+		return this.#rows.find((row) => row.payload !== null)?.time_ms;
+	}
+
+	rows(after: number, limit: number): LogRow[] {
+		return this.#rows
+			.filter((row) => row.number > after)
+			.slice(0, limit)
+			.map((row) => ({ ...row }));
+	}
+
+	entries(after: number, limit: number): LogEntry[] {
+		return this.rows(after, limit).map(({ payload, ...entry }) => ({ ...entry, wiped: payload === null }));
+	}
+
+	find(messageId: Uint8Array): LogEntry | undefined {
+		const row = this.#rows.find((row) => row.messageId.every((byte, index) => byte === messageId[index]));
+		return row === undefined ? undefined : { ...row };
+	}
+
+	readState(): string | undefined {
+		return this.#state;
+	}
+
+	writeState(state: string): void {
+		this.#state = state;
+	}
+
+	#wipe(gone: (row: LogRow) => boolean): void {
+		this.#rows = this.#rows.map((row) => (gone(row) ? { ...row, payload: null, wiped: true } : row));
+	}
+}
