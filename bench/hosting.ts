@@ -9,6 +9,8 @@ import { type HostOrder, HostReportSchema, type LoadOrder, type LoadReport, Load
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const START_MS_MAX = 60_000;
+/** For the load generator: accounts, keys and sockets of all pairs. */
+const PREPARE_MS_MAX = 180_000;
 const STOP_MS_MAX = 5_000;
 
 export type Target = LoadOrder["target"];
@@ -148,6 +150,6 @@ export async function runOnce(file: string, order: object, ms_max: number): Prom
 
 /** Runs the load generator once, in its own process. */
 export async function runLoad(order: LoadOrder): Promise<LoadReport> {
-	const report = await runOnce("load.ts", order, order.warmup_ms + order.measure_ms + START_MS_MAX);
+	const report = await runOnce("load.ts", order, order.warmup_ms + order.measure_ms + PREPARE_MS_MAX);
 	return LoadReportSchema.parse(report);
 }

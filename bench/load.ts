@@ -14,6 +14,8 @@ import { openParleyEndpoint } from "./parley-endpoint.ts";
 const ACKNOWLEDGE_MS = 100;
 /** From the last send until nothing is on the way and everything is acknowledged. */
 const SETTLE_MS = 500;
+/** Registrations and sockets that are opened at once. */
+const SIDE_BY_SIDE = 10;
 /** Counters that one run can use. */
 const COUNTERS_MAX = 4_000_000;
 
@@ -103,6 +105,17 @@ async function preparePair(order: LoadOrder, index: number): Promise<Open> {
 	}
 }
 
+/** Work that is prepared side by side, as much as a server may be asked at once. */
+async function inGroups<T>(count: number, prepare: (index: number) => Promise<T>): Promise<T[]> {
+	const done: T[] = [];
+	while (done.length < count) {
+		const first = done.length;
+		const size = Math.min(SIDE_BY_SIDE, count - first);
+		done.push(...(await Promise.all(Array.from({ length: size }, (_, index) => prepare(first + index)))));
+	}
+	return done;
+}
+
 /** Runs until `finish` is called or the time is over, and says how that went. */
 async function measure(order: LoadOrder): Promise<LoadReport> {
 	const runtimeBefore = cpuSeconds(order.pids);
@@ -136,17 +149,14 @@ async function measure(order: LoadOrder): Promise<LoadReport> {
 }
 
 async function exchange(order: LoadOrder, pairs: readonly Open[]): Promise<LoadReport> {
-	const endpoints: Endpoint[] = [];
-	const members: Member[] = [];
-	for (const open of pairs) {
-		for (const side of [0, 1] as const) {
-			const member = new Member(COMPLETE);
-			const endpoint = await open(side);
-			member.attach(endpoint);
-			members.push(member);
-			endpoints.push(endpoint);
-		}
-	}
+	const opened = await inGroups(pairs.length * 2, async (index) => {
+		const member = new Member(COMPLETE);
+		const endpoint = await pairs[index >> 1]?.(index % 2 === 0 ? 0 : 1);
+		if (endpoint !== undefined) member.attach(endpoint);
+		return { member, endpoint };
+	});
+	const members = opened.map(({ member }) => member);
+	const endpoints = opened.flatMap(({ endpoint }) => endpoint ?? []);
 	const timer = setInterval(() => {
 		for (const endpoint of endpoints) endpoint.acknowledge();
 	}, ACKNOWLEDGE_MS);
@@ -199,8 +209,7 @@ async function main(): Promise<void> {
 	const order = LoadOrderSchema.parse(JSON.parse(process.argv[2] ?? ""));
 	process.stdin.resume();
 	process.stdin.on("close", () => process.exit(0));
-	const pairs: Open[] = [];
-	for (let index = 0; index < order.pairs; index++) pairs.push(await preparePair(order, index));
+	const pairs = await inGroups(order.pairs, (index) => preparePair(order, index));
 	const first = pairs[0];
 	if (first === undefined) throw new Error("no pair");
 	const report = order.mode === "exchange" ? await exchange(order, pairs) : await catchUp(order, first);
