@@ -1,7 +1,8 @@
 import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
-import { expect, test } from "vitest";
+import { env } from "cloudflare:workers";
+import { expect, test, vi } from "vitest";
 import { SqliteStore } from "./sqlite-store.ts";
-import { message, newConversation, newId, TestSocket, up, upgrade } from "./testing.ts";
+import { A1, B1, Bench, message, newConversation, newId, TestSocket, up, upgrade } from "./testing.ts";
 
 test("DELIVERED-1 two devices, there and back in the runtime", async () => {
 	const { stub, alice, bob } = await newConversation();
@@ -35,11 +36,13 @@ test("DURABLE-1 what was accepted survives a crash, and ONCE-1 the same send ret
 	one.send(bytes);
 	expect(await one.next()).toBe("accepted 1");
 	await abortAllDurableObjects();
-	const again = await TestSocket.ready(stub, alice);
+	// A stub of an object that broke stays broken.
+	const fresh = env.CONVERSATION.get(stub.id);
+	const again = await TestSocket.ready(fresh, alice);
 	expect(await again.take(2)).toEqual(["welcome 1 v1 0/0 0/0", "caught up 1"]);
 	again.send(bytes);
 	expect(await again.next()).toBe("accepted 1");
-	const other = await TestSocket.ready(stub, bob);
+	const other = await TestSocket.ready(fresh, bob);
 	expect(await other.take(3)).toEqual(["welcome 1 v1 0/0 0/0", "entry 1", "caught up 1"]);
 });
 
@@ -101,36 +104,31 @@ test("EXPIRY-1 the alarm runs and sets itself for what is left", async () => {
 	await one.take(2);
 	one.send(message(newId(), [bob]));
 	await one.next();
-	expect(await runDurableObjectAlarm(stub)).toBe(true);
-	const alarm = await runInDurableObject(stub, (_, state) => state.storage.getAlarm());
-	expect(alarm).toBeGreaterThan(Date.now() + 44 * 86_400_000);
+	// The first deadline is the nudge's; once that has been called, retention is what is left.
+	await vi.waitFor(async () => {
+		expect(await runDurableObjectAlarm(stub)).toBe(true);
+		const alarm = await runInDurableObject(stub, (_, state) => state.storage.getAlarm());
+		expect(alarm).toBeGreaterThan(Date.now() + 44 * 86_400_000);
+	});
 });
 
 test("KEPT-1 a message costs at most 2.5 rows over its life, wipe and recycling included", async () => {
-	const { stub, alice, bob } = await newConversation();
-	const one = await TestSocket.ready(stub, alice);
-	const other = await TestSocket.ready(stub, bob);
-	await one.take(2);
-	await other.take(2);
-	const written = () =>
-		runInDurableObject(stub, (object) => {
-			const store: unknown = Reflect.get(object, "store");
-			return store instanceof SqliteStore ? store.rowsWritten : Number.NaN;
-		});
-	for (let number = 1; number <= 1_400; number++) {
-		one.send(message(newId(), [bob]));
-		expect(await one.next()).toBe(`accepted ${number}`);
-		await other.next();
-		other.send(up({ case: "acknowledge", value: { cursor: number } }));
-		await one.next();
-		one.send(up({ case: "acknowledge", value: { cursor: number } }));
-		await other.next();
-	}
-	const rows = await written();
-	const kept = await runInDurableObject(stub, (_, state) =>
-		state.storage.sql.exec<{ count: number }>("SELECT COUNT(*) AS count FROM log").one(),
-	);
-	expect(kept.count).toBeLessThan(1_100);
-	console.info(`rows written for each message: ${(rows / 1_400).toFixed(3)}`);
-	expect(rows / 1_400).toBeLessThanOrEqual(2.5);
-}, 30_000);
+	const { stub } = await newConversation();
+	await runInDurableObject(stub, (_, state) => {
+		state.storage.sql.exec("DELETE FROM state");
+		const store = new SqliteStore(state.storage.sql);
+		const bench = new Bench(undefined, store);
+		const [one, other] = [bench.ready(A1), bench.ready(B1)];
+		const count = 5_000;
+		for (let number = 1; number <= count; number++) {
+			bench.now_ms += 10;
+			bench.raw(one, message(newId(), [B1]));
+			bench.up(other, { case: "acknowledge", value: { cursor: number } });
+			bench.up(one, { case: "acknowledge", value: { cursor: number } });
+			bench.effects = [];
+		}
+		expect(bench.core.head).toBe(count);
+		expect(store.entries(0, count).length).toBeLessThan(1_200);
+		expect(store.rowsWritten / count).toBeLessThanOrEqual(2.5);
+	});
+});

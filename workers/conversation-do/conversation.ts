@@ -11,8 +11,7 @@ import { SqliteStore } from "./sqlite-store.ts";
  * holds the frames until the rows are on disk (rule DURABLE-1).
  */
 export class Conversation extends DurableObject implements ConversationInterface {
-	/** Open to the tests of costs. */
-	readonly store: SqliteStore;
+	readonly #store: SqliteStore;
 	readonly #sockets: Map<number, WebSocket> = new Map();
 	#core: ConversationCore;
 	#nextSocket = 1;
@@ -21,7 +20,7 @@ export class Conversation extends DurableObject implements ConversationInterface
 		super(ctx, env);
 		// Answered by the runtime: keeps connections alive without waking the object.
 		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
-		this.store = new SqliteStore(ctx.storage.sql);
+		this.#store = new SqliteStore(ctx.storage.sql);
 		this.#core = this.#wake();
 		ctx.blockConcurrencyWhile(async () => {
 			const alarm_ms = await ctx.storage.getAlarm();
@@ -163,7 +162,7 @@ export class Conversation extends DurableObject implements ConversationInterface
 			this.#sockets.set(state.id, socket);
 			sockets.push(state);
 		}
-		return new ConversationCore(this.store, {
+		return new ConversationCore(this.#store, {
 			now_ms: Date.now(),
 			sockets,
 			alarm_ms: undefined,

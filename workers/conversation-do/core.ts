@@ -231,10 +231,10 @@ export class ConversationCore {
 		session.state = { ...session.state, greeted: true, cursor, read: hello.read, caughtUp: false };
 		session.restart(cursor);
 		this.#effects.push({ type: "attach", socket: session.state });
-		this.#welcome(session, now_ms);
 		const readRaised = this.#state.raiseRead(device.account, hello.read);
 		const raised = cursor > device.cursor;
 		this.#log.acknowledged(device, cursor);
+		this.#welcome(session, now_ms);
 		if (raised || readRaised) this.#pushWatermark(session, device);
 		// On disk before the device is treated as present: a flag that stayed would swallow the next nudge.
 		if (this.#nudges.present(device)) this.#state.save();

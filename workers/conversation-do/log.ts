@@ -26,7 +26,7 @@ export class Log {
 	/** Rows that may be recycled: their ids are below the forgotten marks on disk. */
 	#free: LogEntry[] = [];
 	/** The head from which it is worth looking for more. */
-	#lookAt = LIMITS.remembered_entries + 1;
+	#lookAt = LIMITS.remembered_entries + BATCH;
 
 	constructor(store: Store, state: Persisted) {
 		this.#store = store;
@@ -143,10 +143,9 @@ export class Log {
 		const old = this.#store.entries(0, BATCH);
 		const stop = old.findIndex((entry) => !this.#isFree(entry, number));
 		const found = stop === -1 ? old : old.slice(0, stop);
-		if (found.length === 0) {
-			this.#lookAt = number + BATCH;
-			return undefined;
-		}
+		// Not before a batch more has come: each look costs a row for the marks.
+		this.#lookAt = number + BATCH;
+		if (found.length === 0) return undefined;
 		// On disk before the first of them goes: a repetition after a crash must not be logged twice (rule ONCE-1).
 		for (const entry of found) this.once.forget(entry);
 		this.#state.save();

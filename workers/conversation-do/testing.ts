@@ -8,6 +8,7 @@ import { nextUuidV7, uuidToBytes } from "../../protocol/ids.ts";
 import { ConversationCore, type ConversationEvent, type Effect, type SocketState } from "./core.ts";
 import { ACCOUNT_HEADER, DEVICE_HEADER, type RosterMember } from "./interface.ts";
 import { MemoryStore } from "./memory-store.ts";
+import type { Store } from "./store.ts";
 
 type UpInit = NonNullable<MessageInitShape<typeof ConversationUpSchema>["frame"]>;
 
@@ -88,7 +89,7 @@ function describeFrame(frame: ConversationDown["frame"]): string {
 
 /** A core over memory, with a clock that the test moves. Attachments are kept as the shell would. */
 export class Bench {
-	readonly store: MemoryStore;
+	readonly store: Store;
 	now_ms = 1_800_000_000_000;
 	core: ConversationCore;
 	readonly sockets: Map<number, SocketState> = new Map();
@@ -96,7 +97,7 @@ export class Bench {
 	effects: Effect[] = [];
 	#next = 1;
 
-	constructor(members: RosterMember[] = [member(ALICE, 11), member(BOB, 21)], store: MemoryStore = new MemoryStore()) {
+	constructor(members: RosterMember[] = [member(ALICE, 11), member(BOB, 21)], store: Store = new MemoryStore()) {
 		this.store = store;
 		this.core = new ConversationCore(store, { now_ms: this.now_ms, sockets: [], alarm_ms: undefined });
 		this.handle({ type: "found", members });

@@ -1,0 +1,35 @@
+/** What every store of this room has to do. */
+import { expect } from "vitest";
+import type { LogRow, Store } from "./store.ts";
+
+function row(number: number, sender = "a"): LogRow {
+	const messageId = new Uint8Array(16).fill(number);
+	const payload = new Uint8Array([number]);
+	return { number, time_ms: number * 10, messageId, sender, digest: new Uint8Array(16), wiped: false, payload };
+}
+
+/** Runs over an empty store. */
+export function checkStore(store: Store): void {
+	expect([store.head(), store.readState(), store.oldestCiphertext()]).toEqual([undefined, undefined, undefined]);
+	for (let number = 1; number <= 6; number++) store.append(row(number, number % 2 === 0 ? "b" : "a"), undefined);
+	expect(store.head()).toEqual({ number: 6, time_ms: 60 });
+	expect(store.rows(1, 2)).toEqual([row(2, "b"), row(3)]);
+	store.wipe(0, 2, undefined);
+	store.wipe(2, 5, "b");
+	expect(store.entries(0, 10).map(({ wiped }) => wiped)).toEqual([true, true, false, true, false, false]);
+	expect(store.oldestCiphertext()).toBe(30);
+	store.append(row(7), 1);
+	store.append(row(8), 2);
+	expect(store.entries(0, 10).map(({ number }) => number)).toEqual([3, 4, 5, 6, 7, 8]);
+	expect(store.rows(6, 10)).toEqual([row(7), row(8)]);
+	expect(store.head()).toEqual({ number: 8, time_ms: 80 });
+	store.wipe(6, 7, undefined);
+	expect(store.rows(6, 1)[0]?.payload).toBe(null);
+	store.expire(50);
+	expect(store.oldestCiphertext()).toBe(60);
+	expect(store.find(new Uint8Array(16).fill(8))?.number).toBe(8);
+	expect(store.find(new Uint8Array(16).fill(1))).toBe(undefined);
+	store.writeState("one");
+	store.writeState("two");
+	expect(store.readState()).toBe("two");
+}
