@@ -19,12 +19,6 @@ export function message(store: Store, id: string): StoredMessage | undefined {
 	return row === undefined ? undefined : toStoredMessage(row);
 }
 
-export type Contact = { username: string; account: string };
-
-export function contacts(store: Store): Contact[] {
-	return store.all<Contact>("SELECT username, account FROM contacts ORDER BY username");
-}
-
 /** One-time prekeys that nobody has used yet, by this device's own count. */
 export function prekeyCounts(store: Store): { oneTimePreKeys: number; oneTimeKyberPreKeys: number } {
 	return {
@@ -38,10 +32,6 @@ export function conversationsWithOutbox(store: Store): string[] {
 	return store
 		.all<{ peer: string }>("SELECT peer FROM outbox GROUP BY peer ORDER BY MIN(position)")
 		.map((row) => row.peer);
-}
-
-export function conversationPeers(store: Store): string[] {
-	return store.all<{ peer: string }>("SELECT peer FROM conversations ORDER BY peer").map((row) => row.peer);
 }
 
 export function pendingOutboxCount(store: Store, peer: string): number {
