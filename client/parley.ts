@@ -3,7 +3,6 @@
  * transport, and is all that a program needs to import.
  */
 import { randomBytes } from "node:crypto";
-import { setLogger } from "@signalapp/sqlcipher";
 import { UUID_PATTERN } from "../protocol/ids.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { defaultDataDirectory, eraseDataDirectory, openDataDirectory } from "./data_directory.ts";
@@ -49,9 +48,6 @@ export interface Lookup {
 	account: string;
 	movedTo: string | undefined;
 }
-
-// SQLCipher tells of a wrong key on standard error, beside the exception that says the same.
-setLogger(() => {});
 
 export class Parley {
 	readonly #directory: string;

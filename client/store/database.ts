@@ -26,6 +26,8 @@ export class Store {
 		const database = new Database(path);
 		const store = new Store(database);
 		try {
+			// A wrong key is an exception; SQLCipher would tell of it on standard error too.
+			database.pragma("cipher_log_level = NONE");
 			database.pragma(`key = "x'${toHex(key)}'"`);
 			// Before the first read: with it the lock is taken for as long as the file is open.
 			database.pragma("locking_mode = EXCLUSIVE");
