@@ -132,3 +132,19 @@ test("KEPT-1 a message costs at most 2.5 rows over its life, wipe and recycling 
 		expect(store.rowsWritten / count).toBeLessThanOrEqual(2.5);
 	});
 });
+
+test("REFUSED-1 a fault of the server is told as INTERNAL, closed with 4500, and the next connection works", async () => {
+	const { stub, alice, bob } = await newConversation();
+	const one = await TestSocket.ready(stub, alice);
+	await one.take(2);
+	const sql = (text: string) => runInDurableObject(stub, (_, state) => void state.storage.sql.exec(text));
+	await sql("CREATE TRIGGER fault BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'fault'); END");
+	one.send(message(newId(), [bob]));
+	expect(await one.next()).toBe("refused INTERNAL 0");
+	expect(await one.closed).toBe(4500);
+	await sql("DROP TRIGGER fault");
+	const again = await TestSocket.ready(stub, alice);
+	expect(await again.take(2)).toEqual(["welcome 0 v1 0/0 0/0", "caught up 0"]);
+	again.send(message(newId(), [bob]));
+	expect(await again.next()).toBe("accepted 1");
+});

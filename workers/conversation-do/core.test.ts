@@ -1,4 +1,6 @@
+import { fromBinary } from "@bufbuild/protobuf";
 import { expect, describe as group, test } from "vitest";
+import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
 import { A1, ALICE, B1, Bench, BOB, member, message, newId, up } from "./testing.ts";
 
 const DAY_MS = 86_400_000;
@@ -175,6 +177,27 @@ group("the roster", () => {
 		bench.raw(one, message(newId(), [B1]));
 		bench.raw(one, message(newId(), [{ ...B1, registrationId: 99 }], 2));
 		expect(bench.take(one)).toEqual(["roster v2", "refused STALE_ROSTER 0", "accepted 1"]);
+	});
+
+	test("ROSTER-2 the difference names devices missing, gone and re-registered", () => {
+		const bench = new Bench([member(ALICE, 11), member(BOB, 21, 22)]);
+		const one = bench.ready(A1);
+		bench.effects = [];
+		bench.raw(
+			one,
+			message(newId(), [
+				{ ...B1, registrationId: 99 },
+				{ ...B1, device: 5 },
+			]),
+		);
+		const [effect] = bench.effects;
+		const refused = effect?.type === "send" ? fromBinary(ConversationDownSchema, effect.bytes).frame : undefined;
+		const difference = refused?.case === "refused" ? refused.value.difference : undefined;
+		const numbers = (devices: { device: number; registrationId: number }[] = []) =>
+			devices.map(({ device, registrationId }) => `${device}.${registrationId}`);
+		expect(numbers(difference?.missing)).toEqual(["2.22"]);
+		expect(numbers(difference?.gone)).toEqual(["5.21"]);
+		expect(numbers(difference?.reregistered)).toEqual(["1.21"]);
 	});
 
 	test("ROSTER-3 a removed device is closed, a new one reads nothing before its arrival", () => {
