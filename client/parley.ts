@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { UUID_PATTERN } from "../protocol/ids.ts";
 import { LIMITS } from "../protocol/limits.ts";
+import { checkedName, checkedServer, identityChanged, unreachable } from "./arguments.ts";
 import { defaultDataDirectory, eraseDataDirectory, openDataDirectory } from "./data_directory.ts";
 import { Failure } from "./failure.ts";
 import type { LocalAccount, StoredMessage } from "./machine/interface.ts";
@@ -12,14 +13,14 @@ import { ClientMachine } from "./machine/machine.ts";
 import { toBase64url } from "./signal/bytes.ts";
 import { completeRegistration, makeRegistration } from "./signal/registration.ts";
 import { safetyNumber } from "./signal/safety.ts";
-import { InvalidUsernameError, normaliseUsername, usernameHash } from "./signal/username.ts";
+import { usernameHash } from "./signal/username.ts";
 import { localAccount } from "./store/account.ts";
 import { contactAccount, contactName, rememberContact } from "./store/contacts.ts";
 import { Store } from "./store/database.ts";
 import { DeviceInUseError, NewerStoreError, WrongKeyError } from "./store/errors.ts";
 import { conversationsWithOutbox, history, identityState, message, positions } from "./store/queries.ts";
 import { type Clock, systemClock } from "./transport/clock.ts";
-import { ServerRefusal, ServerUnreachable } from "./transport/errors.ts";
+import { ServerUnreachable } from "./transport/errors.ts";
 import { Api } from "./transport/http.ts";
 import { Runner, type RunnerNotice } from "./transport/runner.ts";
 import { Waiters } from "./waiters.ts";
@@ -398,30 +399,4 @@ export class Parley {
 /** What those wait for whom the loss of a line concerns: that of a conversation, or the account's own. */
 function lineOf(peer: string | undefined): string {
 	return `line ${peer ?? "of the account"}`;
-}
-
-function identityChanged(name: string): Failure {
-	return new Failure(
-		"identity_changed",
-		`the identity key of ${name} has changed: check with them, then parley accept ${name}`,
-	);
-}
-
-function unreachable(error: Error): Failure | ServerUnreachable | ServerRefusal {
-	if (error instanceof ServerUnreachable || error instanceof ServerRefusal) return error;
-	return new Failure("unreachable", `cannot reach the server: ${error.message}`, error);
-}
-
-function checkedName(name: string): string {
-	try {
-		return normaliseUsername(name);
-	} catch (error) {
-		if (error instanceof InvalidUsernameError) throw new Failure("bad_argument", error.message, error);
-		throw error;
-	}
-}
-
-function checkedServer(server: string): string {
-	if (URL.canParse(server) && /^https?:$/.test(new URL(server).protocol)) return server.replace(/\/+$/, "");
-	throw new Failure("bad_argument", "the server must be an http or https URL");
 }

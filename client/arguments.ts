@@ -1,0 +1,30 @@
+/** Checks of what people hand in, and the failures that several places tell in the same words. */
+import { Failure } from "./failure.ts";
+import { InvalidUsernameError, normaliseUsername } from "./signal/username.ts";
+import { ServerRefusal, ServerUnreachable } from "./transport/errors.ts";
+
+export function identityChanged(name: string): Failure {
+	return new Failure(
+		"identity_changed",
+		`the identity key of ${name} has changed: check with them, then parley accept ${name}`,
+	);
+}
+
+export function unreachable(error: Error): Failure | ServerUnreachable | ServerRefusal {
+	if (error instanceof ServerUnreachable || error instanceof ServerRefusal) return error;
+	return new Failure("unreachable", `cannot reach the server: ${error.message}`, error);
+}
+
+export function checkedName(name: string): string {
+	try {
+		return normaliseUsername(name);
+	} catch (error) {
+		if (error instanceof InvalidUsernameError) throw new Failure("bad_argument", error.message, error);
+		throw error;
+	}
+}
+
+export function checkedServer(server: string): string {
+	if (URL.canParse(server) && /^https?:$/.test(new URL(server).protocol)) return server.replace(/\/+$/, "");
+	throw new Failure("bad_argument", "the server must be an http or https URL");
+}
