@@ -59,8 +59,8 @@ export class Backend {
 		mkdirSync(stateDir, { recursive: true });
 		const logPath = join(stateDir, "backend.log");
 		const environment = quietEnvironment(stateDir);
+		const port = await freePort(options.port);
 		await migrate(stateDir, logPath, environment);
-		const port = options.port ?? (await freePort());
 		const child = spawnLogged(
 			[
 				"dev",
@@ -180,12 +180,12 @@ async function isHealthy(url: string): Promise<boolean> {
 	}
 }
 
-/** A port that nobody listens on at the moment. */
-function freePort(): Promise<number> {
+/** That port, or any free one where none is wanted. Throws when somebody listens there: that would answer for us. */
+function freePort(wanted = 0): Promise<number> {
 	return new Promise((resolve, reject) => {
 		const server = createServer();
-		server.once("error", reject);
-		server.listen(0, "127.0.0.1", () => {
+		server.once("error", (cause) => reject(new Error(`port ${wanted} can't be used: is it taken?`, { cause })));
+		server.listen(wanted, "127.0.0.1", () => {
 			const address = server.address();
 			server.close(() => {
 				if (typeof address === "object" && address !== null) resolve(address.port);

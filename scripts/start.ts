@@ -23,7 +23,10 @@ stopping.then(() => started || process.exit(1));
 
 let started = false;
 console.log(colors.dim("starting the four Workers …"));
-const backend = await Backend.start({ stateDir: resolve(values.state), port });
+const backend = await Backend.start({ stateDir: resolve(values.state), port }).catch((error: unknown) => {
+	console.error(colors.red(error instanceof Error ? error.message : String(error)));
+	process.exit(1);
+});
 started = true;
 const server = port === DEFAULT_PORT ? "" : ` --server ${backend.url}`;
 const parley = (name: string, rest: string) => `  ${colors.bold(`npx parley --data .parley/${name}${server} ${rest}`)}`;
