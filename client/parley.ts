@@ -28,7 +28,6 @@ import { Waiters } from "./waiters.ts";
 export type ParleyNotice = RunnerNotice;
 
 const DEFAULT_SERVER = "http://127.0.0.1:8787";
-/** Failed attempts after which somebody who waits is told that the server can't be reached. */
 const ATTEMPTS_BEFORE_UNREACHABLE = 3;
 
 export interface ParleyOptions {
@@ -89,8 +88,8 @@ export class Parley {
 
 	/** Makes an account. The same again after a crash goes on with the same keys (rule ACCOUNT-1). */
 	async register(name: string): Promise<LocalAccount> {
-		const existing = localAccount(this.#store);
 		const username = checkedName(name);
+		const existing = localAccount(this.#store);
 		if (existing !== undefined) {
 			if (existing.username === username) return existing;
 			throw new Failure(
@@ -136,7 +135,7 @@ export class Parley {
 		const { machine, runner, account } = this.#connect();
 		const peer = await this.#resolve(to);
 		if (peer === account.accountId) throw new Failure("bad_argument", "that is you");
-		this.#refuseIfBlocked(peer);
+		if (identityState(this.#store, peer) === "blocked") throw identityChanged(this.nameOf(peer));
 		const id = machine.newMessageId();
 		await runner.perform({ type: "send-text", id, peer, body: text });
 		runner.openConversation(peer);
@@ -321,10 +320,6 @@ export class Parley {
 		const stored = this.find(id);
 		if (stored === undefined) throw new Failure("no_such_message", `there is no message ${id} here`);
 		return stored;
-	}
-
-	#refuseIfBlocked(peer: string): void {
-		if (identityState(this.#store, peer) === "blocked") throw identityChanged(this.nameOf(peer));
 	}
 
 	/** An account that is gone may have a successor of the same name: whether it is the same person, a person must say. */
