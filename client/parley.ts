@@ -28,6 +28,7 @@ import { Waiters } from "./waiters.ts";
 export type ParleyNotice = RunnerNotice;
 
 const DEFAULT_SERVER = "http://127.0.0.1:8787";
+/** Failed attempts after which somebody who waits is told that the server can't be reached. */
 const ATTEMPTS_BEFORE_UNREACHABLE = 3;
 
 export interface ParleyOptions {
