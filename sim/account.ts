@@ -51,13 +51,18 @@ export class Accounts {
 		});
 	}
 
+	/** The device has looked after its news up to there. */
+	seen(name: DeviceName, upTo: number): void {
+		if ((this.#waiting.get(name) ?? 0) <= upTo) this.#waiting.delete(name);
+	}
+
 	/** Tells a device its news until it has caught up with it. */
 	#tell(name: DeviceName, delayMs: number): void {
 		this.#schedule.after(delayMs, () => {
 			const upTo = this.#waiting.get(name);
 			const device = this.#devices.get(name);
 			if (upTo === undefined || device === undefined) return;
-			if (device.cursor >= upTo) {
+			if (device.saysSeen !== true && device.cursor >= upTo) {
 				this.#waiting.delete(name);
 				return;
 			}

@@ -2,7 +2,7 @@
  * A device that speaks the raw protocol with plain bytes in place of ciphertext: outbox, cursor, acknowledgements. It
  * is fast enough for thousands of worlds, which test the object; the real client has worlds of its own.
  */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import {
 	type DeviceAddress,
 	DeviceAddressSchema,
@@ -12,9 +12,10 @@ import {
 	type Refused,
 } from "../protocol/gen/common_pb.js";
 import { type ConversationDown, ConversationDownSchema, type Entry } from "../protocol/gen/conversation_down_pb.js";
-import { ConversationUpSchema, type Send, SendSchema } from "../protocol/gen/conversation_up_pb.js";
+import { type Send, SendSchema } from "../protocol/gen/conversation_up_pb.js";
 import { nextUuidV7, uuidFromBytes } from "../protocol/ids.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
+import { addressName, bodyFor, encodeUp } from "./bodies.ts";
 import type { Device } from "./device.ts";
 import { deviceName } from "./device.ts";
 import type { Fault } from "./faults.ts";
@@ -397,21 +398,4 @@ export class LightClient implements Device {
 		for (const bytes of this.#outgoing) if (session?.open === true && !session.leaving) session.link.send("up", bytes);
 		this.#outgoing = [];
 	}
-}
-
-/** The plain text in place of a ciphertext. */
-export function bodyText(id: string, to: DeviceName): string {
-	return `${id} for ${to}`;
-}
-
-function bodyFor(id: string, to: DeviceName): Uint8Array<ArrayBuffer> {
-	return Uint8Array.from(new TextEncoder().encode(bodyText(id, to)));
-}
-
-function addressName(address: DeviceAddress): DeviceName {
-	return deviceName(uuidFromBytes(address.account), address.device);
-}
-
-function encodeUp(frame: NonNullable<Parameters<typeof create<typeof ConversationUpSchema>>[1]>["frame"]): Uint8Array {
-	return toBinary(ConversationUpSchema, create(ConversationUpSchema, frame === undefined ? {} : { frame }));
 }

@@ -12,6 +12,8 @@ export interface Device {
 	/** Everything up to here is on the device's disk. */
 	readonly cursor: number;
 	readonly read: number;
+	/** Says itself when news was looked after; otherwise its cursor says it. */
+	readonly saysSeen?: boolean;
 	/** The conversation has accepted the connection that the device asked for. */
 	opened(link: Link): void | Promise<void>;
 	/** The account says that there is something to fetch up to this number. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { FAULTS, type Fault, NO_FAULT } from "./faults.ts";
+import { runMachineWorld } from "./machine-world.ts";
 import { runWorld } from "./world.ts";
 
 const WORLDS = 200;
@@ -33,6 +34,16 @@ test("ORDER-1 the same seed gives the same world, event by event", async () => {
 		const second = await runWorld(seed, NO_FAULT);
 		expect(first.trace.length).toBeGreaterThan(100);
 		expect(second.trace).toEqual(first.trace);
+	}
+});
+
+test("CLIENT-1 CLIENT-2 DELIVERED-1 ONCE-1 the real client loses and repeats nothing", {
+	timeout: 60_000,
+}, async () => {
+	for (let seed = 1; seed <= 10; seed++) {
+		const outcome = await runMachineWorld(seed);
+		expect(outcome.violations, `seed ${seed}`).toEqual([]);
+		expect(outcome.entries).toBeGreaterThan(0);
 	}
 });
 

@@ -1,0 +1,296 @@
+/**
+ * A device that runs the real client: its state machine over an encrypted file, with libsignal. This is the runner
+ * around it: it opens connections, carries out requests, and dies in the middle of steps.
+ */
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { MachineEvent, MachineRequest } from "../client/machine/interface.ts";
+import { ClientMachine } from "../client/machine/machine.ts";
+import { completeRegistration, makeRegistration } from "../client/signal/registration.ts";
+import { Store } from "../client/store/database.ts";
+import { conversationsWithOutbox, history as messages, positions } from "../client/store/queries.ts";
+import { ConversationDownSchema } from "../protocol/gen/conversation_down_pb.js";
+import { ConversationUpSchema } from "../protocol/gen/conversation_up_pb.js";
+import { uuidToBytes } from "../protocol/ids.ts";
+import type { Accounts } from "./account.ts";
+import { bodyText } from "./bodies.ts";
+import { type Device, deviceName } from "./device.ts";
+import type { Directory } from "./directory.ts";
+import type { DeviceName, History } from "./history.ts";
+import type { Link } from "./network.ts";
+import type { Random } from "./random.ts";
+import type { Schedule } from "./schedule.ts";
+
+const KEY = new Uint8Array(32).fill(7);
+/** A conversation without traffic is closed after this. */
+const IDLE_MS = 60_000;
+const MESSAGES_MAX = 10_000;
+
+/** What the real client needs of its world. */
+export interface MachineSurroundings {
+	schedule: Schedule;
+	history: History;
+	random: Random;
+	accounts: Accounts;
+	directory: Directory;
+	path: string;
+	crashes: number;
+	connect(device: Device): Link;
+	calm(): boolean;
+}
+
+export class MachineClient implements Device {
+	readonly account: string;
+	readonly peer: string;
+	readonly device = 1;
+	readonly registrationId: number;
+	readonly name: DeviceName;
+	readonly saysSeen = true;
+	#around: MachineSurroundings;
+	#store: Store;
+	#machine: ClientMachine;
+	#running = true;
+	#wanted = false;
+	#link: Link | undefined;
+	#open = false;
+	#connecting = false;
+	#trafficMs = 0;
+	#reported = new Set<string>();
+
+	constructor(account: string, peer: string, around: MachineSurroundings) {
+		this.account = account;
+		this.peer = peer;
+		this.name = deviceName(account, 1);
+		this.#around = around;
+		this.#store = Store.open(around.path, KEY);
+		const request = makeRegistration(
+			this.#store,
+			`user_${account.slice(0, 8)}`,
+			"http://server",
+			around.schedule.nowMs,
+		);
+		around.directory.register(account, request);
+		completeRegistration(this.#store, { accountId: account, deviceId: 1 });
+		this.registrationId = request.registrationId;
+		this.#machine = this.#newMachine();
+	}
+
+	get online(): boolean {
+		return this.#running;
+	}
+
+	get cursor(): number {
+		return positions(this.#store, this.peer).cursor;
+	}
+
+	get read(): number {
+		return positions(this.#store, this.peer).read;
+	}
+
+	/** The program starts: the account's socket opens, and what waits in the outbox is looked after. */
+	async start(): Promise<void> {
+		await this.#step([{ type: "account-opened" }, { type: "tick" }]);
+		if (this.#running && conversationsWithOutbox(this.#store).length > 0) this.connect();
+	}
+
+	/** A person writes a message. */
+	async offer(): Promise<void> {
+		if (!this.#running) return;
+		const id = this.#machine.newMessageId();
+		const body = bodyText(id, deviceName(this.peer, 1));
+		const committed = await this.#step([{ type: "send-text", id, peer: this.peer, body }]);
+		if (committed) this.#around.history.observe({ type: "offered", device: this.name, id });
+	}
+
+	async news(upTo: number): Promise<void> {
+		const value = {
+			$typeName: "parley.v1.News" as const,
+			conversation: new Uint8Array(32),
+			peer: uuidToBytes(this.peer),
+			upTo,
+		};
+		const frame = { $typeName: "parley.v1.AccountDown" as const, frame: { case: "news" as const, value } };
+		await this.#step([{ type: "account-frame", frame }]);
+	}
+
+	/** Opens the conversation, and opens it again when it breaks. */
+	connect(): void {
+		const { schedule, random, history } = this.#around;
+		this.#wanted = true;
+		if (!this.#running || this.#link !== undefined || this.#connecting) return;
+		this.#connecting = true;
+		schedule.after(random.between(50, 1_000), () => {
+			this.#connecting = false;
+			if (!this.#running || this.#link !== undefined || !this.#wanted) return;
+			const link = this.#around.connect(this);
+			this.#link = link;
+			link.attach("down", {
+				frame: (bytes) => this.#frame(link, bytes),
+				closed: async () => {
+					if (this.#link !== link) return;
+					history.note(`${this.name} lost connection ${link.id}`);
+					await this.#closed();
+					if (this.#wanted) this.connect();
+				},
+			});
+		});
+	}
+
+	async opened(link: Link): Promise<void> {
+		if (this.#link !== link) return;
+		this.#open = true;
+		this.#touch();
+		await this.#step([{ type: "conversation-opened", peer: this.peer }]);
+	}
+
+	cut(): void {
+		this.#link?.cut();
+	}
+
+	/** The process is killed; the file stays. */
+	crash(): void {
+		if (!this.#running) return;
+		const { schedule, random, history } = this.#around;
+		history.note(`${this.name} crashed`);
+		this.#running = false;
+		this.#link?.abandon("down");
+		this.#link = undefined;
+		this.#open = false;
+		this.#wanted = false;
+		this.#store.close();
+		this.#store = Store.open(this.#around.path, KEY);
+		this.#machine = this.#newMachine();
+		schedule.after(random.between(100, 20_000), async () => {
+			history.note(`${this.name} restarted`);
+			this.#running = true;
+			await this.start();
+		});
+	}
+
+	/** Records what is on the device's disk by now. */
+	report(): void {
+		const { history } = this.#around;
+		for (const message of messages(this.#store, this.peer, MESSAGES_MAX)) {
+			const { id, number, body, serverTimeMs, outgoing } = message;
+			if (number === undefined || this.#reported.has(id)) continue;
+			this.#reported.add(id);
+			const timeMs = serverTimeMs ?? 0;
+			if (outgoing) history.observe({ type: "accepted", device: this.name, id, number, timeMs });
+			else {
+				const sender = deviceName(this.peer, 1);
+				history.observe({ type: "stored", device: this.name, number, id, sender, timeMs, body: body ?? "" });
+			}
+		}
+	}
+
+	close(): void {
+		this.#store.close();
+	}
+
+	#newMachine(): ClientMachine {
+		const { schedule, random } = this.#around;
+		return new ClientMachine(this.#store, {
+			nowMs: () => schedule.nowMs,
+			randomBytes: (count) => random.bytes(count),
+		});
+	}
+
+	async #frame(link: Link, bytes: Uint8Array): Promise<void> {
+		if (this.#link !== link || !this.#running) return;
+		this.#touch();
+		const frame = fromBinary(ConversationDownSchema, bytes);
+		await this.#step([{ type: "conversation-frame", peer: this.peer, frame }]);
+	}
+
+	async #closed(): Promise<void> {
+		this.#link = undefined;
+		this.#open = false;
+		await this.#step([{ type: "conversation-closed", peer: this.peer }]);
+	}
+
+	/** Closes the conversation after a time of silence, as the client's runner does. */
+	#touch(): void {
+		const { schedule } = this.#around;
+		this.#trafficMs = schedule.nowMs;
+		const link = this.#link;
+		schedule.after(IDLE_MS, async () => {
+			if (link === undefined || this.#link !== link || schedule.nowMs - this.#trafficMs < IDLE_MS) return;
+			this.#around.history.note(`${this.name} goes idle`);
+			this.#wanted = false;
+			link.close("up", 1000);
+			await this.#closed();
+		});
+	}
+
+	/** One step; it may be killed before its commit or just after. Says whether it was committed. */
+	async #step(events: MachineEvent[]): Promise<boolean> {
+		if (!this.#running) return false;
+		const { random, crashes, history } = this.#around;
+		const crashing = !this.#around.calm() && random.chance(crashes);
+		const before = crashing && random.chance(0.5);
+		history.note(`${this.name} ${events.map(nameOf).join(", ")}`);
+		if (before) {
+			this.#store.commit = () => {
+				throw new Killed();
+			};
+		}
+		try {
+			const requests = await this.#machine.step(events);
+			if (crashing) this.crash();
+			else for (const request of requests) this.#carryOut(request);
+			return !before;
+		} catch (error) {
+			if (!(error instanceof Killed)) throw error;
+			this.crash();
+			return false;
+		}
+	}
+
+	#carryOut(request: MachineRequest): void {
+		const { schedule, accounts, directory, random } = this.#around;
+		switch (request.type) {
+			case "open-conversation":
+				this.connect();
+				return;
+			case "send-frame":
+				if (!this.#open) return;
+				this.#touch();
+				this.#link?.send("up", toBinary(ConversationUpSchema, request.frame));
+				return;
+			case "send-account-frame":
+				if (request.frame.frame.case === "seen") accounts.seen(this.name, request.frame.frame.value.upTo);
+				return;
+			case "claim-prekeys": {
+				const { account } = request;
+				schedule.after(random.between(10, 300), async () => {
+					const event = random.chance(0.1)
+						? { type: "prekeys-failed" as const, account }
+						: { type: "prekeys-claimed" as const, account, bundles: directory.claim(account) };
+					await this.#step([event]);
+					if (event.type === "prekeys-failed") schedule.after(1_000, () => this.#tick());
+				});
+				return;
+			}
+			case "upload-prekeys":
+				directory.upload(this.account, request.upload);
+				schedule.after(random.between(10, 300), async () => void (await this.#step([{ type: "prekeys-uploaded" }])));
+				return;
+			case "notify":
+				if (request.notice.type === "message-changed") return;
+				this.#around.history.note(`${this.name} tells of ${request.notice.type}`);
+				return;
+			default:
+				request satisfies never;
+		}
+	}
+
+	async #tick(): Promise<void> {
+		await this.#step([{ type: "tick" }]);
+	}
+}
+
+/** A kill in the moment before the commit. */
+class Killed extends Error {}
+
+function nameOf(event: MachineEvent): string {
+	return event.type === "conversation-frame" ? `gets ${event.frame.frame.case}` : event.type;
+}
