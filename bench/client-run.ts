@@ -79,7 +79,7 @@ async function main(): Promise<void> {
 	const run = await machines(order);
 	const rss_mib_max = process.resourceUsage().maxRSS / 1024;
 	const id = "01234567-89ab-7def-8123-456789abcdef";
-	const plaintext = pad(textContent(id, Date.now(), "x".repeat(order.message_bytes)));
+	const plaintext = pad(textContent(id, Date.now(), "x".repeat(order.message_bytes), "alice"));
 	const report: ClientReport = {
 		messages: order.messages,
 		machine_seconds: run.seconds,
