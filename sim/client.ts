@@ -180,10 +180,9 @@ export class LightClient implements Device {
 	}
 
 	type(): void {
-		if (this.#running && this.#session?.welcomed === true) {
-			this.#up({ case: "typing", value: { started: true } });
-			this.#flush();
-		}
+		if (!this.#running || this.#session?.welcomed !== true) return;
+		this.#up({ case: "typing", value: { started: true } });
+		this.#flush();
 	}
 
 	/** Leaves the conversation's socket, as a program in the background does. */
