@@ -2,6 +2,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { ConversationCore, type Effect, type SocketState } from "./core.ts";
 import type { ConversationEvent } from "./events.ts";
+import { FAULT_FRAME } from "./frames.ts";
 import { ACCOUNT_HEADER, type ConversationInterface, DEVICE_HEADER, type RosterMember } from "./interface.ts";
 import { RATE, type Rate } from "./pace.ts";
 import { SqliteStore } from "./sqlite-store.ts";
@@ -108,7 +109,7 @@ export class Conversation extends DurableObject implements ConversationInterface
 		const state: SocketState = socket.deserializeAttachment();
 		socket.serializeAttachment({ ...state, closed: true });
 		this.#sockets.delete(id);
-		attempt(() => socket.send(ConversationCore.faultFrame));
+		attempt(() => socket.send(FAULT_FRAME));
 		attempt(() => socket.close(4500));
 	}
 

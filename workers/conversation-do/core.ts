@@ -12,7 +12,7 @@ import { Log } from "./log.ts";
 import { Nudges } from "./nudges.ts";
 import { digestOf } from "./once.ts";
 import { RATE, type Rate, RETRY_AFTER_MS } from "./pace.ts";
-import { arriving, type Device } from "./roster.ts";
+import type { Device } from "./roster.ts";
 import { Session, type SocketState } from "./sessions.ts";
 import { loadState, type Persisted } from "./state.ts";
 import type { Store } from "./store.ts";
@@ -41,6 +41,7 @@ export class ConversationCore {
 	readonly #rate: Rate;
 	readonly #sessions: Map<number, Session> = new Map();
 	#effects: Effect[] = [];
+	#woken = false;
 
 	constructor(store: Store, waking: Waking) {
 		this.#state = loadState(store);
@@ -73,9 +74,6 @@ export class ConversationCore {
 		this.#nudges.alarmIs(alarm_ms);
 	}
 
-	/** The frame for a socket whose event met a fault of ours; it is closed with 4500 then (rule REFUSED-1). */
-	static readonly faultFrame: Uint8Array = encode({ case: "refused", value: { code: ErrorCode.INTERNAL } });
-
 	/** What a new socket of the device begins with; undefined for a device that is not on the roster. */
 	admit(id: number, account: string, device: number): SocketState | undefined {
 		const known = this.#state.roster?.find(account, device);
@@ -103,7 +101,7 @@ export class ConversationCore {
 				this.#nudges.alarm(this.#log, now_ms, this.#effects);
 				break;
 			case "found":
-				this.#found(event.members);
+				this.#state.found(event.members);
 				break;
 			case "setDevices":
 				if (this.#state.roster?.setDevices(event.member, this.#log.head) === true) this.#rosterChanged();
@@ -117,6 +115,8 @@ export class ConversationCore {
 			default:
 				event satisfies never;
 		}
+		if (!this.#woken) this.#nudges.woken(this.#log.head, now_ms, this.#effects);
+		this.#woken = true;
 		return this.#effects;
 	}
 
@@ -338,17 +338,6 @@ export class ConversationCore {
 
 	// Roster.
 
-	#found(members: { account: string; devices: { device: number; registrationId: number }[] }[]): void {
-		if (this.#state.roster !== undefined) return;
-		const devices = members.flatMap(({ account, devices }) =>
-			devices.map(({ device, registrationId }) => arriving(account, device, registrationId, 0)),
-		);
-		this.#state.found(
-			members.map(({ account }) => account),
-			devices,
-		);
-	}
-
 	#rosterChanged(): void {
 		const { roster } = this.#state;
 		if (roster === undefined) return;
@@ -376,10 +365,8 @@ export class ConversationCore {
 	}
 
 	#isConnected(account: string, device: number): boolean {
-		for (const { state } of this.#sessions.values()) {
-			if (state.greeted && state.device === device && state.account === account) return true;
-		}
-		return false;
+		const sessions = [...this.#sessions.values()];
+		return sessions.some(({ state }) => state.greeted && state.device === device && state.account === account);
 	}
 
 	#watermark(device: Device) {

@@ -29,6 +29,17 @@ export class Nudges {
 		this.#alarm_ms ??= alarm_ms;
 	}
 
+	/**
+	 * After waking: a crash takes connections with it whose end nobody tells of, so a device that is behind and not here
+	 * may have no nudge. It has a moment to connect again by itself.
+	 */
+	woken(head: number, now_ms: number, effects: Effect[]): void {
+		const forgotten = this.#state.devices.some(
+			({ account, device, nudged, passed }) => !nudged && passed < head && !this.#isConnected(account, device),
+		);
+		if (forgotten) this.#ring(now_ms + FIRST_RETRY_MS, effects);
+	}
+
 	/** After each append: its ciphertext has a deadline, and absent devices get their nudge. */
 	appended(head: number, now_ms: number, effects: Effect[]): void {
 		if (this.#alarm_ms === undefined) this.#ring(now_ms + RETENTION_MS, effects);

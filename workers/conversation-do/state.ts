@@ -1,6 +1,7 @@
 /** The one-row state: roster, cursors, watermarks and marks. Written when it must be, not for each message. */
+import type { RosterMember } from "./interface.ts";
 import type { Marks } from "./once.ts";
-import { type Device, type DeviceState, Roster, toDevice, toState } from "./roster.ts";
+import { arriving, type Device, type DeviceState, Roster, toDevice, toState } from "./roster.ts";
 import type { Store } from "./store.ts";
 
 interface StateJson {
@@ -50,9 +51,14 @@ export class Persisted {
 		return this.roster?.devices ?? [];
 	}
 
-	/** The first roster. */
-	found(members: string[], devices: Device[]): void {
-		this.roster = new Roster(1, members, devices);
+	/** The first roster. One that is there already stays: founding may be repeated and raced. */
+	found(members: RosterMember[]): void {
+		if (this.roster !== undefined) return;
+		const devices = members.flatMap(({ account, devices }) =>
+			devices.map(({ device, registrationId }) => arriving(account, device, registrationId, 0)),
+		);
+		const accounts = members.map(({ account }) => account);
+		this.roster = new Roster(1, accounts, devices);
 		this.save();
 	}
 
