@@ -272,6 +272,18 @@ group("what is not in the log", () => {
 		bench.handle({ type: "alarm" });
 		expect(bench.takeCalls().filter(({ type }) => type === "nudge")).toHaveLength(1);
 	});
+
+	test("NUDGE-1 a device whose dead connection went with a crash gets its nudge without another entry", () => {
+		const { bench, one } = pair();
+		sendMany(bench, one, 1);
+		bench.takeCalls();
+		bench.restart(false);
+		bench.ready(A1, 1);
+		expect(bench.takeCalls()).toEqual([{ type: "alarm", at_ms: bench.now_ms + 5_000 }]);
+		bench.now_ms += 5_000;
+		bench.handle({ type: "alarm" });
+		expect(bench.takeCalls().filter(({ type }) => type === "nudge")).toHaveLength(1);
+	});
 });
 
 group("refusals", () => {
