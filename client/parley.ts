@@ -5,9 +5,11 @@
 import { randomBytes } from "node:crypto";
 import { UUID_PATTERN } from "../protocol/ids.ts";
 import { LIMITS } from "../protocol/limits.ts";
-import { checkedName, checkedServer, identityChanged, unreachable } from "./arguments.ts";
+import { checkedName, checkedServer, identityChanged } from "./arguments.ts";
+import { ClaimedNames } from "./claimed_names.ts";
 import { defaultDataDirectory, eraseDataDirectory, openDataDirectory } from "./data_directory.ts";
 import { Failure } from "./failure.ts";
+import { inVain, lineOf } from "./in_vain.ts";
 import type { LocalAccount, StoredMessage } from "./machine/interface.ts";
 import { ClientMachine } from "./machine/machine.ts";
 import { toBase64url } from "./signal/bytes.ts";
@@ -28,8 +30,6 @@ import { Waiters } from "./waiters.ts";
 export type ParleyNotice = RunnerNotice;
 
 const DEFAULT_SERVER = "http://127.0.0.1:8787";
-/** Failed attempts after which somebody who waits is told that the server can't be reached. */
-const ATTEMPTS_BEFORE_UNREACHABLE = 3;
 
 export interface ParleyOptions {
 	/** Where keys and messages are kept; `defaultDataDirectory` where it is left out. */
@@ -50,6 +50,14 @@ export interface Lookup {
 	movedTo: string | undefined;
 }
 
+interface Connection {
+	account: LocalAccount;
+	api: Api;
+	machine: ClientMachine;
+	runner: Runner;
+	names: ClaimedNames;
+}
+
 export class Parley {
 	readonly #directory: string;
 	readonly #store: Store;
@@ -57,7 +65,7 @@ export class Parley {
 	readonly #clock: Clock;
 	readonly #onNotice: (notice: ParleyNotice) => void;
 	readonly #waiters: Waiters;
-	#connection: { account: LocalAccount; api: Api; machine: ClientMachine; runner: Runner } | undefined;
+	#connection: Connection | undefined;
 	#deleted = false;
 
 	private constructor(directory: string, store: Store, options: ParleyOptions) {
@@ -165,8 +173,9 @@ export class Parley {
 
 	/** Connects for good: news comes as notices from now on. */
 	connect(): void {
-		const { runner } = this.#connect();
+		const { runner, names } = this.#connect();
 		runner.openAccount();
+		names.checkAll();
 		for (const peer of conversationsWithOutbox(this.#store)) runner.openConversation(peer);
 	}
 
@@ -189,7 +198,8 @@ export class Parley {
 
 	/** Whether nothing is known to be under way or waiting. */
 	get drained(): boolean {
-		return this.#connection?.runner.drained ?? true;
+		const connection = this.#connection;
+		return connection === undefined || (connection.runner.drained && !connection.names.busy);
 	}
 
 	/** Keeps the conversation open, for a chat. Returns the other account's id. */
@@ -288,25 +298,32 @@ export class Parley {
 	/** Finishes what is under way, closes the sockets in order, and lets another process in. */
 	async close(): Promise<void> {
 		await this.#connection?.runner.close();
+		await this.#connection?.names.finish();
 		this.#store.close();
 		if (this.#deleted) eraseDataDirectory(this.#directory);
 	}
 
-	#connect(): { account: LocalAccount; api: Api; machine: ClientMachine; runner: Runner } {
+	#connect(): Connection {
 		if (this.#connection !== undefined) return this.#connection;
 		const account = this.whoami();
 		const clock = this.#clock;
 		const api = new Api({ server: this.#server ?? account.server, clock, credentials: account });
 		const random = (count: number): Uint8Array => new Uint8Array(randomBytes(count));
 		const machine = new ClientMachine(this.#store, { nowMs: () => clock.nowMs(), randomBytes: random });
+		const names = new ClaimedNames({
+			store: this.#store,
+			lookup: (hash) => api.lookupUsername(hash),
+			deliver: (notice) => this.#onNotice(notice),
+			onIdle: () => this.#waiters.changed(),
+		});
 		const runner = new Runner({
 			machine,
 			api,
 			clock,
-			onNotice: (notice) => this.#notice(notice),
+			onNotice: (notice) => this.#notice(names, notice),
 			onIdle: () => this.#waiters.changed(),
 		});
-		this.#connection = { account, api, machine, runner };
+		this.#connection = { account, api, machine, runner, names };
 		return this.#connection;
 	}
 
@@ -345,54 +362,12 @@ export class Parley {
 		});
 	}
 
-	#notice(notice: RunnerNotice): void {
-		this.#failWhoever(notice);
-		this.#onNotice(notice);
+	#notice(names: ClaimedNames, notice: RunnerNotice): void {
+		const vain = inVain(notice, (account) => this.nameOf(account));
+		if (vain !== undefined) this.#waiters.fail(vain.concern, vain.error);
+		names.pass(notice);
 		// That another attempt failed is no news: whoever waits may lose patience over it.
 		if (notice.type !== "line-failed") this.#waiters.renew();
 		this.#waiters.changed();
 	}
-
-	/** Tells those who wait when a notice means that they wait in vain. */
-	#failWhoever(notice: RunnerNotice): void {
-		switch (notice.type) {
-			case "identity-changed":
-				if (notice.blocked) this.#waiters.fail(notice.peer, identityChanged(this.nameOf(notice.peer)));
-				return;
-			case "refused": {
-				const concern = notice.messageId ?? notice.peer ?? lineOf(undefined);
-				this.#waiters.fail(concern, new Failure("refused", `the server refused it: ${notice.code}`));
-				return;
-			}
-			case "line-failed":
-				if (notice.attempts < ATTEMPTS_BEFORE_UNREACHABLE) return;
-				// A message in the outbox has its own patience; only those who wait for news give up.
-				this.#waiters.fail(lineOf(notice.peer), unreachable(notice.error));
-				return;
-			case "line-stopped": {
-				const concern = notice.peer ?? lineOf(undefined);
-				this.#waiters.fail(concern, new Failure("refused", `the server closed the connection: ${notice.reason}`));
-				return;
-			}
-			case "broken":
-				this.#waiters.fail(undefined, notice.error);
-				return;
-			case "message":
-			case "message-changed":
-			case "typing":
-			case "missed":
-			case "caught-up":
-			case "account-caught-up":
-			case "prekey-counts":
-			case "line-opened":
-				return;
-			default:
-				notice satisfies never;
-		}
-	}
-}
-
-/** What those wait for whom the loss of a line concerns: that of a conversation, or the account's own. */
-function lineOf(peer: string | undefined): string {
-	return `line ${peer ?? "of the account"}`;
 }

@@ -8,7 +8,7 @@ export const PROTOCOL_VERSION = 1;
 export const VERSIONS: readonly { version: number; fingerprint: string; change: string }[] = [
 	{
 		version: 1,
-		fingerprint: "dd5fe0fd41245d7cc435535b9afef40db35426ea1528ee80399a63532ebdac38",
+		fingerprint: "6bdf81c15982c9d122dffa586aed11763199cda02a120466d09a95e15c151e35",
 		change: "the first: one-to-one conversations",
 	},
 ];

@@ -3,9 +3,9 @@ import { type Content, ContentSchema } from "../../protocol/gen/content_pb.js";
 import { isUuidV7, uuidToBytes } from "../../protocol/ids.ts";
 import { unpad } from "./padding.ts";
 
-/** A serialised text. `sentAtMs` is milliseconds since 1970 by this device's clock. */
-export function textContent(id: string, sentAtMs: number, body: string): Uint8Array<ArrayBuffer> {
-	return serialise(id, sentAtMs, { case: "text", value: { $typeName: "parley.v1.Text", body } });
+/** A serialised text. `sentAtMs` is milliseconds since 1970 by this device's clock, `senderName` the own username. */
+export function textContent(id: string, sentAtMs: number, body: string, senderName: string): Uint8Array<ArrayBuffer> {
+	return serialise(id, sentAtMs, { case: "text", value: { $typeName: "parley.v1.Text", body } }, senderName);
 }
 
 /** A serialised request for the message with the wire id `wanted`. */
@@ -33,7 +33,8 @@ export function parseContent(plaintext: Uint8Array): Content | undefined {
 	}
 }
 
-function serialise(id: string, sentAtMs: number, kind: Content["kind"]): Uint8Array<ArrayBuffer> {
+function serialise(id: string, sentAtMs: number, kind: Content["kind"], senderName = ""): Uint8Array<ArrayBuffer> {
 	const sent = BigInt(Math.max(0, Math.trunc(sentAtMs)));
-	return toBinary(ContentSchema, create(ContentSchema, { messageId: uuidToBytes(id), sentAtMs: sent, kind }));
+	const content = create(ContentSchema, { messageId: uuidToBytes(id), sentAtMs: sent, kind, senderName });
+	return toBinary(ContentSchema, content);
 }

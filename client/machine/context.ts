@@ -44,6 +44,8 @@ export class Context {
 	readonly touched = new Set<string>();
 	/** Devices (`account.device`) whose last entry could not be read. */
 	readonly failing = new Set<string>();
+	/** What accounts have called themselves since the start: only what changes has to be written. */
+	readonly claimedNames = new Map<string, string>();
 	accountOpen = false;
 	requests: MachineRequest[] = [];
 	lastId: Uint8Array | undefined;

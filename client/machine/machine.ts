@@ -66,6 +66,7 @@ export class ClientMachine implements Machine {
 			context.connections.clear();
 			context.claims.clear();
 			context.failing.clear();
+			context.claimedNames.clear();
 			context.accountOpen = false;
 			throw error;
 		} finally {

@@ -2,6 +2,8 @@
 import type { Content } from "../../protocol/gen/content_pb.js";
 import type { Entry, Missed } from "../../protocol/gen/conversation_down_pb.js";
 import { isUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
+import { usernameOrNothing } from "../signal/username.ts";
+import { claimName } from "../store/contacts.ts";
 import { advanceCursor, conversation } from "../store/conversations.ts";
 import {
 	addMessage,
@@ -58,6 +60,7 @@ function onContent(context: Context, peer: string, account: string, entry: Entry
 	switch (content.kind.case) {
 		case "text": {
 			const outgoing = account === context.account.accountId;
+			if (!outgoing) noteName(context, account, content.senderName);
 			const message: NewMessage = {
 				peer,
 				sender: account,
@@ -87,6 +90,14 @@ function onContent(context: Context, peer: string, account: string, entry: Entry
 			if (placeholder !== undefined) removeMessage(context.store, placeholder.row);
 			return;
 	}
+}
+
+/** Keeps what a stranger goes by, for the SDK to check; a contact has a name already. */
+function noteName(context: Context, account: string, text: string): void {
+	const name = usernameOrNothing(text);
+	if (name === undefined || context.claimedNames.get(account) === name) return;
+	context.claimedNames.set(account, name);
+	claimName(context.store, account, name);
 }
 
 function addPlaceholder(context: Context, peer: string, account: string, entry: Entry): void {

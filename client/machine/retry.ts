@@ -62,7 +62,7 @@ function askedContent(
 		if (message.peer !== peer || message.sender_device !== context.account.deviceId || message.body === null) return;
 		const registration = context.cipher.sessions.find(account, device)?.remoteRegistrationId();
 		const addressed = message.addressed?.split(" ").includes(`${account}.${device}.${registration}`) ?? false;
-		return addressed ? textContent(message.id, message.sent_at_ms, message.body) : undefined;
+		return addressed ? textContent(message.id, message.sent_at_ms, message.body, context.account.username) : undefined;
 	}
 	const other = context.store.get<{ content: Uint8Array<ArrayBuffer> }>(
 		"SELECT content FROM resendable WHERE id = ? AND peer = ? AND target = ?",

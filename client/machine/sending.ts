@@ -43,7 +43,13 @@ export function sendText(context: Context, event: { id: string; peer: string; bo
 	};
 	conversation(context.store, event.peer);
 	if (addMessage(context.store, message)) {
-		enqueue(context.store, event.id, event.peer, textContent(event.id, sentAtMs, event.body), null);
+		enqueue(
+			context.store,
+			event.id,
+			event.peer,
+			textContent(event.id, sentAtMs, event.body, context.account.username),
+			null,
+		);
 	}
 	if (!context.connection(event.peer).open) context.request({ type: "open-conversation", peer: event.peer });
 	context.touched.add(event.peer);

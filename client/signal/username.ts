@@ -23,3 +23,12 @@ export function normaliseUsername(username: string): string {
 	if (!/^[a-z_][a-z0-9_]{2,31}$/.test(folded)) throw new InvalidUsernameError();
 	return folded;
 }
+
+/** As `normaliseUsername`, for a text that somebody else wrote: undefined where it is no username. */
+export function usernameOrNothing(text: string): string | undefined {
+	try {
+		return normaliseUsername(text);
+	} catch {
+		return undefined;
+	}
+}

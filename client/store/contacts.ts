@@ -15,3 +15,26 @@ export function contactAccount(store: Store, username: string): string | undefin
 export function contactName(store: Store, account: string): string | undefined {
 	return store.value<string>("SELECT username AS value FROM contacts WHERE account = ? LIMIT 1", [account]);
 }
+
+/** Notes what an account without a contact calls itself; `username` is in its normal form. */
+export function claimName(store: Store, account: string, username: string): void {
+	store.run(
+		`INSERT INTO claimed_names (account, username) SELECT ?, ?
+		 WHERE NOT EXISTS (SELECT 1 FROM contacts WHERE account = ?)
+		 ON CONFLICT (account) DO UPDATE SET username = excluded.username`,
+		[account, username, account],
+	);
+}
+
+export function claimedName(store: Store, account: string): string | undefined {
+	return store.value<string>("SELECT username AS value FROM claimed_names WHERE account = ?", [account]);
+}
+
+/** Accounts whose claims nobody has checked yet. */
+export function accountsWithClaims(store: Store): string[] {
+	return store.all<{ account: string }>("SELECT account FROM claimed_names").map((row) => row.account);
+}
+
+export function dropClaim(store: Store, account: string): void {
+	store.run("DELETE FROM claimed_names WHERE account = ?", [account]);
+}

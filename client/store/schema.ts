@@ -29,6 +29,9 @@ export const MIGRATIONS: readonly string[] = [
 	) WITHOUT ROWID;
 
 	CREATE TABLE contacts (username TEXT PRIMARY KEY, account TEXT NOT NULL) WITHOUT ROWID;
+	CREATE INDEX contacts_account ON contacts (account);
+	-- What accounts without a contact call themselves. Nobody is shown such a name before the server has confirmed it.
+	CREATE TABLE claimed_names (account TEXT PRIMARY KEY, username TEXT NOT NULL) WITHOUT ROWID;
 
 	CREATE TABLE conversations (
 		peer TEXT PRIMARY KEY,

@@ -80,6 +80,13 @@ export declare type Content = Message<"parley.v1.Content"> & {
     value: RetryRequest;
     case: "retryRequest";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * The username that the sender goes by. A claim: the recipient asks the server whose it is before it shows it.
+   *
+   * @generated from field: string sender_name = 5;
+   */
+  senderName: string;
 };
 
 /**
