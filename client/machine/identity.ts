@@ -1,6 +1,7 @@
 /** Trust on first use, and what happens when a key changes (rule CLIENT-3). */
 import { fromBase64url, sameBytes } from "../signal/bytes.ts";
 import { findIdentity, putIdentity } from "../store/identities.ts";
+import { forgetAddressees } from "../store/messages.ts";
 import type { Context } from "./context.ts";
 
 /**
@@ -23,6 +24,9 @@ export function noteIdentity(context: Context, account: string, key: Uint8Array<
 		context.store,
 		blocked ? { ...known, pending_key: key } : { account, key, verified: 0, pending_key: null },
 	);
+	// What was encrypted for the old key is resent to nobody who shows another one (rule RETRY-1).
+	forgetAddressees(context.store, account);
+	if (!blocked) endSessions(context, account);
 	context.notify({ type: "identity-changed", peer: account, blocked });
 	context.touched.add(account);
 	return !blocked;

@@ -95,6 +95,11 @@ export function setAddressed(store: Store, sender: string, id: string, addressed
 	store.run("UPDATE messages SET addressed = ? WHERE sender = ? AND id = ?", [addressed, sender, id]);
 }
 
+/** Nobody may ask for what was sent to a peer until now. */
+export function forgetAddressees(store: Store, peer: string): void {
+	store.run("UPDATE messages SET addressed = NULL WHERE peer = ? AND addressed IS NOT NULL", [peer]);
+}
+
 /** Outgoing messages with numbers in (after, upTo]. */
 export function outgoingBetween(store: Store, peer: string, after: number, upTo: number): MessageRow[] {
 	return store.all<MessageRow>(
