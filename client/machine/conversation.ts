@@ -9,6 +9,7 @@ import { readReceipts } from "../store/account.ts";
 import { advanceCursor, conversation, replaceRoster, setPeerWatermarks, setRead } from "../store/conversations.ts";
 import { outgoingBetween, setStatus, toStoredMessage } from "../store/messages.ts";
 import { type Context, newConnection } from "./context.ts";
+import { memberDevices } from "./members.ts";
 import { onEntry, onMissed } from "./receiving.ts";
 import { onRefused } from "./refusals.ts";
 import { onAccepted, resendEncrypted, statusOf } from "./sending.ts";
@@ -42,7 +43,8 @@ export async function onFrame(context: Context, peer: string, { frame }: Convers
 		case "caughtUp":
 			return onCaughtUp(context, peer, frame.value.head);
 		case "accepted":
-			return onAccepted(context, peer, frame.value);
+			if (frame.value.messageId.length === 16) onAccepted(context, peer, frame.value);
+			return;
 		case "refused":
 			return onRefused(context, peer, frame.value);
 		case "watermark":
@@ -72,12 +74,7 @@ function onWelcome(context: Context, peer: string, welcome: Welcome): void {
 
 function onRoster(context: Context, peer: string, roster: Roster): void {
 	if (roster.version < conversation(context.store, peer).roster_version) return;
-	const devices = roster.devices.map((device) => ({
-		account: uuidFromBytes(device.account),
-		device: device.device,
-		registration_id: device.registrationId,
-	}));
-	replaceRoster(context.store, peer, roster.version, devices);
+	replaceRoster(context.store, peer, roster.version, memberDevices(context, peer, roster.devices));
 	context.connection(peer).claimed.clear();
 	context.touched.add(peer);
 }

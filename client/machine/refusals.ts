@@ -4,6 +4,7 @@ import { uuidFromBytes } from "../../protocol/ids.ts";
 import { conversation, putRosterDevice, removeRosterDevice, setRosterVersion } from "../store/conversations.ts";
 import { dropFrame, outboxEntry } from "../store/outbox.ts";
 import type { Context } from "./context.ts";
+import { memberDevices } from "./members.ts";
 import { failMessage, settle } from "./sending.ts";
 
 export function onRefused(context: Context, peer: string, refused: Refused): void {
@@ -53,14 +54,12 @@ function applyDifference(context: Context, peer: string, difference: RosterDiffe
 	const { store, cipher } = context;
 	// A late answer to a frame of before: the roster here is newer.
 	if (difference.version < conversation(store, peer).roster_version) return;
-	for (const device of [...difference.missing, ...difference.reregistered]) {
-		const account = uuidFromBytes(device.account);
-		putRosterDevice(store, peer, { account, device: device.device, registration_id: device.registrationId });
+	for (const device of memberDevices(context, peer, [...difference.missing, ...difference.reregistered])) {
+		putRosterDevice(store, peer, device);
 	}
-	for (const device of difference.gone) {
-		const account = uuidFromBytes(device.account);
-		removeRosterDevice(store, peer, account, device.device);
-		cipher.sessions.archive(account, device.device);
+	for (const { account, device } of memberDevices(context, peer, difference.gone)) {
+		removeRosterDevice(store, peer, account, device);
+		cipher.sessions.archive(account, device);
 	}
 	setRosterVersion(store, peer, difference.version);
 	context.connection(peer).claimed.clear();

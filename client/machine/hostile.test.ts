@@ -1,0 +1,140 @@
+/** A server that lies: what it says must not bring a text to a stranger, nor end the machine. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { ErrorCode } from "../../protocol/gen/common_pb.js";
+import { type ConversationDown, ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
+import { uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
+import { writeMeta } from "../store/account.ts";
+import { enqueue } from "../store/outbox.ts";
+import { history } from "../store/queries.ts";
+import { retryContent } from "./content.ts";
+import { ClientMachine } from "./machine.ts";
+import { ALICE, BOB, settle, TestDevice, TestWorld } from "./testing.ts";
+
+const EVE = "0e000000-0000-4000-8000-00000000000e";
+
+let world: TestWorld;
+let eve: TestDevice;
+beforeEach(async () => {
+	world = new TestWorld();
+	world.connect(world.alice);
+	world.connect(world.bob);
+	world.text(world.alice, "hello");
+	await world.settle();
+	world.text(world.bob, "hi");
+	await world.settle();
+	eve = new TestDevice(world.folder, EVE, world.server, world.environment);
+});
+afterEach(() => {
+	eve.store.close();
+	world.close();
+});
+
+function frame(value: ConversationDown["frame"]): {
+	type: "conversation-frame";
+	peer: string;
+	frame: ConversationDown;
+} {
+	return { type: "conversation-frame", peer: BOB, frame: create(ConversationDownSchema, { frame: value }) };
+}
+
+function address(account: string) {
+	const registrationId = world.server.devices.get(account)?.registrationId ?? 0;
+	return { $typeName: "parley.v1.DeviceAddress" as const, account: uuidToBytes(account), device: 1, registrationId };
+}
+
+/** To whom Alice encrypted what she sent. */
+function addressed(): string[] {
+	return world.server.log.flatMap(({ send, sender }) =>
+		sender === ALICE ? send.envelopes.map(({ to }) => uuidFromBytes(to?.account ?? new Uint8Array(16))) : [],
+	);
+}
+
+test("ROSTER-1 a roster with a third account brings nothing to it", async () => {
+	const devices = [ALICE, BOB, EVE].map(address);
+	world.server.rosterVersion = 2;
+	const roster = { $typeName: "parley.v1.Roster" as const, version: 2, devices, members: [] };
+	world.alice.inbox.push(frame({ case: "roster", value: roster }));
+	await world.settle();
+	for (const body of ["secret", "another"]) {
+		world.text(world.alice, body);
+		await world.settle();
+	}
+	expect(addressed()).not.toContain(EVE);
+});
+
+test("ROSTER-2 a difference with a third account brings nothing to it", async () => {
+	world.server.rosterVersion = 2;
+	const difference = {
+		$typeName: "parley.v1.RosterDifference" as const,
+		version: 2,
+		missing: [address(EVE)],
+		gone: [],
+		reregistered: [],
+	};
+	const code = ErrorCode.STALE_ROSTER;
+	const refused = {
+		$typeName: "parley.v1.Refused" as const,
+		code,
+		messageId: new Uint8Array(),
+		limit: 0,
+		retryAfterMs: 0,
+	};
+	world.alice.inbox.push(frame({ case: "refused", value: { ...refused, difference } }));
+	await world.settle();
+	for (const body of ["secret", "another"]) {
+		world.text(world.alice, body);
+		await world.settle();
+	}
+	expect(addressed()).not.toContain(EVE);
+});
+
+test("REFUSED-1 ids of a wrong length end no step", async () => {
+	const none = new Uint8Array(3);
+	const strange = { ...address(BOB), account: none };
+	const roster = { $typeName: "parley.v1.Roster" as const, version: 9, devices: [strange], members: [none] };
+	const accepted = { $typeName: "parley.v1.Accepted" as const, messageId: none, number: 3, serverTimeMs: 1n };
+	await world.alice.machine.step([
+		frame({ case: "roster", value: roster }),
+		frame({ case: "accepted", value: accepted }),
+	]);
+});
+
+test("CLIENT-3 a bundle with another key under the same registration ends the old session, not the machine", async () => {
+	const theirs = world.server.claim(EVE);
+	const device = theirs?.devices[0];
+	if (theirs === undefined || device === undefined) throw new Error("no bundle");
+	const registrationId = world.server.devices.get(BOB)?.registrationId ?? 0;
+	const bundles = { ...theirs, devices: [{ ...device, registrationId }] };
+	world.alice.inbox.push({ type: "prekeys-claimed", account: BOB, bundles });
+	await world.settle();
+	expect(world.alice.notices).toContainEqual({ type: "identity-changed", peer: BOB, blocked: false });
+	world.server.devices.delete(EVE);
+	world.text(world.alice, "to whom?");
+	await world.settle();
+	expect(history(world.alice.store, BOB, 10).at(-1)?.body).toBe("to whom?");
+});
+
+test("RETRY-1 whoever shows another key can't ask for what was encrypted for the old one", async () => {
+	const wanted = world.text(world.alice, "for the old key only");
+	await world.settle();
+	// A device comes in Bob's name and with his registration id, which the server knows.
+	const registrationId = world.server.devices.get(BOB)?.registrationId ?? 0;
+	world.server.devices.delete(EVE);
+	const folder = join(world.folder, "false");
+	mkdirSync(folder);
+	const bob = new TestDevice(folder, BOB, world.server, world.environment);
+	const listed = world.server.devices.get(BOB);
+	if (listed !== undefined) listed.registrationId = registrationId;
+	writeMeta(bob.store, "registration_id", registrationId);
+	bob.machine = new ClientMachine(bob.store, world.environment);
+	const id = bob.machine.newMessageId();
+	enqueue(bob.store, id, ALICE, retryContent(id, 0, uuidToBytes(wanted)), `${ALICE}.1`);
+	world.connect(bob);
+	await settle([world.alice, bob]);
+	expect(world.alice.notices).toContainEqual({ type: "identity-changed", peer: BOB, blocked: false });
+	expect(history(bob.store, ALICE, 10).map(({ body }) => body)).not.toContain("for the old key only");
+	bob.store.close();
+});
