@@ -148,3 +148,29 @@ test("REFUSED-1 a fault of the server is told as INTERNAL, closed with 4500, and
 	again.send(message(newId(), [bob]));
 	expect(await again.next()).toBe("accepted 1");
 });
+
+test("REFUSED-1 of a step that fails half-way nothing stays: no entry that the other device would pass over", async () => {
+	const { stub, alice, bob } = await newConversation();
+	const one = await TestSocket.ready(stub, alice);
+	const other = await TestSocket.ready(stub, bob);
+	await one.take(2);
+	await other.take(2);
+	const sql = (text: string) => runInDurableObject(stub, (_, state) => void state.storage.sql.exec(text));
+	// The state is written after the row of the same append.
+	await sql("CREATE TRIGGER fault BEFORE INSERT ON state BEGIN SELECT RAISE(ABORT, 'fault'); END");
+	let accepted = 0;
+	let bytes = message(newId(), [bob]);
+	for (; accepted < 100; accepted++) {
+		one.send(bytes);
+		if (!(await one.next()).startsWith("accepted")) break;
+		expect(await other.next()).toBe(`entry ${accepted + 1}`);
+		bytes = message(newId(), [bob]);
+	}
+	expect(accepted).toBeLessThan(100);
+	await sql("DROP TRIGGER fault");
+	const again = await TestSocket.ready(stub, alice);
+	expect((await again.take(2)).at(-1)).toBe(`caught up ${accepted}`);
+	again.send(bytes);
+	expect(await again.next()).toBe(`accepted ${accepted + 1}`);
+	expect(await other.next()).toBe(`entry ${accepted + 1}`);
+});

@@ -91,7 +91,8 @@ export class Conversation extends DurableObject implements ConversationInterface
 	#handle(event: ConversationEvent): void {
 		let effects: Effect[];
 		try {
-			effects = this.#core.handle(event, Date.now());
+			// Rows of a step that fails half-way must not stay: sockets that are up to date would pass over its entry.
+			effects = this.ctx.storage.transactionSync(() => this.#core.handle(event, Date.now()));
 		} catch (error) {
 			// What is in memory may be half of something: begin again from the disk.
 			if (event.type === "frame") this.#fail(event.socket);
