@@ -22,5 +22,5 @@ export interface Device {
 
 /** A short name: the first digits of the account, and the device. */
 export function deviceName(account: string, device: number): DeviceName {
-	return `${account.slice(0, 4)}.${device}`;
+	return `${account.slice(0, 8)}.${device}`;
 }

@@ -51,6 +51,8 @@ function onNews(context: Context, news: News): void {
 	const { cursor } = conversation(context.store, peer);
 	const connection = context.connection(peer);
 	connection.news = { conversation: news.conversation, upTo: news.upTo };
-	if (cursor >= news.upTo) sendNewsSeen(context, peer, cursor);
-	else if (!connection.open) context.request({ type: "open-conversation", peer });
+	// Though everything may be here already: a kill before the acknowledgement left the conversation believing that this
+	// device lags, and only a Hello tells it otherwise, so that it nudges again (rule NUDGE-1).
+	if (!connection.open) context.request({ type: "open-conversation", peer });
+	else if (cursor >= news.upTo) sendNewsSeen(context, peer, cursor);
 }
