@@ -8,7 +8,7 @@ import pico from "picocolors";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Parley } from "../client/parley.ts";
 import { main } from "./main.ts";
-import { printable, type Terminal } from "./terminal.ts";
+import { jsonLine, printable, type Terminal } from "./terminal.ts";
 
 let data = "";
 const NOBODY = "http://127.0.0.1:1";
@@ -144,4 +144,24 @@ test("a data directory with a passphrase opens with the same one only", async ()
 test("text of others can't steer the terminal", () => {
 	expect(printable("a\u001b[2Jb\u202ec\rd\te")).toBe("a�[2Jb�c�d e");
 	expect(printable("two\nlines")).toBe("two\n  lines");
+});
+
+test("REFUSED-1 what a server says in a refusal can't steer the terminal", async () => {
+	const server = createServer((_, response) => {
+		response.writeHead(409, { "content-type": "application/json" });
+		response.end(JSON.stringify({ code: "username_taken", message: "taken\u001b]0;owned\u0007\u009b2J" }));
+	});
+	await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+	const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+	try {
+		for (const json of [[], ["--json"]]) {
+			const { code, err } = await run(...json, "--server", url, "register", "alice");
+			expect(code).toBe(5);
+			expect(err).toContain("taken");
+			expect(err).not.toMatch(/\p{Cc}/u);
+		}
+	} finally {
+		server.close();
+	}
+	expect(JSON.parse(jsonLine("a\u009b\u202eb"))).toBe("a\u009b\u202eb");
 });

@@ -1,7 +1,7 @@
 /** What every command shares: the global options, the terminal, and a Parley that is closed whatever happens. */
 import type { Command } from "commander";
 import { Parley, type ParleyNotice } from "../client/parley.ts";
-import type { Terminal } from "./terminal.ts";
+import { jsonLine, type Terminal } from "./terminal.ts";
 
 export interface GlobalOptions {
 	data?: string;
@@ -27,7 +27,7 @@ export function contextOf(command: Command, terminal: Terminal): Context {
 		terminal,
 		json,
 		print(result, text) {
-			terminal.out(json ? JSON.stringify(result) : text);
+			terminal.out(json ? jsonLine(result) : text);
 		},
 		async withParley(work, onNotice) {
 			const parley = await Parley.open({

@@ -13,7 +13,7 @@ import { addStatus } from "./commands/status.ts";
 import { addVerify } from "./commands/verify.ts";
 import { addWhoami } from "./commands/whoami.ts";
 import { EXIT, tell } from "./exit.ts";
-import { processTerminal, type Terminal } from "./terminal.ts";
+import { jsonLine, printable, processTerminal, type Terminal } from "./terminal.ts";
 
 const HELP = `
 Two people, two terminals:
@@ -39,12 +39,13 @@ export async function main(args: readonly string[], terminal: Terminal = process
 		if (error instanceof CommanderError) {
 			if (error.exitCode === 0) return EXIT.ok;
 			// Without --json commander has already said it.
-			if (json) terminal.note(JSON.stringify({ error: { code: "usage", message: withoutPrefix(error.message) } }));
+			if (json) terminal.note(jsonLine({ error: { code: "usage", message: withoutPrefix(error.message) } }));
 			return EXIT.usage;
 		}
 		const told = tell(error);
-		if (json) terminal.note(JSON.stringify({ error: { code: told.code, message: told.message } }));
-		else terminal.note(`parley: ${told.message}`);
+		if (json) terminal.note(jsonLine({ error: { code: told.code, message: told.message } }));
+		// A server may have worded it.
+		else terminal.note(`parley: ${printable(told.message)}`);
 		return told.exitCode;
 	}
 }

@@ -43,6 +43,14 @@ export function processTerminal(): Terminal {
 	};
 }
 
+/** One line of JSON in which nothing steers a terminal either: what JSON itself leaves as it is becomes an escape. */
+export function jsonLine(value: unknown): string {
+	return JSON.stringify(value).replace(
+		/[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
+		(character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+	);
+}
+
 /** Removes what could steer a terminal: text of others must not move the cursor or forge lines. */
 export function printable(text: string): string {
 	return text.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (character) =>

@@ -6,7 +6,7 @@ import type { Parley, ParleyNotice } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
 import { messageLine } from "../message_text.ts";
 import { Screen } from "../screen.ts";
-import type { Terminal } from "../terminal.ts";
+import { printable, type Terminal } from "../terminal.ts";
 import { printNotice } from "./receive.ts";
 
 const TYPING_EVERY_MS = 4_000;
@@ -154,7 +154,7 @@ class Chat {
 	}
 
 	#say(text: string): void {
-		const line = this.#context.terminal.colors.yellow(text);
+		const line = this.#context.terminal.colors.yellow(printable(text));
 		if (this.#screen === undefined) this.#context.terminal.note(line);
 		else this.#screen.add("", line);
 	}
