@@ -174,9 +174,9 @@ export function onAccepted(context: Context, peer: string, accepted: Accepted): 
 	if (row === undefined || row.peer !== peer) return;
 	removeOutbox(context.store, row.position);
 	const state = conversation(context.store, peer);
-	if (accepted.number > state.cursor) {
+	if (accepted.number === state.cursor + 1) advanceCursor(context.store, peer, state.cursor, accepted.number);
+	else if (accepted.number > state.cursor) {
 		addOwnNumber(context.store, peer, accepted.number);
-		advanceCursor(context.store, peer, state.cursor, state.cursor);
 	}
 	const message = findMessage(context.store, context.account.accountId, id);
 	if (message === undefined) return;

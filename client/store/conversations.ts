@@ -61,8 +61,12 @@ export function setRosterVersion(store: Store, peer: string, version: number): v
 /** Moves the cursor to `number` if it is ahead, and on over own entries that follow. Returns the new cursor. */
 export function advanceCursor(store: Store, peer: string, from: number, number: number): number {
 	let cursor = Math.max(from, number);
-	if (cursor > from) store.run("DELETE FROM own_numbers WHERE peer = ? AND number <= ?", [peer, cursor]);
-	while (store.run("DELETE FROM own_numbers WHERE peer = ? AND number = ?", [peer, cursor + 1]) > 0) cursor++;
+	// Mostly there is no gap, and one look is less than two deletions of nothing.
+	const first = store.value<number>("SELECT MIN(number) AS value FROM own_numbers WHERE peer = ?", [peer]) ?? null;
+	if (first !== null && first <= cursor + 1) {
+		if (cursor > from) store.run("DELETE FROM own_numbers WHERE peer = ? AND number <= ?", [peer, cursor]);
+		while (store.run("DELETE FROM own_numbers WHERE peer = ? AND number = ?", [peer, cursor + 1]) > 0) cursor++;
+	}
 	if (cursor > from) store.run("UPDATE conversations SET cursor = ? WHERE peer = ?", [cursor, peer]);
 	return cursor;
 }

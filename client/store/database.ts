@@ -12,6 +12,7 @@ export class Store {
 	readonly #database: Database;
 	readonly #prepared = new Map<string, Prepared>();
 	#open = true;
+	#rollbacks = 0;
 
 	private constructor(database: Database) {
 		this.#database = database;
@@ -91,12 +92,18 @@ export class Store {
 
 	/** Ends a transaction without a trace; harmless when there is none, as after a failed COMMIT or `close()`. */
 	rollback(): void {
+		this.#rollbacks++;
 		if (!this.#open) return;
 		try {
 			this.run("ROLLBACK");
 		} catch {
 			// SQLite has rolled back by itself already.
 		}
+	}
+
+	/** Grows with each rollback: what was read before one may never have been there. */
+	get rollbacks(): number {
+		return this.#rollbacks;
 	}
 
 	/** Runs `work` in one transaction. */
