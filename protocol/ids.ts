@@ -14,16 +14,25 @@ export function fromHex(text: string): Uint8Array<ArrayBuffer> {
 	if (text.length % 2 !== 0 || !/^[0-9a-f]*$/i.test(text)) throw new RangeError("not hex");
 	const bytes = new Uint8Array(text.length / 2);
 	for (let index = 0; index < bytes.length; index++) {
-		bytes[index] = Number.parseInt(text.slice(index * 2, index * 2 + 2), 16);
+		bytes[index] = (digit(text.charCodeAt(index * 2)) << 4) | digit(text.charCodeAt(index * 2 + 1));
 	}
 	return bytes;
+}
+
+/** The value of a hex digit in ASCII, which has the value in its low bits, and letters 9 below theirs. */
+function digit(code: number): number {
+	return (code & 0xf) + (code > 0x40 ? 9 : 0);
 }
 
 /** The text form of a 16-byte UUID. Throws a RangeError for another length. */
 export function uuidFromBytes(bytes: Uint8Array): string {
 	if (bytes.length !== 16) throw new RangeError("a UUID has 16 bytes");
-	const hex = toHex(bytes);
-	return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+	let text = "";
+	for (let index = 0; index < 16; index++) {
+		if (index === 4 || index === 6 || index === 8 || index === 10) text += "-";
+		text += HEX[bytes[index] ?? 0];
+	}
+	return text;
 }
 
 /** The 16 bytes of a UUID in text form. Throws a RangeError for anything else. */
