@@ -1,5 +1,6 @@
 /** What a message id has become: each message enters the log once (rules ONCE-1 and ONCE-3). */
-import { createHash } from "node:crypto";
+import { Buffer } from "node:buffer";
+import { hash } from "node:crypto";
 import type { Send } from "../../protocol/gen/conversation_up_pb.js";
 import { toHex } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
@@ -79,13 +80,13 @@ export class Once {
 	}
 }
 
-/** 16 bytes that stand for a message's content. */
+/** 16 bytes that stand for a message's content. One call for all of it: a hash object for each message costs a tenth of it. */
 export function digestOf(send: Send): Uint8Array {
-	const hash = createHash("sha256");
+	const parts: Uint8Array[] = [];
 	for (const { to, kind, ciphertext } of send.envelopes) {
-		hash.update(`${to?.device}.${to?.registrationId}.${kind}.${ciphertext.length}.`);
-		if (to !== undefined) hash.update(to.account);
-		hash.update(ciphertext);
+		parts.push(Buffer.from(`${to?.device}.${to?.registrationId}.${kind}.${ciphertext.length}.`, "latin1"));
+		if (to !== undefined) parts.push(to.account);
+		parts.push(ciphertext);
 	}
-	return new Uint8Array(hash.digest()).subarray(0, 16);
+	return new Uint8Array(hash("sha256", Buffer.concat(parts), "buffer")).subarray(0, 16);
 }
