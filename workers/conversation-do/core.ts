@@ -13,7 +13,7 @@ import { Nudges } from "./nudges.ts";
 import { digestOf } from "./once.ts";
 import { RATE, type Rate, RETRY_AFTER_MS } from "./pace.ts";
 import type { Device } from "./roster.ts";
-import { Session, type SocketState } from "./sessions.ts";
+import { isConnected, Session, type SocketState } from "./sessions.ts";
 import { loadState, type Persisted } from "./state.ts";
 import type { Store } from "./store.ts";
 import { isRefusal, readFrame, type UpFrame } from "./validate.ts";
@@ -46,7 +46,9 @@ export class ConversationCore {
 	constructor(store: Store, waking: Waking) {
 		this.#state = loadState(store);
 		this.#log = new Log(store, this.#state);
-		this.#nudges = new Nudges(this.#state, waking.alarm_ms, (account, device) => this.#isConnected(account, device));
+		this.#nudges = new Nudges(this.#state, waking.alarm_ms, (account, device) =>
+			isConnected(this.#sessions.values(), account, device),
+		);
 		this.#rate = waking.rate ?? RATE;
 		for (const socket of waking.sockets) {
 			if (socket.closed) continue;
@@ -362,11 +364,6 @@ export class ConversationCore {
 		const { account, device, registrationId } = session.state;
 		const known = this.#state.roster?.find(account, device);
 		return known?.registrationId === registrationId ? known : undefined;
-	}
-
-	#isConnected(account: string, device: number): boolean {
-		const sessions = [...this.#sessions.values()];
-		return sessions.some(({ state }) => state.greeted && state.device === device && state.account === account);
 	}
 
 	#watermark(device: Device) {

@@ -82,3 +82,11 @@ export class Session {
 		this.#bytes = 0;
 	}
 }
+
+/** Whether the device has a socket that has said hello. */
+export function isConnected(sessions: Iterable<Session>, account: string, device: number): boolean {
+	for (const { state } of sessions) {
+		if (state.greeted && state.device === device && state.account === account) return true;
+	}
+	return false;
+}
