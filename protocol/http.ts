@@ -85,6 +85,23 @@ export const PreKeyBundles = z.strictObject({
 });
 export type PreKeyBundles = z.infer<typeof PreKeyBundles>;
 
+/**
+ * Allows uploads and holds for a short time. It names the account by a keyed hash only, so that the media room counts
+ * quotas without knowing whose they are.
+ */
+export const MediaGrant = z.strictObject({
+	/** Opaque; goes into the header `Parley-Grant`. */
+	grant: z.string(),
+	expiresAtMs: z.int(),
+	/** The largest upload that it allows. */
+	uploadBytesMax: z.int(),
+});
+export type MediaGrant = z.infer<typeof MediaGrant>;
+
+/** Until when a blob is held. */
+export const MediaHold = z.strictObject({ expiresAtMs: z.int() });
+export type MediaHold = z.infer<typeof MediaHold>;
+
 /** Codes of refused HTTP requests; `specs/protocol.md` says what each means. */
 export const HttpErrorCode = z.enum([
 	"malformed",
@@ -97,9 +114,59 @@ export const HttpErrorCode = z.enum([
 	"too_many_prekeys",
 	"rate_limited",
 	"upgrade_expected",
+	"grant_invalid",
+	"grant_expired",
+	"tus_version_unsupported",
+	"metadata_refused",
+	"upload_empty",
+	"upload_too_large",
+	"content_type_unsupported",
+	"offset_conflict",
+	"upload_superseded",
+	"checksum_unsupported",
+	"checksum_mismatch",
+	"quota_day_exceeded",
+	"quota_kept_exceeded",
+	"too_many_holds",
+	"precondition_failed",
+	"range_not_satisfiable",
+	"storage_unavailable",
 	"internal",
 ]);
 export type HttpErrorCode = z.infer<typeof HttpErrorCode>;
+
+/** Each code has one HTTP status (rule REFUSED-1). */
+export const HTTP_STATUS = {
+	malformed: 400,
+	body_too_large: 413,
+	unauthorized: 401,
+	token_expired: 401,
+	not_found: 404,
+	username_taken: 409,
+	bad_signature: 422,
+	too_many_prekeys: 422,
+	rate_limited: 429,
+	upgrade_expected: 426,
+	grant_invalid: 403,
+	grant_expired: 403,
+	tus_version_unsupported: 412,
+	metadata_refused: 400,
+	upload_empty: 400,
+	upload_too_large: 413,
+	content_type_unsupported: 415,
+	offset_conflict: 409,
+	upload_superseded: 409,
+	checksum_unsupported: 400,
+	/** The number that tus gives it. */
+	checksum_mismatch: 460,
+	quota_day_exceeded: 429,
+	quota_kept_exceeded: 413,
+	too_many_holds: 409,
+	precondition_failed: 412,
+	range_not_satisfiable: 416,
+	storage_unavailable: 503,
+	internal: 500,
+} as const satisfies Record<HttpErrorCode, number>;
 
 export const HttpError = z.strictObject({
 	code: HttpErrorCode,

@@ -40,4 +40,22 @@ export const LIMITS = {
 	access_token_seconds: 900,
 	/** How long a client waits for a message's retry before it gives up asking. */
 	retry_requests_per_message: 3,
+	/** A blob: an encrypted file. */
+	media_bytes: 2 * 1024 ** 3,
+	/** What a client sends in one PATCH: Cloudflare refuses bodies above 100 MB before a Worker sees them. */
+	media_patch_bytes: 64 * 1024 * 1024,
+	/** Bytes that an account may upload in a day (UTC). */
+	media_day_bytes: 8 * 1024 ** 3,
+	/** Bytes of all blobs that an account holds, unfinished uploads among them. */
+	media_kept_bytes: 32 * 1024 ** 3,
+	/** Blobs that an account holds, unfinished uploads among them. */
+	media_kept_blobs: 20_000,
+	/** Different holds on one blob. */
+	media_holds: 256,
+	/** How long a blob is held: longer than a message waits, since it is uploaded before the message is sent. */
+	media_days: 60,
+	/** How long an upload may take from its creation. */
+	media_upload_hours: 72,
+	/** How long a media grant is good for. */
+	media_grant_seconds: 600,
 } as const;

@@ -11,4 +11,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "6bdf81c15982c9d122dffa586aed11763199cda02a120466d09a95e15c151e35",
 		change: "the first: one-to-one conversations",
 	},
+	{
+		version: 1,
+		fingerprint: "5d78a580723750ad7622fbec72417eedb20a96f39de3d2c1419f55e07ba0f30b",
+		change: "media: grants and holds",
+	},
 ];
