@@ -1,5 +1,9 @@
 // What the composition in test/wrangler.toml binds.
 declare namespace Cloudflare {
+	interface GlobalProps {
+		mainModule: typeof import("./composition.ts");
+		durableNamespaces: "Account" | "Conversation";
+	}
 	interface Env {
 		TOKEN_SECRET: string;
 		TEST_MIGRATIONS: import("@cloudflare/vitest-plugin").D1Migration[];
