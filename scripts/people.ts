@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { IdentityKeyPair } from "@signalapp/libsignal-client";
 import { openDataDirectory } from "../client/data_directory.ts";
 import type { StoredMessage } from "../client/machine/interface.ts";
-import { Parley } from "../client/parley.ts";
+import { Parley, type ParleyNotice } from "../client/parley.ts";
 import { readMeta } from "../client/store/account.ts";
 import { Store } from "../client/store/database.ts";
 
@@ -14,18 +14,25 @@ export class Person {
 	readonly name: string;
 	readonly #dataDir: string;
 	readonly #server: string;
+	readonly #onNotice: (notice: ParleyNotice) => void;
 	#parley: Parley | undefined;
 
 	/** The name gets a random end, so that it can be searched for in what the backend has stored. */
-	constructor(name: string, folder: string, server: string) {
+	constructor(name: string, folder: string, server: string, onNotice: (notice: ParleyNotice) => void = () => {}) {
 		this.name = `${name}_${randomBytes(5).toString("hex")}`;
 		this.#dataDir = join(folder, name);
 		this.#server = server;
+		this.#onNotice = onNotice;
 	}
 
 	/** Registers, on the first call, and connects. */
 	async goOnline(): Promise<void> {
-		this.#parley = await Parley.open({ dataDir: this.#dataDir, server: this.#server, environment: {} });
+		this.#parley = await Parley.open({
+			dataDir: this.#dataDir,
+			server: this.#server,
+			environment: {},
+			onNotice: this.#onNotice,
+		});
 		await this.#parley.register(this.name);
 		this.#parley.connect();
 	}
