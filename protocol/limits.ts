@@ -28,6 +28,8 @@ export const LIMITS = {
 	/** Acknowledged entries whose ids are kept to answer repetitions. */
 	remembered_entries: 1_024,
 	devices_per_account: 8,
+	/** Conversations that an account is a member of; a further one is refused. So its waiting news is bounded too. */
+	conversations_per_account: 10_000,
 	/** One-time prekeys of each kind in one upload. */
 	prekeys_per_upload: 100,
 	/** One-time prekeys of each kind that an account object keeps for a device. */

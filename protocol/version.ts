@@ -16,4 +16,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "5d78a580723750ad7622fbec72417eedb20a96f39de3d2c1419f55e07ba0f30b",
 		change: "media: grants and holds",
 	},
+	{
+		version: 1,
+		fingerprint: "9aefdd835285a206ec9550b687afd0a0fc0590640831d07189581651fa7a710a",
+		change: "accounts: a refusal for too many conversations",
+	},
 ];

@@ -2,20 +2,20 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
 import { fromHex } from "../../protocol/ids.ts";
-import { newAccount, newConversation, prekeys, TestSocket, upgrade } from "./testing.ts";
+import { joinConversation, newAccount, newConversation, prekeys, TestSocket, upgrade } from "./testing.ts";
 
 test("NUDGE-1 a nudge arrives at the socket; unknown devices are ignored", async () => {
 	const { id, stub } = await newAccount();
 	const socket = await TestSocket.ready(id);
 	expect(await socket.take(2)).toEqual(["end", "counts 30 30"]);
-	await stub.nudge(newConversation(), 2, 9);
-	await stub.nudge(newConversation(), 1, 7);
+	await stub.nudge(await joinConversation(stub), 2, 9);
+	await stub.nudge(await joinConversation(stub), 1, 7);
 	expect(await socket.next()).toBe("news 7");
 });
 
 test("NUDGE-2 one news is outstanding for each conversation, and what came meanwhile follows NewsSeen", async () => {
 	const { id, stub } = await newAccount();
-	const [one, other] = [newConversation(), newConversation()];
+	const [one, other] = [await joinConversation(stub), await joinConversation(stub)];
 	const socket = await TestSocket.ready(id);
 	await socket.take(2);
 	await stub.nudge(one, 1, 1);
@@ -34,7 +34,7 @@ test("NUDGE-2 one news is outstanding for each conversation, and what came meanw
 
 test("NUDGE-2 news waits for a socket, and is sent again on each until it was seen", async () => {
 	const { id, stub } = await newAccount();
-	const conversation = newConversation();
+	const conversation = await joinConversation(stub);
 	await stub.nudge(conversation, 1, 2);
 	await stub.nudge(conversation, 1, 4);
 	const first = await TestSocket.ready(id);
@@ -109,9 +109,9 @@ test("SOCKET-1 the newer socket wins, the older is told and closed; others of th
 	expect(await older.next()).toBe("refused SUPERSEDED 0");
 	expect(await older.closed).toBe(4001);
 	await newer.take(2);
-	await stub.nudge(newConversation(), 1, 3);
+	await stub.nudge(await joinConversation(stub), 1, 3);
 	expect(await newer.next()).toBe("news 3");
-	await stub.nudge(newConversation(), 2, 4);
+	await stub.nudge(await joinConversation(stub), 2, 4);
 	expect(await other.next()).toBe("news 4");
 });
 
@@ -160,7 +160,7 @@ test("REFUSED-2 16 malformed frames close the socket with 4400, and the account 
 	await socket.take(2);
 	for (let count = 0; count < 16; count++) socket.sendRaw(new Uint8Array([0xff]));
 	expect(await socket.closed).toBe(4400);
-	await stub.nudge(newConversation(), 1, 5);
+	await stub.nudge(await joinConversation(stub), 1, 5);
 	const next = await TestSocket.ready(id);
 	expect(await next.next()).toBe("news 5");
 });
@@ -198,6 +198,7 @@ test("NUDGE-2 a nudge costs one row, and a repeated one none", async () => {
 	const { stub } = await newAccount();
 	await runInDurableObject(stub, async (account, state) => {
 		const conversation = newConversation();
+		await account.joined(conversation);
 		const written = async (upTo: number) => {
 			const before = state.storage.sql.exec("SELECT total_changes() AS n").one().n;
 			await account.nudge(conversation, 1, upTo);
@@ -228,7 +229,7 @@ test("PREKEY-2 a first upload that is not complete or too large registers nothin
 
 test("IDLE-1 an evicted object keeps its socket, and a nudge still arrives", async () => {
 	const { id, stub } = await newAccount();
-	const conversation = newConversation();
+	const conversation = await joinConversation(stub);
 	const socket = await TestSocket.ready(id);
 	await socket.take(2);
 	socket.sendRaw("ping");
@@ -256,8 +257,8 @@ test("ACCOUNT-4 conversations, whose rosters a deletion has to leave, are listed
 
 test("ACCOUNT-4 erase removes everything, closes sockets, and nothing fills the object again", async () => {
 	const { id, stub } = await newAccount();
-	await stub.joined(newConversation());
-	await stub.nudge(newConversation(), 1, 1);
+	const conversation = await joinConversation(stub);
+	await stub.nudge(conversation, 1, 1);
 	const socket = await TestSocket.ready(id);
 	await socket.take(3);
 	await stub.erase();
@@ -265,8 +266,8 @@ test("ACCOUNT-4 erase removes everything, closes sockets, and nothing fills the 
 	expect(await socket.next()).toBe("refused NOT_ON_ROSTER 0");
 	expect(await socket.closed).toBe(4403);
 	await evictDurableObject(stub);
-	await stub.joined(newConversation());
-	await stub.nudge(newConversation(), 1, 1);
+	await stub.joined(conversation);
+	await stub.nudge(conversation, 1, 1);
 	expect(await stub.uploadPreKeys(1, prekeys(1, 1))).toBe("unknown_device");
 	expect(await stub.takePreKeys()).toEqual([]);
 	expect(await stub.conversations("")).toEqual([]);

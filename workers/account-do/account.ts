@@ -10,7 +10,7 @@ import type { AccountInterface, ConversationReference, TakenPreKeys } from "./in
 import { News } from "./news.ts";
 import { countFrame, countMalformed, RETRY_AFTER_MS } from "./pace.ts";
 import { PreKeys } from "./prekeys.ts";
-import { eraseAll, isErased, migrate } from "./schema.ts";
+import { isErased, migrate, retire } from "./schema.ts";
 import { type SocketState, Sockets } from "./sockets.ts";
 import { checkDevice, checkEntry, checkReference, readFrame, type UpFrame } from "./validate.ts";
 
@@ -62,9 +62,25 @@ export class Account extends DurableObject implements AccountInterface {
 		return taken.map(({ keys }) => keys);
 	}
 
-	async joined(reference: ConversationReference): Promise<void> {
+	async has(device: number): Promise<boolean> {
+		return this.#prekeys.has(device);
+	}
+
+	async membership(device: number, conversation: string): Promise<"removed" | "stranger" | "member"> {
+		if (!this.#prekeys.has(device)) return "removed";
+		return this.#news.isMember(conversation) ? "member" : "stranger";
+	}
+
+	/** Rule ACCOUNT-7. A retired account joins nothing: the api finds that out from the directory. */
+	async joined(reference: ConversationReference): Promise<"joined" | "too_many_conversations"> {
 		checkReference(reference);
-		if (!isErased(this.ctx.storage.sql)) this.#news.joined(reference);
+		return isErased(this.ctx.storage.sql) ? "joined" : this.#news.joined(reference);
+	}
+
+	async left(conversations: string[]): Promise<void> {
+		this.ctx.storage.transactionSync(() => {
+			for (const conversation of conversations) this.#news.left(conversation);
+		});
 	}
 
 	async conversations(after: string): Promise<ConversationReference[]> {
@@ -76,15 +92,28 @@ export class Account extends DurableObject implements AccountInterface {
 		checkReference(reference);
 		checkEntry(upTo);
 		// An erased account has no devices, so it is not filled again either.
-		if (!this.#prekeys.has(device)) return;
+		if (!this.#prekeys.has(device) || !this.#news.isMember(reference.conversation)) return;
 		if (!this.#news.add(device, reference, upTo)) return;
 		const socket = this.#sockets.ready(device);
 		if (socket !== undefined) this.#sockets.sendNews(socket, { ...reference, upTo });
 	}
 
+	/** Rules ACCOUNT-4 and ACCOUNT-6. */
+	async retire(): Promise<void> {
+		this.ctx.storage.transactionSync(() => retire(this.ctx.storage.sql, Date.now()));
+		this.#closeAll();
+	}
+
 	/** Rule ACCOUNT-4. */
 	async erase(): Promise<void> {
-		this.ctx.storage.transactionSync(() => eraseAll(this.ctx.storage.sql, Date.now()));
+		this.ctx.storage.transactionSync(() => {
+			retire(this.ctx.storage.sql, Date.now());
+			this.#news.forgetAll();
+		});
+		this.#closeAll();
+	}
+
+	#closeAll(): void {
 		for (const socket of this.#sockets.all()) {
 			this.#sockets.refuse(socket, ErrorCode.NOT_ON_ROSTER);
 			this.#sockets.close(socket, 4403);

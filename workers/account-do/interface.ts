@@ -27,13 +27,33 @@ export interface AccountInterface {
 	preKeyCounts(device: number): Promise<PreKeyCounts | "unknown_device">;
 	/** Takes one set of prekeys for each device: one-time keys leave the store with the answer (rule PREKEY-1). */
 	takePreKeys(): Promise<TakenPreKeys[]>;
-	/** The account is a member of this conversation. Idempotent; called before the conversation is founded. */
-	joined(reference: ConversationReference): Promise<void>;
+	/**
+	 * Whether the device is the account's: a token outlives a device and an account by up to 15 minutes, this does not
+	 * (rule ACCOUNT-6).
+	 */
+	has(device: number): Promise<boolean>;
+	/** The same, and whether the account is a member of the conversation: "removed" is a device that is not here. */
+	membership(device: number, conversation: string): Promise<"removed" | "stranger" | "member">;
+	/**
+	 * The account is a member of this conversation. Idempotent; called before the conversation is founded. Beyond
+	 * `LIMITS.conversations_per_account` nothing is stored and the answer is "too_many_conversations" (rule ACCOUNT-7).
+	 */
+	joined(reference: ConversationReference): Promise<"joined" | "too_many_conversations">;
+	/** The account is no member of these conversations any more: they leave the list, and their news with them. */
+	left(conversations: string[]): Promise<void>;
 	/** All conversations of the account, by id, after the given one; at most 500. */
 	conversations(after: string): Promise<ConversationReference[]>;
-	/** A conversation has entries up to `upTo` for the device (rules NUDGE-1 and NUDGE-2). Unknown devices are ignored. */
+	/**
+	 * A conversation has entries up to `upTo` for the device (rules NUDGE-1 and NUDGE-2). Unknown devices, and conversations
+	 * that the account is no member of, are ignored: so news is bounded by both.
+	 */
 	nudge(reference: ConversationReference, device: number, upTo: number): Promise<void>;
-	/** The account is gone: everything is removed, sockets close, and the object refuses to be filled again. */
+	/**
+	 * The account is gone: everything but its list of conversations is removed, sockets close, and the object refuses to be
+	 * filled again. Repeatable.
+	 */
+	retire(): Promise<void>;
+	/** Retires, and removes the list too, once the conversations have been told. Repeatable. */
 	erase(): Promise<void>;
 	/** The device's always-on socket, authenticated by the api (headers as for conversations). 101, 403 or 426. */
 	fetch(request: Request): Promise<Response>;

@@ -1,4 +1,5 @@
 /** The news that waits for each device, and the account's conversations. */
+import { LIMITS } from "../../protocol/limits.ts";
 import type { ConversationReference } from "./interface.ts";
 import type { Sql } from "./schema.ts";
 
@@ -59,12 +60,33 @@ export class News {
 			.toArray();
 	}
 
-	/** The account is a member of the conversation. Idempotent. */
-	joined(reference: ConversationReference): void {
+	/** Whether the account is a member of the conversation. */
+	isMember(conversation: string): boolean {
+		return this.#sql.exec("SELECT 1 FROM conversations WHERE conversation = ?", conversation).toArray().length > 0;
+	}
+
+	/** The account is a member of the conversation, unless it is one of too many (rule ACCOUNT-7). Idempotent. */
+	joined(reference: ConversationReference): "joined" | "too_many_conversations" {
+		if (this.isMember(reference.conversation)) return "joined";
+		// Reads every row, but only when a conversation begins.
+		const { count } = this.#sql.exec<{ count: number }>("SELECT COUNT(*) AS count FROM conversations").one();
+		if (count >= LIMITS.conversations_per_account) return "too_many_conversations";
 		this.#sql.exec(
-			"INSERT INTO conversations (conversation, peer) VALUES (?, ?) ON CONFLICT DO NOTHING",
+			"INSERT INTO conversations (conversation, peer) VALUES (?, ?)",
 			...[reference.conversation, reference.peer],
 		);
+		return "joined";
+	}
+
+	/** The account is no member any more: what waits for it there goes too. Idempotent. */
+	left(conversation: string): void {
+		this.#sql.exec("DELETE FROM conversations WHERE conversation = ?", conversation);
+		this.#sql.exec("DELETE FROM news WHERE conversation = ?", conversation);
+	}
+
+	/** No conversation is left. */
+	forgetAll(): void {
+		this.#sql.exec("DELETE FROM conversations");
 	}
 
 	/** A page of the account's conversations, by id. */

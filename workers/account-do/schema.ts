@@ -67,10 +67,11 @@ export function isErased(sql: Sql): boolean {
 	return sql.exec("SELECT 1 FROM tombstone").toArray().length > 0;
 }
 
-/** Removes everything and leaves the tombstone. Repeatable. The caller runs it in one transaction. */
-export function eraseAll(sql: Sql, now_ms: number): void {
-	for (const table of ["devices", "one_time_ec", "one_time_kyber", "conversations", "news"]) {
-		sql.exec(`DELETE FROM ${table}`);
-	}
+/**
+ * Removes everything but the list of conversations, which a deletion still needs, and leaves the tombstone. Repeatable.
+ * The caller runs it in one transaction.
+ */
+export function retire(sql: Sql, now_ms: number): void {
+	for (const table of ["devices", "one_time_ec", "one_time_kyber", "news"]) sql.exec(`DELETE FROM ${table}`);
 	sql.exec("INSERT OR IGNORE INTO tombstone (only, erased_ms) VALUES (1, ?)", now_ms);
 }

@@ -6,6 +6,7 @@ import { type AccountDown, AccountDownSchema, AccountUpSchema } from "../../prot
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import type { PreKeyUpload } from "../../protocol/http.ts";
 import { ACCOUNT_HEADER, DEVICE_HEADER } from "../conversation-do/interface.ts";
+import type { AccountInterface } from "./interface.ts";
 
 /** A frame of the protocol, or the runtime's answer to "ping". */
 type Arrived = AccountDown["frame"] | string;
@@ -36,6 +37,13 @@ export function newConversation() {
 		byte.toString(16).padStart(2, "0"),
 	).join("");
 	return { conversation, peer: crypto.randomUUID() as string };
+}
+
+/** A new conversation with somebody, of which the account is a member. */
+export async function joinConversation(stub: AccountInterface) {
+	const reference = newConversation();
+	await stub.joined(reference);
+	return reference;
 }
 
 /** Asks for an upgrade as the api does. */

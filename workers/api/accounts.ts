@@ -8,7 +8,7 @@ import { announceDeletion } from "./changes.ts";
 import { Directory } from "./directory/directory.ts";
 import { type ApiEnv, accountStub } from "./env.ts";
 import { Refusal } from "./errors.ts";
-import { type ApiTypes, authenticate, limitAccount, limitAddress, requireJson } from "./guards.ts";
+import { type ApiTypes, authenticate, limitAccount, limitAddress, requireDevice, requireJson } from "./guards.ts";
 import { bearer, body, json, refused } from "./shapes.ts";
 import { checkPreKeys, checkProof } from "./signatures.ts";
 import { hashSecret, issueToken, sameHash } from "./tokens.ts";
@@ -39,7 +39,7 @@ const lookUp = createRoute({
 	path: "/v1/usernames/{hash}",
 	summary: "The account of a username",
 	security: bearer,
-	middleware: [authenticate, limitAccount] as const,
+	middleware: [authenticate, limitAccount, requireDevice] as const,
 	request: { params: z.object({ hash: RegisterRequest.shape.usernameHash }) },
 	responses: { 200: json(UsernameResponse, "the account"), ...refused },
 });
@@ -72,8 +72,6 @@ export function addAccounts(app: OpenAPIHono<ApiTypes>): void {
 		return context.json(await issueToken(context.env, { accountId, device: deviceId }, Date.now()), 200);
 	});
 
-	// A deleted account's token may still look up and claim prekeys until it expires: tokens are verified without a
-	// database read, and both show only what any account may see.
 	app.openapi(lookUp, async (context) => {
 		const hash = toHex(decodeBase64Url(context.req.valid("param").hash));
 		const accountId = await new Directory(context.env.DIRECTORY).accountOf(hash);

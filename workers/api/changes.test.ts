@@ -49,7 +49,7 @@ test("ACCOUNT-4 a deletion that fails is retried, and found by the schedule when
 	const change = { type: "account-deleted", accountId };
 	expect(found).toEqual([{ body: change }]);
 
-	const ACCOUNT = { getByName: () => ({ conversations: () => Promise.reject(new Error("down")) }) };
+	const ACCOUNT = { getByName: () => ({ retire: () => Promise.reject(new Error("down")) }) };
 	const failed = await deliver(change, { ACCOUNT: ACCOUNT as unknown as DurableObjectNamespace });
 	expect(failed.retryMessages).toEqual([{ msgId: "1" }]);
 	expect((await deliver(change)).explicitAcks).toEqual(["1"]);

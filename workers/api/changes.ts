@@ -13,10 +13,15 @@ const Change = z.strictObject({ type: z.literal("account-deleted"), accountId: z
 type Change = z.infer<typeof Change>;
 
 /**
- * Puts a deletion on its way. The rows are gone and the deletion is noted, so a queue that fails does not fail the
- * request: the schedule finds it.
+ * Puts a deletion on its way: the account's object refuses its tokens from now on, the rest follows. The rows are gone and
+ * the deletion is noted, so what fails here does not fail the request: the schedule finds it.
  */
 export async function announceDeletion(env: ApiEnv, accountId: string): Promise<void> {
+	try {
+		await accountStub(env, accountId).retire();
+	} catch {
+		console.warn("a deleted account's object did not answer; the queue tells it again");
+	}
 	try {
 		await env.CHANGES.send({ type: "account-deleted", accountId } satisfies Change);
 	} catch {
@@ -53,16 +58,33 @@ export async function resumeDeletions(env: ApiEnv, now_ms: number): Promise<void
 	}
 }
 
-/** The object goes last of the two, because it knows the conversations; the note goes when nothing is left to do. */
+/**
+ * One page of an account's conversations, then the next message's turn: an account in thousands of conversations needs
+ * more calls than one invocation has. What is done leaves the list, so a repetition goes on and does not begin again.
+ */
 async function eraseAccount(env: ApiEnv, accountId: string): Promise<void> {
-	let after = "";
-	for (;;) {
-		const page = await accountStub(env, accountId).conversations(after);
-		for (const { conversation } of page) await conversationStub(env, conversation).removeMember(accountId);
-		const last = page.at(-1);
-		if (last === undefined) break;
-		after = last.conversation;
+	const account = accountStub(env, accountId);
+	await account.retire();
+	const page = await account.conversations("");
+	const done: string[] = [];
+	for (const { conversation } of page) if (await leave(env, conversation, accountId)) done.push(conversation);
+	await account.left(done);
+	if (done.length < page.length) throw new Error("some conversations did not answer");
+	if ((await account.conversations("")).length > 0) {
+		await env.CHANGES.send({ type: "account-deleted", accountId } satisfies Change);
+		return;
 	}
-	await accountStub(env, accountId).erase();
+	// The object goes last of the two, because it knows the conversations; the note goes when nothing is left to do.
+	await account.erase();
 	await new Directory(env.DIRECTORY).deletionDone(accountId);
+}
+
+/** False where the conversation does not answer: that holds up itself and no other. */
+async function leave(env: ApiEnv, conversation: string, accountId: string): Promise<boolean> {
+	try {
+		await conversationStub(env, conversation).removeMember(accountId);
+		return true;
+	} catch {
+		return false;
+	}
 }

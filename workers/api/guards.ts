@@ -3,8 +3,8 @@ import type { Context, MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { createMiddleware } from "hono/factory";
 import { LIMITS } from "../../protocol/limits.ts";
-import type { ApiEnv } from "./env.ts";
-import { Refusal, refusalResponse } from "./errors.ts";
+import { type ApiEnv, accountStub } from "./env.ts";
+import { REMOVED, Refusal, refusalResponse } from "./errors.ts";
 import { type Caller, tokenSecret, verifyToken } from "./tokens.ts";
 
 export interface ApiTypes {
@@ -37,6 +37,16 @@ export const authenticate = createMiddleware<ApiTypes>(async (context, next) => 
 	const token = /^Bearer ([A-Za-z0-9._-]+)$/i.exec(context.req.header("authorization") ?? "")?.[1];
 	if (token === undefined) throw new Refusal("unauthorized", "an access token is needed");
 	context.set("caller", await verifyToken(context.env, token, Date.now()));
+	await next();
+});
+
+/**
+ * Authorises: the device is still its account's, which its token alone doesn't say (rule ACCOUNT-6). Routes whose own call
+ * goes to the caller's account object find it out there.
+ */
+export const requireDevice = createMiddleware<ApiTypes>(async (context, next) => {
+	const { accountId, device } = context.var.caller;
+	if (!(await accountStub(context.env, accountId).has(device))) throw new Refusal("unauthorized", REMOVED);
 	await next();
 });
 

@@ -5,8 +5,8 @@ import { PreKeyBundles, PreKeyCounts, PreKeyUpload } from "../../protocol/http.t
 import { LIMITS } from "../../protocol/limits.ts";
 import { Directory } from "./directory/directory.ts";
 import { accountStub } from "./env.ts";
-import { Refusal } from "./errors.ts";
-import { type ApiTypes, authenticate, limitAccount, requireJson } from "./guards.ts";
+import { REMOVED, Refusal } from "./errors.ts";
+import { type ApiTypes, authenticate, limitAccount, requireDevice, requireJson } from "./guards.ts";
 import { AccountParameters, bearer, body, json, refused } from "./shapes.ts";
 import { checkPreKeys } from "./signatures.ts";
 
@@ -34,22 +34,20 @@ const claim = createRoute({
 	path: "/v1/accounts/{accountId}/keys",
 	summary: "Takes one set of prekeys for each device of an account",
 	security: bearer,
-	middleware: [authenticate, limitAccount] as const,
+	middleware: [authenticate, limitAccount, requireDevice] as const,
 	request: { params: AccountParameters },
 	responses: { 200: json(PreKeyBundles, "one bundle a device"), ...refused },
 });
-
-const GONE = "this account or device was removed";
 
 export function addKeys(app: OpenAPIHono<ApiTypes>): void {
 	app.openapi(upload, async (context) => {
 		const { accountId, device } = context.var.caller;
 		const keys = context.req.valid("json");
 		const identityKey = await new Directory(context.env.DIRECTORY).identityKey(accountId);
-		if (identityKey === undefined) throw new Refusal("unauthorized", GONE);
+		if (identityKey === undefined) throw new Refusal("unauthorized", REMOVED);
 		checkPreKeys(decodeBase64Url(identityKey), keys);
 		const counts = await accountStub(context.env, accountId).uploadPreKeys(device, keys);
-		if (counts === "unknown_device") throw new Refusal("unauthorized", GONE);
+		if (counts === "unknown_device") throw new Refusal("unauthorized", REMOVED);
 		if (counts === "too_many_prekeys") {
 			throw new Refusal("too_many_prekeys", "so many prekeys are not kept", LIMITS.prekeys_kept);
 		}
@@ -59,7 +57,7 @@ export function addKeys(app: OpenAPIHono<ApiTypes>): void {
 	app.openapi(count, async (context) => {
 		const { accountId, device } = context.var.caller;
 		const counts = await accountStub(context.env, accountId).preKeyCounts(device);
-		if (counts === "unknown_device") throw new Refusal("unauthorized", GONE);
+		if (counts === "unknown_device") throw new Refusal("unauthorized", REMOVED);
 		return context.json(counts, 200);
 	});
 

@@ -1,10 +1,11 @@
 /** Sockets: the api says who it is and hands the upgrade to an object. */
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { directConversationId } from "../../protocol/ids.ts";
+import { LIMITS } from "../../protocol/limits.ts";
 import { ACCOUNT_HEADER, DEVICE_HEADER } from "../conversation-do/interface.ts";
 import { Directory } from "./directory/directory.ts";
 import { type ApiEnv, accountStub, conversationStub } from "./env.ts";
-import { Refusal } from "./errors.ts";
+import { REMOVED, Refusal } from "./errors.ts";
 import { type ApiTypes, authenticate, limitAccount } from "./guards.ts";
 import { AccountParameters, bearer, refused } from "./shapes.ts";
 import type { Caller } from "./tokens.ts";
@@ -43,8 +44,14 @@ export function addSockets(app: OpenAPIHono<ApiTypes>): void {
 		if (peer === caller.accountId) throw new Refusal("malformed", "a conversation has two members");
 		requireUpgrade(context.req.raw);
 		const conversation = await directConversationId(caller.accountId, peer);
+		// The caller's own object knows whether there is such a conversation, so that an id that is nobody's wakes no object,
+		// and one that exists costs no database read (rules ACCOUNT-6 and CONVERSATION-2).
+		const membership = await accountStub(context.env, caller.accountId).membership(caller.device, conversation);
+		if (membership === "removed") throw new Refusal("unauthorized", REMOVED);
+		if (membership === "stranger") await found(context.env, conversation, caller.accountId, peer);
 		const first = await conversationStub(context.env, conversation).fetch(asCaller(context.req.raw, caller));
 		if (first.status !== 428) return answer(first);
+		// A founding that stopped half-way is taken up.
 		await found(context.env, conversation, caller.accountId, peer);
 		return answer(await conversationStub(context.env, conversation).fetch(asCaller(context.req.raw, caller)));
 	});
@@ -57,12 +64,18 @@ export function addSockets(app: OpenAPIHono<ApiTypes>): void {
 async function found(env: ApiEnv, conversation: string, me: string, peer: string): Promise<void> {
 	const directory = new Directory(env.DIRECTORY);
 	const [mine, theirs] = await Promise.all([directory.devicesOf(me), directory.devicesOf(peer)]);
-	if (mine.length === 0) throw new Refusal("unauthorized", "this account was removed");
+	if (mine.length === 0) throw new Refusal("unauthorized", REMOVED);
 	if (theirs.length === 0) throw new Refusal("not_found", "no such account");
-	await Promise.all([
+	const joined = await Promise.all([
 		accountStub(env, me).joined({ conversation, peer }),
 		accountStub(env, peer).joined({ conversation, peer: me }),
 	]);
+	if (joined.includes("too_many_conversations")) {
+		// Neither keeps a conversation that the other can't have (rule ACCOUNT-7).
+		await Promise.all([me, peer].map((account) => accountStub(env, account).left([conversation])));
+		const message = "one of the two accounts is in too many conversations";
+		throw new Refusal("too_many_conversations", message, LIMITS.conversations_per_account);
+	}
 	await conversationStub(env, conversation).found([
 		{ account: me, devices: mine },
 		{ account: peer, devices: theirs },
@@ -95,7 +108,7 @@ function answer(response: Response): Response {
 		case 101:
 			return response;
 		case 403:
-			throw new Refusal("unauthorized", "this account or device was removed");
+			throw new Refusal("unauthorized", REMOVED);
 		case 426:
 			throw new Refusal("upgrade_expected", "this is a WebSocket");
 		default:

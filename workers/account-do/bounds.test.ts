@@ -1,0 +1,70 @@
+/** What an account keeps is bounded, and goes when its reason goes. */
+import { runInDurableObject } from "cloudflare:test";
+import type { env } from "cloudflare:workers";
+import { expect, test } from "vitest";
+import { LIMITS } from "../../protocol/limits.ts";
+import { joinConversation, newAccount, newConversation, prekeys, TestSocket, upgrade } from "./testing.ts";
+
+/** The rows of a table of the account's object. */
+function rows(stub: ReturnType<typeof env.ACCOUNT.getByName>, table: string): Promise<number> {
+	return runInDurableObject(stub, (_, state) => state.storage.sql.exec(`SELECT * FROM ${table}`).toArray().length);
+}
+
+test("ACCOUNT-7 one conversation more than the limit is refused and not kept; those that are there go on", async () => {
+	const { stub } = await newAccount();
+	const first = await joinConversation(stub);
+	await runInDurableObject(stub, (_, state) => {
+		state.storage.sql.exec(
+			`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+			INSERT INTO conversations (conversation, peer) SELECT printf('%064d', i), 'p' FROM n`,
+			LIMITS.conversations_per_account - 2,
+		);
+	});
+	expect(await stub.joined(newConversation())).toBe("joined");
+	const refused = newConversation();
+	expect(await stub.joined(refused)).toBe("too_many_conversations");
+	expect(await stub.membership(1, refused.conversation)).toBe("stranger");
+	expect(await rows(stub, "conversations")).toBe(LIMITS.conversations_per_account);
+	expect(await stub.joined(first)).toBe("joined");
+	await stub.nudge(first, 1, 1);
+	expect(await rows(stub, "news")).toBe(1);
+	await stub.left([first.conversation]);
+	expect(await stub.joined(refused)).toBe("joined");
+});
+
+test("ACCOUNT-7 news is kept for conversations of the account only, and goes with them", async () => {
+	const { id, stub } = await newAccount();
+	await stub.nudge(newConversation(), 1, 1);
+	expect(await rows(stub, "news")).toBe(0);
+	const [one, other] = [await joinConversation(stub), await joinConversation(stub)];
+	await stub.addDevice(2, prekeys(1, 1));
+	for (const reference of [one, other]) for (const device of [1, 2]) await stub.nudge(reference, device, 3);
+	expect(await rows(stub, "news")).toBe(4);
+	await stub.left([one.conversation]);
+	await stub.left([one.conversation]);
+	expect(await rows(stub, "news")).toBe(2);
+	const socket = await TestSocket.ready(id);
+	expect(await socket.take(3)).toEqual(["news 3", "end", "counts 30 30"]);
+});
+
+test("ACCOUNT-6 a retired account has no devices, closes its sockets and keeps only what a deletion needs", async () => {
+	const { id, stub } = await newAccount();
+	const { conversation } = await joinConversation(stub);
+	const socket = await TestSocket.ready(id);
+	await socket.take(2);
+	expect([await stub.has(1), await stub.has(2)]).toEqual([true, false]);
+	expect(await stub.membership(1, conversation)).toBe("member");
+	expect(await stub.membership(2, conversation)).toBe("removed");
+	await stub.retire();
+	await stub.retire();
+	expect(await socket.next()).toBe("refused NOT_ON_ROSTER 0");
+	expect(await socket.closed).toBe(4403);
+	expect(await stub.has(1)).toBe(false);
+	expect(await stub.membership(1, conversation)).toBe("removed");
+	expect((await upgrade(id, 1)).status).toBe(403);
+	await stub.joined(newConversation());
+	expect((await stub.conversations("")).map((reference) => reference.conversation)).toEqual([conversation]);
+	for (const table of ["devices", "one_time_ec", "one_time_kyber", "news"]) expect(await rows(stub, table)).toBe(0);
+	await stub.erase();
+	expect(await stub.conversations("")).toEqual([]);
+});
