@@ -23,6 +23,7 @@ import type { Schedule } from "./schedule.ts";
 const KEY = new Uint8Array(32).fill(7);
 /** A conversation without traffic is closed after this. */
 const IDLE_MS = 60_000;
+const NORMAL_CLOSURE = 1000;
 const MESSAGES_MAX = 10_000;
 
 /** What the real client needs of its world. */
@@ -51,6 +52,8 @@ export class MachineClient implements Device {
 	#running = true;
 	#wanted = false;
 	#link: Link | undefined;
+	/** Closed by this side, and not answered yet. */
+	#leaving: Link | undefined;
 	#open = false;
 	#connecting = false;
 	#trafficMs = 0;
@@ -125,7 +128,12 @@ export class MachineClient implements Device {
 			this.#link = link;
 			link.attach("down", {
 				frame: (bytes) => this.#frame(link, bytes),
-				closed: async () => {
+				closed: async (code) => {
+					if (this.#leaving === link) {
+						this.#leaving = undefined;
+						if (code === NORMAL_CLOSURE && this.#link === undefined) await this.#left();
+						else this.connect();
+					}
 					if (this.#link !== link) return;
 					history.note(`${this.name} lost connection ${link.id}`);
 					await this.#closed();
@@ -153,6 +161,8 @@ export class MachineClient implements Device {
 		history.note(`${this.name} crashed`);
 		this.#running = false;
 		this.#link?.abandon("down");
+		this.#leaving?.abandon("down");
+		this.#leaving = undefined;
 		this.#link = undefined;
 		this.#open = false;
 		this.#wanted = false;
@@ -207,6 +217,10 @@ export class MachineClient implements Device {
 		await this.#step([{ type: "conversation-closed", peer: this.peer }]);
 	}
 
+	async #left(): Promise<void> {
+		await this.#step([{ type: "conversation-left", peer: this.peer }]);
+	}
+
 	/** Closes the conversation after a time of silence, as the client's runner does. */
 	#touch(): void {
 		const { schedule } = this.#around;
@@ -216,7 +230,8 @@ export class MachineClient implements Device {
 			if (link === undefined || this.#link !== link || schedule.nowMs - this.#trafficMs < IDLE_MS) return;
 			this.#around.history.note(`${this.name} goes idle`);
 			this.#wanted = false;
-			link.close("up", 1000);
+			this.#leaving = link;
+			link.close("up", NORMAL_CLOSURE);
 			await this.#closed();
 		});
 	}

@@ -1,6 +1,7 @@
-/** `node sim/main.ts --seeds N [--from SEED] [--fault NAME] [--json]`: runs worlds and prints the first broken promise. */
+/** `node sim/main.ts --seeds N [--from SEED] [--real | --fault NAME] [--json]`: runs worlds and prints broken promises. */
 import { parseArgs } from "node:util";
 import { FAULTS, NO_FAULT } from "./faults.ts";
+import { runMachineWorld } from "./machine-world.ts";
 import { type Outcome, runWorld } from "./world.ts";
 
 /** Events before the end of a broken world that are printed. */
@@ -11,6 +12,8 @@ const { values } = parseArgs({
 		seeds: { type: "string", default: "1000" },
 		from: { type: "string", default: "1" },
 		fault: { type: "string" },
+		/** Worlds with the real client, its encrypted files and libsignal; about eight a second. */
+		real: { type: "boolean", default: false },
 		json: { type: "boolean", default: false },
 		/** The whole trace of each world. */
 		trace: { type: "boolean", default: false },
@@ -19,8 +22,10 @@ const { values } = parseArgs({
 const seeds = Number(values.seeds);
 const from = Number(values.from);
 const fault = values.fault === undefined ? NO_FAULT : FAULTS.find(({ name }) => name === values.fault);
-if (!Number.isSafeInteger(seeds) || !Number.isSafeInteger(from) || fault === undefined) {
-	console.error("usage: node sim/main.ts --seeds N [--from SEED] [--fault NAME] [--json] [--trace]");
+// Faults are planted in the light client's worlds.
+const wrongPair = values.real && values.fault !== undefined;
+if (!Number.isSafeInteger(seeds) || !Number.isSafeInteger(from) || fault === undefined || wrongPair) {
+	console.error("usage: node sim/main.ts --seeds N [--from SEED] [--real | --fault NAME] [--json] [--trace]");
 	console.error(`faults: ${FAULTS.map(({ name }) => name).join(", ")}`);
 	process.exit(2);
 }
@@ -30,7 +35,7 @@ let entries = 0;
 let worlds = 0;
 const broken: Outcome[] = [];
 for (let seed = from; seed < from + seeds && broken.length < 5; seed++) {
-	const outcome = await runWorld(seed, fault);
+	const outcome = await (values.real ? runMachineWorld(seed) : runWorld(seed, fault));
 	worlds++;
 	entries += outcome.entries;
 	if (values.trace) console.log(outcome.trace.join("\n"));
@@ -49,6 +54,8 @@ process.exitCode = broken.length > 0 ? 1 : 0;
 
 function report(outcome: Outcome): void {
 	if (!values.trace) console.log(outcome.trace.slice(-LAST_EVENTS).join("\n"));
-	console.log(`\nseed ${outcome.seed} is broken; again with: --from ${outcome.seed} --seeds 1 --trace`);
+	console.log(
+		`\nseed ${outcome.seed} is broken; again with: ${values.real ? "--real " : ""}--from ${outcome.seed} --seeds 1 --trace`,
+	);
 	for (const { rule, what } of outcome.violations) console.log(`  ${rule}: ${what}`);
 }

@@ -37,11 +37,12 @@ test("ORDER-1 the same seed gives the same world, event by event", async () => {
 	}
 });
 
-test("CLIENT-1 CLIENT-2 DELIVERED-1 NUDGE-1 ONCE-1 the real client loses and repeats nothing", {
+test("CLIENT-1 CLIENT-2 DELIVERED-1 NUDGE-1 NUDGE-3 ONCE-1 the real client loses and repeats nothing", {
 	timeout: 60_000,
 }, async () => {
 	// 42 and 102: a kill between storing and acknowledging, after which no nudge came any more (rule NUDGE-1).
-	for (const seed of [1, 2, 3, 4, 5, 6, 7, 8, 42, 102]) {
+	// 234 and 358: the object crashed with an entry on the connection of a device that was killed (rule NUDGE-3).
+	for (const seed of [1, 2, 3, 4, 5, 6, 7, 8, 42, 102, 234, 358]) {
 		const outcome = await runMachineWorld(seed);
 		expect(outcome.violations, `seed ${seed}`).toEqual([]);
 		expect(outcome.entries).toBeGreaterThan(0);

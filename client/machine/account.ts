@@ -4,7 +4,7 @@ import type { AccountDown, News } from "../../protocol/gen/account_pb.js";
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import { uuidFromBytes } from "../../protocol/ids.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
-import { conversation } from "../store/conversations.ts";
+import { conversation, hotConversations } from "../store/conversations.ts";
 import type { Context } from "./context.ts";
 import { sendNewsSeen } from "./conversation.ts";
 import { onCounts } from "./prekeys.ts";
@@ -13,6 +13,10 @@ export function onAccountOpened(context: Context): void {
 	context.accountOpen = true;
 	const value = { $typeName: "parley.v1.AccountHello" as const, protocolVersion: PROTOCOL_VERSION };
 	context.sendAccount({ case: "hello", value });
+	// A crash of the conversation can have taken an entry and its nudge with the dead connection (rule NUDGE-3).
+	for (const peer of hotConversations(context.store)) {
+		if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
+	}
 }
 
 export function onAccountClosed(context: Context): void {

@@ -6,7 +6,14 @@ import { uuidFromBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
 import { readReceipts } from "../store/account.ts";
-import { advanceCursor, conversation, replaceRoster, setPeerWatermarks, setRead } from "../store/conversations.ts";
+import {
+	advanceCursor,
+	conversation,
+	replaceRoster,
+	setHot,
+	setPeerWatermarks,
+	setRead,
+} from "../store/conversations.ts";
 import { outgoingBetween, setStatus, toStoredMessage } from "../store/messages.ts";
 import { type Context, newConnection } from "./context.ts";
 import { memberDevices } from "./members.ts";
@@ -15,7 +22,8 @@ import { onRefused } from "./refusals.ts";
 import { onAccepted, resendEncrypted, statusOf } from "./sending.ts";
 
 export function onOpened(context: Context, peer: string): void {
-	const { cursor, read } = conversation(context.store, peer);
+	const { cursor, read, hot } = conversation(context.store, peer);
+	if (hot === 0) setHot(context.store, peer, true);
 	context.failedClaims.delete(peer);
 	const connection = { ...newConnection(), open: true, acknowledged: cursor, news: context.connection(peer).news };
 	context.connections.set(peer, connection);
@@ -32,6 +40,11 @@ export function onOpened(context: Context, peer: string): void {
 
 export function onClosed(context: Context, peer: string): void {
 	context.connections.set(peer, { ...newConnection(), news: context.connection(peer).news });
+}
+
+/** The closing was answered: the conversation knows that this device is gone, and nudges it (rule NUDGE-3). */
+export function onLeft(context: Context, peer: string): void {
+	setHot(context.store, peer, false);
 }
 
 export async function onFrame(context: Context, peer: string, { frame }: ConversationDown): Promise<void> {

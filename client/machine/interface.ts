@@ -16,6 +16,8 @@ export type MachineEvent =
 	| { type: "conversation-opened"; peer: string }
 	| { type: "conversation-frame"; peer: string; frame: ConversationDown }
 	| { type: "conversation-closed"; peer: string }
+	/** The server has answered the closing that was asked for: it knows that this device is gone. */
+	| { type: "conversation-left"; peer: string }
 	| { type: "account-opened" }
 	| { type: "account-frame"; frame: AccountDown }
 	| { type: "account-closed" }

@@ -7,7 +7,7 @@ import type { Store } from "../store/database.ts";
 import { conversationsWithOutbox } from "../store/queries.ts";
 import { onAccountClosed, onAccountFrame, onAccountOpened } from "./account.ts";
 import { Context } from "./context.ts";
-import { acknowledge, markRead, onClosed, onFrame, onOpened, sendNewsSeen, typing } from "./conversation.ts";
+import { acknowledge, markRead, onClosed, onFrame, onLeft, onOpened, sendNewsSeen, typing } from "./conversation.ts";
 import { acceptIdentity, noteIdentity, setVerified } from "./identity.ts";
 import type { Machine, MachineEnvironment, MachineEvent, MachineRequest } from "./interface.ts";
 import { onClaimed, onClaimFailed, onUploaded, rotateIfDue } from "./prekeys.ts";
@@ -109,6 +109,8 @@ async function handle(context: Context, event: MachineEvent): Promise<void> {
 			return onFrame(context, event.peer, event.frame);
 		case "conversation-closed":
 			return onClosed(context, event.peer);
+		case "conversation-left":
+			return onLeft(context, event.peer);
 		case "account-opened":
 			return onAccountOpened(context);
 		case "account-frame":

@@ -9,6 +9,8 @@ export type ConversationRow = {
 	read: number;
 	peer_delivered: number;
 	peer_read: number;
+	/** 1 from the opening of the connection until the server has agreed to its end. */
+	hot: number;
 };
 
 export type RosterDevice = { account: string; device: number; registration_id: number };
@@ -17,7 +19,16 @@ export function conversation(store: Store, peer: string): ConversationRow {
 	const row = store.get<ConversationRow>("SELECT * FROM conversations WHERE peer = ?", [peer]);
 	if (row !== undefined) return row;
 	store.run("INSERT INTO conversations (peer) VALUES (?)", [peer]);
-	return { peer, roster_version: 0, cursor: 0, read: 0, peer_delivered: 0, peer_read: 0 };
+	return { peer, roster_version: 0, cursor: 0, read: 0, peer_delivered: 0, peer_read: 0, hot: 0 };
+}
+
+/** Notes that the server may count this device as connected, or that it no longer does (rule NUDGE-3). */
+export function setHot(store: Store, peer: string, hot: boolean): void {
+	store.run("UPDATE conversations SET hot = ? WHERE peer = ?", [hot ? 1 : 0, peer]);
+}
+
+export function hotConversations(store: Store): string[] {
+	return store.all<{ peer: string }>("SELECT peer FROM conversations WHERE hot = 1").map(({ peer }) => peer);
 }
 
 export function setRead(store: Store, peer: string, read: number): void {

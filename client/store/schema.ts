@@ -69,4 +69,8 @@ export const MIGRATIONS: readonly string[] = [
 		PRIMARY KEY (message, device, direction)
 	) WITHOUT ROWID;
 	`,
+	`
+	-- hot: the server may hold a connection of this device that is dead by now (rule NUDGE-3).
+	ALTER TABLE conversations ADD COLUMN hot INTEGER NOT NULL DEFAULT 0;
+	`,
 ];

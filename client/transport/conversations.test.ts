@@ -8,6 +8,8 @@ const PEER = "c19a2be0-5d8e-4c57-8d45-8f6c0f6f3b22";
 class FakeSocket {
 	open = true;
 	closed = false;
+	/** Whether the server answers the closing. */
+	agrees = true;
 	readonly sent: Uint8Array[] = [];
 	readonly path: string;
 	readonly events: SocketEvents;
@@ -19,9 +21,9 @@ class FakeSocket {
 		this.sent.push(bytes);
 		return true;
 	}
-	close(): Promise<void> {
+	close(): Promise<boolean> {
 		this.closed = true;
-		return Promise.resolve();
+		return Promise.resolve(this.agrees);
 	}
 }
 
@@ -35,6 +37,7 @@ function bench() {
 			opened: () => void log.push("opened"),
 			frame: () => void log.push("frame"),
 			closed: () => void log.push("closed"),
+			left: () => void log.push("left"),
 			failed: () => void log.push("failed"),
 			stopped: (_peer, reason) => void log.push(`stopped ${reason}`),
 		},
@@ -65,7 +68,7 @@ test("a conversation has one socket, which is closed after a minute without traf
 	expect(only().closed).toBe(false);
 	await clock.advance(1);
 	expect(only().closed).toBe(true);
-	expect(log).toEqual(["frame", "closed"]);
+	expect(log).toEqual(["frame", "closed", "left"]);
 	sockets.send(PEER, new Uint8Array(3));
 	expect(only().sent).toHaveLength(1);
 	sockets.want(PEER);
@@ -97,4 +100,17 @@ test("whether all is caught up follows each socket: a loss takes it back, an end
 	expect(sockets.allCaughtUp).toBe(false);
 	only().events.stopped("removed");
 	expect(sockets.allCaughtUp).toBe(true);
+});
+
+test("NUDGE-3 a closing that the server does not answer is no farewell: the conversation is opened again", async () => {
+	const { clock, opened, log, sockets, only } = bench();
+	sockets.want(PEER);
+	only().agrees = false;
+	await clock.advance(60_000);
+	expect(log).toEqual(["closed"]);
+	expect(opened).toHaveLength(2);
+	await clock.advance(60_000);
+	expect(log).toEqual(["closed", "closed", "left"]);
+	sockets.want(PEER);
+	expect(await sockets.closeAll()).toEqual([PEER]);
 });

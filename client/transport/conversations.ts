@@ -12,6 +12,8 @@ export interface ConversationEvents {
 	frame(peer: string, bytes: Uint8Array): void;
 	closed(peer: string): void;
 	failed(peer: string, attempts: number, error: Error): void;
+	/** The server has answered a closing that came from here. */
+	left(peer: string): void;
 	stopped(peer: string, reason: StopReason): void;
 }
 
@@ -30,6 +32,7 @@ export class ConversationSockets {
 	readonly #openSocket: (path: string, events: SocketEvents) => Socket;
 	readonly #open = new Map<string, OpenConversation>();
 	readonly #followed = new Set<string>();
+	#ended = false;
 
 	constructor(clock: Clock, events: ConversationEvents, openSocket: (path: string, events: SocketEvents) => Socket) {
 		this.#clock = clock;
@@ -98,11 +101,24 @@ export class ConversationSockets {
 		return true;
 	}
 
-	async closeAll(): Promise<void> {
-		const open = [...this.#open.values()];
+	/** Closes all for good. Returns the conversations whose closing the server has answered. */
+	async closeAll(): Promise<string[]> {
+		this.#ended = true;
+		const open = [...this.#open];
 		this.#open.clear();
-		for (const conversation of open) conversation.cancelIdle();
-		await Promise.all(open.map((conversation) => conversation.socket.close()));
+		for (const [, conversation] of open) conversation.cancelIdle();
+		const agreed = await Promise.all(open.map(([, conversation]) => conversation.socket.close()));
+		return open.flatMap(([peer], index) => (agreed[index] === true ? [peer] : []));
+	}
+
+	/** A line that ends without an answer is opened once more: the server may not know of the end, and tell nothing. */
+	async #leave(peer: string, conversation: OpenConversation): Promise<void> {
+		this.#open.delete(peer);
+		this.#events.closed(peer);
+		const agreed = await conversation.socket.close();
+		if (this.#ended || this.#open.has(peer)) return;
+		if (agreed) this.#events.left(peer);
+		else this.want(peer);
 	}
 
 	#touch(peer: string, conversation: OpenConversation): void {
@@ -115,9 +131,7 @@ export class ConversationSockets {
 				this.#touch(peer, conversation);
 				return;
 			}
-			this.#open.delete(peer);
-			void conversation.socket.close();
-			this.#events.closed(peer);
+			void this.#leave(peer, conversation);
 		});
 	}
 }

@@ -78,8 +78,13 @@ export class Runner {
 				},
 				frame: (peer, bytes) => this.#receiveFrame(peer, bytes),
 				closed: (peer) => this.post({ type: "conversation-closed", peer }),
+				left: (peer) => this.post({ type: "conversation-left", peer }),
 				failed: (peer, attempts, error) => this.#onNotice({ type: "line-failed", peer, attempts, error }),
-				stopped: (peer, reason) => this.#onNotice({ type: "line-stopped", peer, reason }),
+				stopped: (peer, reason) => {
+					// The server has shown this device out: it counts it as connected no longer.
+					if (reason === "removed" || reason === "not_found") this.post({ type: "conversation-left", peer });
+					this.#onNotice({ type: "line-stopped", peer, reason });
+				},
 			},
 			(path, events) => this.#openSocket(path, events),
 		);
@@ -141,12 +146,17 @@ export class Runner {
 		});
 	}
 
-	/** Finishes the steps that are under way, then closes all sockets and waits for their closing handshakes. */
+	/**
+	 * Finishes the steps that are under way, then closes all sockets, waits for their closing handshakes and notes which
+	 * were answered: the others are opened again at the next start (rule NUDGE-3).
+	 */
 	async close(): Promise<void> {
 		this.#cancelTick();
 		while (this.#stepping !== undefined) await this.#stepping;
 		this.#closed = true;
-		await Promise.all([this.#account?.close(), this.#conversations.closeAll()]);
+		const [left] = await Promise.all([this.#conversations.closeAll(), this.#account?.close()]);
+		if (left.length === 0 || this.#broken !== undefined) return;
+		await this.#machine.step(left.map((peer) => ({ type: "conversation-left", peer })));
 	}
 
 	async #drainQueue(): Promise<void> {

@@ -12,6 +12,7 @@ const PING_EVERY_MS = 30_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** How long a closing handshake may take before the line is cut. */
 const CLOSE_TIMEOUT_MS = 2_000;
+const NORMAL_CLOSURE = 1000;
 
 /** Why a socket has given up. */
 export type StopReason =
@@ -58,7 +59,7 @@ export class ManagedSocket {
 	#unauthorized = 0;
 	#line: Line | undefined;
 	#cancelTimer: () => void = () => {};
-	#whenDone: (() => void)[] = [];
+	#whenDone: ((agreed: boolean) => void)[] = [];
 
 	constructor(options: SocketOptions) {
 		this.#options = options;
@@ -77,21 +78,24 @@ export class ManagedSocket {
 		return true;
 	}
 
-	/** Closes with 1000 and resolves after the closing handshake: by then the peer has all that was sent. */
-	close(): Promise<void> {
+	/**
+	 * Closes with 1000 and resolves after the closing handshake: true where the peer has answered, so that it has all
+	 * that was sent and knows that this side is gone.
+	 */
+	close(): Promise<boolean> {
 		this.#cancelTimer();
 		const line = this.#line;
-		if (this.#state === "done") return Promise.resolve();
+		if (this.#state === "done") return Promise.resolve(false);
 		if (line === undefined) {
 			this.#finish();
-			return Promise.resolve();
+			return Promise.resolve(false);
 		}
 		const wasOpen = this.#state === "open";
 		this.#state = "closing";
-		const done = new Promise<void>((resolve) => {
+		const done = new Promise<boolean>((resolve) => {
 			this.#whenDone.push(resolve);
 		});
-		if (wasOpen) line.close(1000);
+		if (wasOpen) line.close(NORMAL_CLOSURE);
 		else line.terminate();
 		this.#cancelTimer = this.#options.clock.after(CLOSE_TIMEOUT_MS, () => {
 			line.terminate();
@@ -147,7 +151,7 @@ export class ManagedSocket {
 			this.#cancelTimer();
 			if (this.#state === "done") return;
 			if (this.#state === "closing") {
-				this.#finish();
+				this.#finish(code === NORMAL_CLOSURE);
 				return;
 			}
 			if (this.#state === "open") this.#options.events.closed();
@@ -181,10 +185,10 @@ export class ManagedSocket {
 		this.#options.events.stopped(reason);
 	}
 
-	#finish(): void {
+	#finish(agreed = false): void {
 		this.#state = "done";
 		this.#cancelTimer();
-		for (const resolve of this.#whenDone.splice(0)) resolve();
+		for (const resolve of this.#whenDone.splice(0)) resolve(agreed);
 	}
 }
 

@@ -1,0 +1,137 @@
+/** The account's socket: news, what is said of it, and what is opened after a start. */
+import { create, toBinary } from "@bufbuild/protobuf";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { type AccountDown, AccountDownSchema } from "../../protocol/gen/account_pb.js";
+import { ErrorCode } from "../../protocol/gen/common_pb.js";
+import { type Send, SendSchema } from "../../protocol/gen/conversation_up_pb.js";
+import { uuidToBytes } from "../../protocol/ids.ts";
+import { history } from "../store/queries.ts";
+import type { MachineEvent, MachineRequest } from "./interface.ts";
+import { ALICE, BOB, TestWorld } from "./testing.ts";
+
+const CONVERSATION = new Uint8Array(32).fill(9);
+
+let world: TestWorld;
+beforeEach(() => {
+	world = new TestWorld();
+});
+afterEach(() => world.close());
+
+function down(frame: AccountDown["frame"]): MachineEvent {
+	return { type: "account-frame", frame: create(AccountDownSchema, { frame }) };
+}
+
+function news(upTo: number, peer: Uint8Array = uuidToBytes(ALICE)): MachineEvent {
+	return down({ case: "news", value: { $typeName: "parley.v1.News", conversation: CONVERSATION, peer, upTo } });
+}
+
+/** How far the account was told that Bob has looked after its news. */
+function seen(requests: readonly MachineRequest[]): number[] {
+	return requests.flatMap((request) => {
+		if (request.type !== "send-account-frame" || request.frame.frame.case !== "seen") return [];
+		expect(request.frame.frame.value.conversation).toEqual(CONVERSATION);
+		return [request.frame.frame.value.upTo];
+	});
+}
+
+const opens = (requests: readonly MachineRequest[]): string[] =>
+	requests.flatMap((request) => (request.type === "open-conversation" ? [request.peer] : []));
+
+function sends(requests: readonly MachineRequest[]): Send[] {
+	return requests.flatMap((request) =>
+		request.type === "send-frame" && request.frame.frame.case === "send" ? [request.frame.frame.value] : [],
+	);
+}
+
+test("NUDGE-2 news opens the conversation, and is said to be seen once everything up to it is stored", async () => {
+	for (const body of ["one", "two"]) world.text(world.alice, body);
+	world.connect(world.alice);
+	await world.settle();
+	const { bob } = world;
+	const requests = await bob.machine.step([{ type: "account-opened" }, news(2)]);
+	expect(opens(requests)).toEqual([ALICE]);
+	expect(seen(requests)).toEqual([]);
+	world.connect(bob);
+	await world.settle();
+	expect(history(bob.store, ALICE, 10)).toHaveLength(2);
+	expect(seen(bob.requests)).toEqual([2]);
+	// Later entries come by the open socket, and the account waits for nothing.
+	world.text(world.alice, "three");
+	await world.settle();
+	expect(seen(bob.requests)).toEqual([2]);
+});
+
+test("NUDGE-2 news of what is stored already is answered at once where the conversation is open", async () => {
+	world.text(world.alice, "one");
+	world.connect(world.alice);
+	world.connect(world.bob);
+	await world.settle();
+	const requests = await world.bob.machine.step([{ type: "account-opened" }, news(1)]);
+	expect(opens(requests)).toEqual([]);
+	expect(seen(requests)).toEqual([1]);
+});
+
+test("NUDGE-2 news that the account said before its socket broke is seen when it says it again", async () => {
+	world.text(world.alice, "one");
+	world.connect(world.alice);
+	await world.settle();
+	const { bob } = world;
+	await bob.machine.step([{ type: "account-opened" }, news(1), { type: "account-closed" }]);
+	world.connect(bob);
+	await world.settle();
+	expect(seen(bob.requests)).toEqual([]);
+	expect(seen(await bob.machine.step([{ type: "account-opened" }, news(1)]))).toEqual([1]);
+});
+
+test("NUDGE-3 what was open at a kill is opened at the next start, what was left is not", async () => {
+	world.connect(world.bob);
+	await world.settle();
+	world.bob.restart();
+	expect(opens(await world.bob.machine.step([{ type: "account-opened" }]))).toEqual([ALICE]);
+	world.connect(world.bob);
+	await world.settle();
+	await world.bob.machine.step([{ type: "conversation-closed", peer: ALICE }]);
+	expect(opens(await world.bob.machine.step([{ type: "account-opened" }]))).toEqual([ALICE]);
+	await world.bob.machine.step([{ type: "conversation-left", peer: ALICE }]);
+	world.bob.restart();
+	expect(opens(await world.bob.machine.step([{ type: "account-opened" }]))).toEqual([]);
+});
+
+test("REFUSED-1 what the account refuses is told, and news of no account opens nothing", async () => {
+	const refused = { code: ErrorCode.RATE_LIMITED, messageId: new Uint8Array(), limit: 0, retryAfterMs: 1_000 };
+	const requests = await world.bob.machine.step([
+		{ type: "account-opened" },
+		down({ case: "refused", value: { $typeName: "parley.v1.Refused", ...refused } }),
+		news(1, new Uint8Array(3)),
+		down({ case: undefined }),
+	]);
+	const notice = { type: "refused", peer: undefined, code: "RATE_LIMITED", messageId: undefined };
+	expect(requests).toContainEqual({ type: "notify", notice });
+	expect(opens(requests)).toEqual([]);
+});
+
+test("REFUSED-1 a send that came too fast goes again with the same bytes, once, at the next tick", async () => {
+	const { alice } = world;
+	world.connect(alice);
+	world.text(alice, "first");
+	await world.settle();
+	world.text(alice, "second");
+	const [send] = sends(await alice.machine.step(alice.inbox.splice(0)));
+	if (send === undefined) throw new Error("nothing was sent");
+	const value = {
+		$typeName: "parley.v1.Refused" as const,
+		code: ErrorCode.RATE_LIMITED,
+		messageId: send.messageId,
+		limit: 0,
+		retryAfterMs: 1_000,
+	};
+	const refusal: MachineEvent = {
+		type: "conversation-frame",
+		peer: BOB,
+		frame: { $typeName: "parley.v1.ConversationDown", frame: { case: "refused", value } },
+	};
+	expect(await alice.machine.step([refusal])).toEqual([]);
+	const again = sends(await alice.machine.step([{ type: "tick" }]));
+	expect(again.map((value) => toBinary(SendSchema, value))).toEqual([toBinary(SendSchema, send)]);
+	expect(sends(await alice.machine.step([{ type: "tick" }]))).toEqual([]);
+});
