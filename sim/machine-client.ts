@@ -281,7 +281,6 @@ export class MachineClient implements Device {
 						? { type: "prekeys-failed" as const, account }
 						: { type: "prekeys-claimed" as const, account, bundles: directory.claim(account) };
 					await this.#step([event]);
-					if (event.type === "prekeys-failed") schedule.after(1_000, () => this.#tick());
 				});
 				return;
 			}
@@ -289,6 +288,14 @@ export class MachineClient implements Device {
 				directory.upload(this.account, request.upload);
 				schedule.after(random.between(10, 300), async () => void (await this.#step([{ type: "prekeys-uploaded" }])));
 				return;
+			case "wake": {
+				const machine = this.#machine;
+				schedule.after(request.afterMs, async () => {
+					// A wait ends with the process.
+					if (machine === this.#machine) await this.#step([{ type: "wake", account: request.account }]);
+				});
+				return;
+			}
 			case "notify":
 				if (request.notice.type === "message-changed") return;
 				this.#around.history.note(`${this.name} tells of ${request.notice.type}`);
@@ -296,10 +303,6 @@ export class MachineClient implements Device {
 			default:
 				request satisfies never;
 		}
-	}
-
-	async #tick(): Promise<void> {
-		await this.#step([{ type: "tick" }]);
 	}
 }
 

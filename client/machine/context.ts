@@ -17,7 +17,7 @@ export interface Connection {
 	stale: boolean;
 	/** Encrypted frames were kept back because the identity was blocked when the socket opened. */
 	held: boolean;
-	/** Refused for its rate: sent again at the next tick. */
+	/** Refused for its rate: sent again after the wait that the server asks for. */
 	limited: Set<string>;
 	/** Accounts whose prekeys were asked for at this roster version already: not again before a change. */
 	claimed: Set<string>;
@@ -38,8 +38,8 @@ export class Context {
 	readonly connections = new Map<string, Connection>();
 	/** Accounts with a claim on the way. */
 	readonly claims = new Set<string>();
-	/** Accounts whose claim failed: again at the next tick. */
-	readonly failedClaims = new Set<string>();
+	/** Accounts whose claims failed, how often in a row, and whether the next one still waits. */
+	readonly failedClaims = new Map<string, { failures: number; waiting: boolean }>();
 	/** Conversations to look after at the end of the step. */
 	readonly touched = new Set<string>();
 	/** Devices (`account.device`) whose last entry could not be read. */

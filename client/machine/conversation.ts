@@ -24,7 +24,8 @@ import { onAccepted, resendEncrypted, statusOf } from "./sending.ts";
 export function onOpened(context: Context, peer: string): void {
 	const { cursor, read, hot } = conversation(context.store, peer);
 	if (hot === 0) setHot(context.store, peer, true);
-	context.failedClaims.delete(peer);
+	const failed = context.failedClaims.get(peer);
+	if (failed !== undefined) context.failedClaims.set(peer, { ...failed, waiting: false });
 	const connection = { ...newConnection(), open: true, acknowledged: cursor, news: context.connection(peer).news };
 	context.connections.set(peer, connection);
 	context.send(peer, {

@@ -33,6 +33,8 @@ export type MachineEvent =
 	/** A person compared the safety number, or accepts a changed identity key without comparing. */
 	| { type: "set-verified"; peer: string; verified: boolean }
 	| { type: "accept-identity"; peer: string }
+	/** The wait that a `wake` request asked for is over. */
+	| { type: "wake"; account: string }
 	/** Time passes: prekey rotation. Sent by the runner now and then. */
 	| { type: "tick" };
 
@@ -44,6 +46,8 @@ export type MachineRequest =
 	| { type: "send-account-frame"; frame: AccountUp }
 	| { type: "claim-prekeys"; account: string }
 	| { type: "upload-prekeys"; upload: PreKeyUpload }
+	/** Send a `wake` event after so many milliseconds. */
+	| { type: "wake"; account: string; afterMs: number }
 	/** For people: shown by a program, never needed for correctness. */
 	| { type: "notify"; notice: Notice };
 

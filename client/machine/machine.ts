@@ -6,12 +6,13 @@ import { conversation } from "../store/conversations.ts";
 import type { Store } from "../store/database.ts";
 import { conversationsWithOutbox } from "../store/queries.ts";
 import { onAccountClosed, onAccountFrame, onAccountOpened } from "./account.ts";
+import { onClaimFailed, onWake } from "./again.ts";
 import { Context } from "./context.ts";
 import { acknowledge, markRead, onClosed, onFrame, onLeft, onOpened, sendNewsSeen, typing } from "./conversation.ts";
 import { acceptIdentity, noteIdentity, setVerified } from "./identity.ts";
 import type { Machine, MachineEnvironment, MachineEvent, MachineRequest } from "./interface.ts";
-import { onClaimed, onClaimFailed, onUploaded, rotateIfDue } from "./prekeys.ts";
-import { pump, resendLimited, sendText } from "./sending.ts";
+import { onClaimed, onUploaded, rotateIfDue } from "./prekeys.ts";
+import { pump, sendText } from "./sending.ts";
 
 /**
  * The state machine over one device's file. A step is one transaction: what it returns is sent after the commit, and
@@ -65,6 +66,7 @@ export class ClientMachine implements Machine {
 			context.cipher.sessions.forget();
 			context.connections.clear();
 			context.claims.clear();
+			context.failedClaims.clear();
 			context.failing.clear();
 			context.claimedNames.clear();
 			context.accountOpen = false;
@@ -131,16 +133,16 @@ async function handle(context: Context, event: MachineEvent): Promise<void> {
 			return setVerified(context, event.peer, event.verified);
 		case "accept-identity":
 			return acceptIdentity(context, event.peer);
+		case "wake":
+			return onWake(context, event.account);
 		case "tick":
 			return onTick(context);
 	}
 }
 
 function onTick(context: Context): void {
-	context.failedClaims.clear();
 	rotateIfDue(context);
 	for (const peer of conversationsWithOutbox(context.store)) {
-		resendLimited(context, peer);
 		if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
 		context.touched.add(peer);
 	}

@@ -1,8 +1,9 @@
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { AccountDownSchema } from "../../protocol/gen/account_pb.js";
+import { type ConversationUp, ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
 import { PreKeyUpload } from "../../protocol/http.ts";
-import { prekeyCounts } from "../store/queries.ts";
+import { history, prekeyCounts } from "../store/queries.ts";
 import type { MachineEvent, MachineRequest } from "./interface.ts";
 import { ALICE, BOB, TestWorld } from "./testing.ts";
 
@@ -78,4 +79,46 @@ test("PREKEY-4 a used one-time prekey is gone after the first message", async ()
 	expect(prekeyCounts(bob.store)).toEqual({ oneTimePreKeys: 99, oneTimeKyberPreKeys: 99 });
 	expect(prekeyCounts(alice.store)).toEqual({ oneTimePreKeys: 100, oneTimeKyberPreKeys: 100 });
 	expect(ALICE).not.toBe(BOB);
+});
+
+test("CLIENT-2 prekeys that can't be had now are asked for again after 1, 2, 4 … 60 seconds, half of it by chance", async () => {
+	world.text(world.alice, "hello");
+	world.connect(world.alice);
+	const waits: number[] = [];
+	const up: ConversationUp[] = [];
+	let claims = 0;
+	const run = async (events: readonly MachineEvent[]): Promise<void> => {
+		for (const request of await world.alice.machine.step(events)) {
+			if (request.type === "claim-prekeys") claims++;
+			if (request.type === "wake") waits.push(request.afterMs);
+			if (request.type === "send-frame") up.push(request.frame);
+		}
+	};
+	await run(world.alice.inbox.splice(0));
+	const [hello] = up;
+	if (hello === undefined) throw new Error("no hello");
+	const answers: MachineEvent[] = [];
+	world.server.handle(ALICE, toBinary(ConversationUpSchema, hello), (_to, frame) => {
+		answers.push({ type: "conversation-frame", peer: BOB, frame });
+	});
+	await run(answers);
+	for (let failures = 1; failures <= 9; failures++) {
+		expect(claims).toBe(failures);
+		await run([{ type: "prekeys-failed", account: BOB }]);
+		// Neither a tick nor another text brings it forward.
+		await run([
+			{ type: "tick" },
+			{ type: "send-text", id: world.alice.machine.newMessageId(), peer: BOB, body: "and" },
+		]);
+		expect(claims).toBe(failures);
+		await run([{ type: "wake", account: BOB }]);
+	}
+	for (const [index, ceiling] of [1, 2, 4, 8, 16, 32, 60, 60, 60].entries()) {
+		expect(waits[index]).toBeGreaterThanOrEqual(ceiling * 500);
+		expect(waits[index]).toBeLessThan(ceiling * 1_000);
+	}
+	world.connect(world.bob);
+	world.alice.inbox.push({ type: "prekeys-claimed", account: BOB, bundles: world.server.claim(BOB) });
+	await world.settle();
+	expect(history(world.bob.store, ALICE, 20)).toHaveLength(10);
 });

@@ -18,6 +18,7 @@ import { failMessage } from "./sending.ts";
 /** Begins sessions with the devices of an account that have none. */
 export async function onClaimed(context: Context, account: string, bundles: PreKeyBundles | undefined): Promise<void> {
 	context.claims.delete(account);
+	context.failedClaims.delete(account);
 	const touched = conversationsWith(context, account);
 	if (bundles === undefined) {
 		for (const row of allOutbox(context.store, account)) failMessage(context, row, "MEMBER_GONE");
@@ -45,12 +46,6 @@ export async function onClaimed(context: Context, account: string, bundles: PreK
 			context.notify({ type: "refused", peer: account, code: "BAD_PREKEYS", messageId: undefined });
 		}
 	}
-}
-
-/** The claim is made again at the next tick. */
-export function onClaimFailed(context: Context, account: string): void {
-	context.claims.delete(account);
-	context.failedClaims.add(account);
 }
 
 /** A peer's keys matter to the conversation with the peer; own devices' keys to all. */

@@ -3,6 +3,7 @@ import { ErrorCode, type Refused, type RosterDifference } from "../../protocol/g
 import { uuidFromBytes } from "../../protocol/ids.ts";
 import { conversation, putRosterDevice, removeRosterDevice, setRosterVersion } from "../store/conversations.ts";
 import { dropFrame, outboxEntry } from "../store/outbox.ts";
+import { onLimited } from "./again.ts";
 import type { Context } from "./context.ts";
 import { memberDevices } from "./members.ts";
 import { failMessage, settle } from "./sending.ts";
@@ -32,7 +33,7 @@ export function onRefused(context: Context, peer: string, refused: Refused): voi
 			return;
 		case ErrorCode.RATE_LIMITED:
 			if (row === undefined) notice(context, peer, refused.code, messageId);
-			else context.connection(peer).limited.add(row.id);
+			else onLimited(context, peer, row.id, refused.retryAfterMs);
 			return;
 		case ErrorCode.UNSPECIFIED:
 		case ErrorCode.UNSUPPORTED_VERSION:

@@ -120,7 +120,7 @@ function readyDevices(context: Context, connection: Connection, peer: string): R
 }
 
 function claim(context: Context, account: string): void {
-	if (context.claims.has(account) || context.failedClaims.has(account)) return;
+	if (context.claims.has(account) || context.failedClaims.get(account)?.waiting === true) return;
 	context.claims.add(account);
 	context.request({ type: "claim-prekeys", account });
 }

@@ -296,6 +296,7 @@ function carryOut(device: TestDevice, request: MachineRequest, devices: readonly
 		case "notify":
 			device.notices.push(request.notice);
 			return;
+		case "wake":
 		case "send-account-frame":
 		case "upload-prekeys":
 			device.requests.push(request);

@@ -82,6 +82,18 @@ test("a claim that fails four times is told to the machine as failed", async () 
 	expect(steps[1]).toEqual([{ type: "prekeys-failed", account: PEER }]);
 });
 
+test("a wake comes after the wait that the machine asked for, and not after the end", async () => {
+	const wake: MachineRequest = { type: "wake", account: PEER, afterMs: 4_000 };
+	const { runner, steps, clock } = bench([[wake, { ...wake, afterMs: 9_000 }]]);
+	await runner.perform(TYPING);
+	await clock.advance(3_999);
+	expect(steps).toHaveLength(1);
+	await clock.advance(1);
+	expect(steps[1]).toEqual([{ type: "wake", account: PEER }]);
+	await runner.close();
+	expect(clock.waits).toEqual([]);
+});
+
 test("PREKEY-4 an upload of prekeys is repeated with the same set until the server has it", async () => {
 	const { runner, steps, clock } = bench([[{ type: "upload-prekeys", upload: NO_KEYS }]], [0, 500, 0, 0, 0, 0, 200]);
 	await runner.perform({ type: "tick" });

@@ -62,6 +62,8 @@ export class Runner {
 	#broken: Error | undefined;
 	#closed = false;
 	#cancelTick: () => void;
+	/** What cancels the wakes to come. */
+	readonly #wakes = new Set<() => void>();
 
 	constructor(options: RunnerOptions) {
 		this.#machine = options.machine;
@@ -154,6 +156,7 @@ export class Runner {
 		this.#cancelTick();
 		while (this.#stepping !== undefined) await this.#stepping;
 		this.#closed = true;
+		for (const cancel of this.#wakes) cancel();
 		const [left] = await Promise.all([this.#conversations.closeAll(), this.#account?.close()]);
 		if (left.length === 0 || this.#broken !== undefined) return;
 		await this.#machine.step(left.map((peer) => ({ type: "conversation-left", peer })));
@@ -206,6 +209,9 @@ export class Runner {
 				this.#uploads++;
 				this.#uploading = this.#uploading.then(() => this.#uploadPreKeys(request.upload));
 				return;
+			case "wake":
+				this.#wakeLater(request.account, request.afterMs);
+				return;
 			case "notify":
 				if (request.notice.type === "caught-up") this.#conversations.caughtUp(request.notice.peer);
 				if (request.notice.type === "account-caught-up") this.#accountCaughtUp = true;
@@ -214,6 +220,14 @@ export class Runner {
 			default:
 				request satisfies never;
 		}
+	}
+
+	#wakeLater(account: string, afterMs: number): void {
+		const cancel = this.#clock.after(afterMs, () => {
+			this.#wakes.delete(cancel);
+			this.post({ type: "wake", account });
+		});
+		this.#wakes.add(cancel);
 	}
 
 	#receiveFrame(peer: string, bytes: Uint8Array): void {
