@@ -40,6 +40,14 @@ export const LIMITS = {
 	body_bytes: 512 * 1024,
 	/** How long an access token is good for. */
 	access_token_seconds: 900,
+	/** A file that is sent, before encryption. */
+	attachment_bytes: 2 * 1024 ** 3,
+	/** The text that goes with a file, UTF-8. */
+	caption_bytes: 2 * 1024,
+	/** What a file shows, for those who can't see it, UTF-8. */
+	alt_text_bytes: 1024,
+	/** A file's name, UTF-8. */
+	file_name_bytes: 255,
 	/** How long a client waits for a message's retry before it gives up asking. */
 	retry_requests_per_message: 3,
 	/** A blob: an encrypted file. */
