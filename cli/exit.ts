@@ -12,6 +12,7 @@ export const EXIT = {
 	unreachable: 6,
 	identity_changed: 7,
 	data_in_use: 8,
+	file_refused: 9,
 } as const;
 
 export interface Told {
@@ -43,6 +44,7 @@ function exitCodeOf(code: FailureCode): number {
 		case "no_such_user":
 		case "no_such_message":
 		case "no_key_yet":
+		case "file_gone":
 			return EXIT.not_found;
 		case "refused":
 			return EXIT.refused;
@@ -53,6 +55,9 @@ function exitCodeOf(code: FailureCode): number {
 			return EXIT.identity_changed;
 		case "data_in_use":
 			return EXIT.data_in_use;
+		case "file_tampered":
+		case "file_unsafe":
+			return EXIT.file_refused;
 		case "wrong_key":
 			return EXIT.unexpected;
 		default:

@@ -4,6 +4,8 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync }
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { Failure } from "./failure.ts";
+import { Store } from "./store/database.ts";
+import { DeviceInUseError, NewerStoreError, WrongKeyError } from "./store/errors.ts";
 
 const KEY_BYTES = 32;
 /** About 128 MiB and half a second: what one try at a passphrase costs. */
@@ -31,11 +33,26 @@ export function openDataDirectory(path: string, passphrase: string | undefined):
 	return { database, key };
 }
 
+/** Opens a directory's database. Throws `Failure` `data_in_use` and `wrong_key`. */
+export function openStore(database: string, key: Uint8Array): Store {
+	try {
+		return Store.open(database, key);
+	} catch (error) {
+		if (error instanceof DeviceInUseError) {
+			throw new Failure("data_in_use", "another Parley process uses this data directory", error);
+		}
+		if (error instanceof WrongKeyError) throw new Failure("wrong_key", "the passphrase or key file is wrong", error);
+		if (error instanceof NewerStoreError) throw new Failure("wrong_key", error.message, error);
+		throw error;
+	}
+}
+
 /** Removes everything that the directory holds of a device. Its database must be closed. */
 export function eraseDataDirectory(path: string): void {
 	for (const name of ["parley.db", "parley.db-wal", "parley.db-shm", "key", "salt"]) {
 		rmSync(join(path, name), { force: true });
 	}
+	rmSync(join(path, "media"), { recursive: true, force: true });
 }
 
 function keyFromFile(directory: string, database: string): Uint8Array<ArrayBuffer> {

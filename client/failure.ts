@@ -11,6 +11,9 @@ export type FailureCode =
 	| "refused"
 	| "unreachable"
 	| "wrong_key"
+	| "file_gone"
+	| "file_tampered"
+	| "file_unsafe"
 	| "data_in_use";
 
 export class Failure extends Error {

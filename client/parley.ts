@@ -3,23 +3,25 @@
  * transport, and is all that a program needs to import.
  */
 import { randomBytes } from "node:crypto";
+import { join } from "node:path";
 import { UUID_PATTERN } from "../protocol/ids.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { checkedName, checkedServer, identityChanged } from "./arguments.ts";
 import { ClaimedNames } from "./claimed_names.ts";
-import { defaultDataDirectory, eraseDataDirectory, openDataDirectory } from "./data_directory.ts";
+import { defaultDataDirectory, eraseDataDirectory, openDataDirectory, openStore } from "./data_directory.ts";
 import { Failure } from "./failure.ts";
 import { inVain, lineOf } from "./in_vain.ts";
 import type { LocalAccount, StoredMessage } from "./machine/interface.ts";
 import { ClientMachine } from "./machine/machine.ts";
+import { Files } from "./media/files.ts";
+import type { FileProgress } from "./media/transfers.ts";
 import { toBase64url } from "./signal/bytes.ts";
 import { completeRegistration, makeRegistration } from "./signal/registration.ts";
 import { safetyNumber } from "./signal/safety.ts";
 import { usernameHash } from "./signal/username.ts";
 import { localAccount } from "./store/account.ts";
 import { contactAccount, contactName, rememberContact } from "./store/contacts.ts";
-import { Store } from "./store/database.ts";
-import { DeviceInUseError, NewerStoreError, WrongKeyError } from "./store/errors.ts";
+import type { Store } from "./store/database.ts";
 import { conversationsWithOutbox, history, identityState, message, positions } from "./store/queries.ts";
 import { type Clock, systemClock } from "./transport/clock.ts";
 import { ServerUnreachable } from "./transport/errors.ts";
@@ -27,7 +29,7 @@ import { Api } from "./transport/http.ts";
 import { Runner, type RunnerNotice } from "./transport/runner.ts";
 import { Waiters } from "./waiters.ts";
 
-export type ParleyNotice = RunnerNotice;
+export type ParleyNotice = RunnerNotice | FileProgress;
 
 const DEFAULT_SERVER = "http://127.0.0.1:8787";
 
@@ -56,6 +58,7 @@ interface Connection {
 	machine: ClientMachine;
 	runner: Runner;
 	names: ClaimedNames;
+	files: Files;
 }
 
 export class Parley {
@@ -83,16 +86,7 @@ export class Parley {
 		const directory = options.dataDir ?? defaultDataDirectory(environment);
 		if (options.server !== undefined) checkedServer(options.server);
 		const { database, key } = openDataDirectory(directory, environment.PARLEY_PASSPHRASE || undefined);
-		try {
-			return new Parley(directory, Store.open(database, key), options);
-		} catch (error) {
-			if (error instanceof DeviceInUseError) {
-				throw new Failure("data_in_use", "another Parley process uses this data directory", error);
-			}
-			if (error instanceof WrongKeyError) throw new Failure("wrong_key", "the passphrase or key file is wrong", error);
-			if (error instanceof NewerStoreError) throw new Failure("wrong_key", error.message, error);
-			throw error;
-		}
+		return new Parley(directory, openStore(database, key), options);
 	}
 
 	/** Makes an account. The same again after a crash goes on with the same keys (rule ACCOUNT-1). */
@@ -141,14 +135,17 @@ export class Parley {
 		if (Buffer.byteLength(text) > LIMITS.text_bytes) {
 			throw new Failure("bad_argument", `the text is longer than ${LIMITS.text_bytes} bytes`);
 		}
-		const { machine, runner, account } = this.#connect();
-		const peer = await this.#resolve(to);
-		if (peer === account.accountId) throw new Failure("bad_argument", "that is you");
-		if (identityState(this.#store, peer) === "blocked") throw identityChanged(this.nameOf(peer));
+		const { machine, runner } = this.#connect();
+		const peer = await this.#addressee(to);
 		const id = machine.newMessageId();
 		await runner.perform({ type: "send-text", id, peer, body: text });
 		runner.openConversation(peer);
 		return { id };
+	}
+
+	/** Files in messages: sending, fetching and removing them. */
+	get files(): Files {
+		return this.#connect().files;
 	}
 
 	/** Waits until the server has a message on disk. After `timeoutMs` it stays in the outbox. */
@@ -173,9 +170,10 @@ export class Parley {
 
 	/** Connects for good: news comes as notices from now on. */
 	connect(): void {
-		const { runner, names } = this.#connect();
+		const { runner, names, files } = this.#connect();
 		runner.openAccount();
 		names.checkAll();
+		files.start();
 		for (const peer of conversationsWithOutbox(this.#store)) runner.openConversation(peer);
 	}
 
@@ -198,8 +196,8 @@ export class Parley {
 
 	/** Whether nothing is known to be under way or waiting. */
 	get drained(): boolean {
-		const connection = this.#connection;
-		return connection === undefined || (connection.runner.drained && !connection.names.busy);
+		const { runner, names, files } = this.#connection ?? {};
+		return runner?.drained !== false && names?.busy !== true && files?.busy !== true;
 	}
 
 	/** Keeps the conversation open, for a chat. Returns the other account's id. */
@@ -297,6 +295,7 @@ export class Parley {
 
 	/** Finishes what is under way, closes the sockets in order, and lets another process in. */
 	async close(): Promise<void> {
+		await this.#connection?.files.close();
 		await this.#connection?.runner.close();
 		await this.#connection?.names.finish();
 		this.#store.close();
@@ -323,8 +322,31 @@ export class Parley {
 			onNotice: (notice) => this.#notice(names, notice),
 			onIdle: () => this.#waiters.changed(),
 		});
-		this.#connection = { account, api, machine, runner, names };
+		const files = new Files({
+			store: this.#store,
+			api,
+			clock,
+			directory: join(this.#directory, "media"),
+			machine,
+			runner,
+			addressee: (to) => this.#addressee(to),
+			onProgress: (progress) => {
+				this.#waiters.renew();
+				this.#onNotice(progress);
+			},
+			onChange: () => this.#waiters.changed(),
+		});
+		this.#connection = { account, api, machine, runner, names, files };
 		return this.#connection;
+	}
+
+	/** Whom something can be sent to. Throws `Failure` `bad_argument`, `identity_changed` and what a lookup throws. */
+	async #addressee(to: string): Promise<string> {
+		const { account } = this.#connect();
+		const peer = await this.#resolve(to);
+		if (peer === account.accountId) throw new Failure("bad_argument", "that is you");
+		if (identityState(this.#store, peer) === "blocked") throw identityChanged(this.nameOf(peer));
+		return peer;
 	}
 
 	/** The account behind a name, without asking the server where it is known already. */
@@ -365,6 +387,7 @@ export class Parley {
 	#notice(names: ClaimedNames, notice: RunnerNotice): void {
 		const vain = inVain(notice, (account) => this.nameOf(account));
 		if (vain !== undefined) this.#waiters.fail(vain.concern, vain.error);
+		if (notice.type === "message") this.#connection?.files.received(notice.message);
 		names.pass(notice);
 		// That another attempt failed is no news: whoever waits may lose patience over it.
 		if (notice.type !== "line-failed") this.#waiters.renew();

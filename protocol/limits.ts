@@ -40,14 +40,22 @@ export const LIMITS = {
 	body_bytes: 512 * 1024,
 	/** How long an access token is good for. */
 	access_token_seconds: 900,
-	/** A file that is sent, before encryption. */
-	attachment_bytes: 2 * 1024 ** 3,
+	/** A file before encryption, which adds at least 64 bytes. */
+	attachment_bytes: 2 * 1024 ** 3 - 64,
 	/** The text that goes with a file, UTF-8. */
 	caption_bytes: 2 * 1024,
 	/** What a file shows, for those who can't see it, UTF-8. */
 	alt_text_bytes: 1024,
 	/** A file's name, UTF-8. */
 	file_name_bytes: 255,
+	/** A blurred preview of a file. */
+	thumb_hash_bytes: 64,
+	/** Steps of a voice message's waveform. */
+	waveform_steps: 128,
+	/** Width times height of an image that is decoded. */
+	image_pixels: 100_000_000,
+	/** The file of an image that is decoded. */
+	image_bytes: 100 * 1024 * 1024,
 	/** How long a client waits for a message's retry before it gives up asking. */
 	retry_requests_per_message: 3,
 	/** A blob: an encrypted file. */

@@ -21,4 +21,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "9aefdd835285a206ec9550b687afd0a0fc0590640831d07189581651fa7a710a",
 		change: "accounts: a refusal for too many conversations",
 	},
+	{
+		version: 1,
+		fingerprint: "776d77bef9a2aafb320c011aa132a4c1df8ae4f804d1a6eff7c638a71c428511",
+		change: "content: attachments",
+	},
 ];

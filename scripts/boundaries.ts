@@ -33,7 +33,15 @@ const ROOMS: Readonly<Record<string, Room>> = {
 	},
 	client: {
 		rooms: ["protocol"],
-		packages: [...SCHEMA_PACKAGES, "@signalapp/libsignal-client", "@signalapp/sqlcipher", "node:", "ws"],
+		packages: [
+			...SCHEMA_PACKAGES,
+			"@signalapp/libsignal-client",
+			"@signalapp/sqlcipher",
+			"node:",
+			"sharp",
+			"thumbhash",
+			"ws",
+		],
 	},
 	cli: { rooms: ["client", "protocol"], packages: ["commander", "node:", "picocolors"] },
 	web: { rooms: ["client", "protocol"], packages: [] },

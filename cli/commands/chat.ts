@@ -114,6 +114,7 @@ class Chat {
 			case "account-caught-up":
 			case "prekey-counts":
 			case "line-opened":
+			case "file-progress":
 				if (this.#screen === undefined) printNotice(this.#context, this.#parley, notice);
 				else if (notice.type === "identity-changed") this.#say(`The identity key of ${this.#name} has changed.`);
 				else if (notice.type === "missed") this.#say(`Entries ${notice.from} to ${notice.to} were removed unread.`);

@@ -90,6 +90,7 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 			return;
 		}
 		case "typing":
+		case "file-progress":
 		case "caught-up":
 		case "account-caught-up":
 		case "prekey-counts":

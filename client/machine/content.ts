@@ -1,11 +1,21 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Content, ContentSchema } from "../../protocol/gen/content_pb.js";
+import { type Attachment, type Content, ContentSchema } from "../../protocol/gen/content_pb.js";
 import { isUuidV7, uuidToBytes } from "../../protocol/ids.ts";
 import { unpad } from "./padding.ts";
 
 /** A serialised text. `sentAtMs` is milliseconds since 1970 by this device's clock, `senderName` the own username. */
 export function textContent(id: string, sentAtMs: number, body: string, senderName: string): Uint8Array<ArrayBuffer> {
 	return serialise(id, sentAtMs, { case: "text", value: { $typeName: "parley.v1.Text", body } }, senderName);
+}
+
+/** As `textContent`, for a file. */
+export function fileContent(
+	id: string,
+	sentAtMs: number,
+	pointer: Attachment,
+	senderName: string,
+): Uint8Array<ArrayBuffer> {
+	return serialise(id, sentAtMs, { case: "attachment", value: pointer }, senderName);
 }
 
 /** A serialised request for the message with the wire id `wanted`. */

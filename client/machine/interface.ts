@@ -4,14 +4,23 @@
  * everything that they rely on is on disk (rule CLIENT-1).
  */
 import type { AccountDown, AccountUp } from "../../protocol/gen/account_pb.js";
+import type { Attachment } from "../../protocol/gen/content_pb.js";
 import type { ConversationDown } from "../../protocol/gen/conversation_down_pb.js";
 import type { ConversationUp } from "../../protocol/gen/conversation_up_pb.js";
 import type { PreKeyBundles, PreKeyUpload } from "../../protocol/http.ts";
+import type { StoredFile } from "../media/pointer.ts";
+import type { NewUpload } from "../store/uploads.ts";
 
 /** What happened. `peer` is the other account's UUID: it names a one-to-one conversation. */
 export type MachineEvent =
 	/** A person wants to send. `id` is the message's UUIDv7, made by the caller with `newMessageId`. */
 	| { type: "send-text"; id: string; peer: string; body: string }
+	/** A person wants to send a file that is not at the server yet: the message waits for `send-file` (rule ATTACH-5). */
+	| { type: "queue-file"; id: string; peer: string; pointer: Attachment; upload: NewUpload }
+	/** A file is at the server, held with this key: its message may go, the one that was queued or a new one. */
+	| { type: "send-file"; id: string; peer: string; pointer: Attachment; deleteKey: string }
+	/** A queued file will never be at the server. */
+	| { type: "fail-file"; id: string; peer: string; code: string }
 	/** The conversation's socket is open; the machine answers with a `Hello` frame. */
 	| { type: "conversation-opened"; peer: string }
 	| { type: "conversation-frame"; peer: string; frame: ConversationDown }
@@ -74,8 +83,9 @@ export interface StoredMessage {
 	outgoing: boolean;
 	/** Place in the conversation's log; undefined while queued. */
 	number: number | undefined;
-	/** undefined for a placeholder. */
+	/** The text, or what a file's sender wrote beside it; undefined for a placeholder. */
 	body: string | undefined;
+	file: StoredFile | undefined;
 	/** By the sender's clock. */
 	sentAtMs: number;
 	/** By the server's clock; undefined while queued. */

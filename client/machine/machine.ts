@@ -9,6 +9,7 @@ import { onAccountClosed, onAccountFrame, onAccountOpened } from "./account.ts";
 import { onClaimFailed, onWake } from "./again.ts";
 import { Context } from "./context.ts";
 import { acknowledge, markRead, onClosed, onFrame, onLeft, onOpened, sendNewsSeen, typing } from "./conversation.ts";
+import { failFile, queueFile, sendFile } from "./files.ts";
 import { acceptIdentity, noteIdentity, setVerified } from "./identity.ts";
 import type { Machine, MachineEnvironment, MachineEvent, MachineRequest } from "./interface.ts";
 import { onClaimed, onUploaded, rotateIfDue } from "./prekeys.ts";
@@ -82,10 +83,15 @@ function noteIds(context: Context, before: Uint8Array | undefined, events: reado
 	let last = readMeta<string>(context.store, "last_message_id") ?? "";
 	const known = last;
 	if (context.lastId !== undefined && context.lastId !== before) last = maximum(last, uuidFromBytes(context.lastId));
-	for (const event of events) if (event.type === "send-text") last = maximum(last, event.id);
+	for (const event of events) if (namesMessage(event)) last = maximum(last, event.id);
 	if (last === known) return;
 	writeMeta(context.store, "last_message_id", last);
 	if (context.lastId === undefined || uuidFromBytes(context.lastId) < last) context.lastId = uuidToBytes(last);
+}
+
+/** Whether an event brings an id that the caller has made. */
+function namesMessage(event: MachineEvent): event is Extract<MachineEvent, { id: string }> {
+	return event.type === "send-text" || event.type === "queue-file" || event.type === "send-file";
 }
 
 function maximum(one: string, other: string): string {
@@ -94,9 +100,9 @@ function maximum(one: string, other: string): string {
 
 function validate(event: MachineEvent): void {
 	if ("peer" in event && !UUID_PATTERN.test(event.peer)) throw new RangeError("a peer is a UUID in lower case");
-	if (event.type !== "send-text") return;
+	if (!namesMessage(event)) return;
 	if (!UUID_PATTERN.test(event.id)) throw new RangeError("a message's id is a UUID in lower case");
-	if (Buffer.byteLength(event.body) > LIMITS.text_bytes) {
+	if (event.type === "send-text" && Buffer.byteLength(event.body) > LIMITS.text_bytes) {
 		throw new RangeError(`a text has at most ${LIMITS.text_bytes} bytes`);
 	}
 }
@@ -105,6 +111,12 @@ async function handle(context: Context, event: MachineEvent): Promise<void> {
 	switch (event.type) {
 		case "send-text":
 			return sendText(context, event);
+		case "queue-file":
+			return queueFile(context, event);
+		case "send-file":
+			return sendFile(context, event);
+		case "fail-file":
+			return failFile(context, event.id, event.peer, event.code);
 		case "conversation-opened":
 			return onOpened(context, event.peer);
 		case "conversation-frame":

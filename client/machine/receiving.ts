@@ -1,7 +1,9 @@
 /** From the wire to the file: entries, their order, and what can't be read. */
-import type { Content } from "../../protocol/gen/content_pb.js";
+import { toBinary } from "@bufbuild/protobuf";
+import { AttachmentSchema, type Content } from "../../protocol/gen/content_pb.js";
 import type { Entry, Missed } from "../../protocol/gen/conversation_down_pb.js";
 import { isUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
+import { acceptedPointer } from "../media/pointer.ts";
 import { usernameOrNothing } from "../signal/username.ts";
 import { claimName } from "../store/contacts.ts";
 import { advanceCursor, conversation } from "../store/conversations.ts";
@@ -58,7 +60,14 @@ function onContent(context: Context, peer: string, account: string, entry: Entry
 	const known = findMessage(context.store, account, id);
 	const placeholder = known?.status === "undecryptable" && known.peer === peer ? known : undefined;
 	switch (content.kind.case) {
-		case "text": {
+		case "text":
+		case "attachment": {
+			const pointer = content.kind.case === "attachment" ? acceptedPointer(content.kind.value) : undefined;
+			if (content.kind.case === "attachment" && pointer === undefined) {
+				// Asking again would bring the same.
+				addPlaceholder(context, peer, account, entry);
+				return;
+			}
 			const outgoing = account === context.account.accountId;
 			if (!outgoing) noteName(context, account, content.senderName);
 			const message: NewMessage = {
@@ -68,13 +77,14 @@ function onContent(context: Context, peer: string, account: string, entry: Entry
 				id,
 				outgoing: outgoing ? 1 : 0,
 				number: placeholder?.number ?? entry.number,
-				body: content.kind.value.body,
+				body: content.kind.case === "text" ? content.kind.value.body : content.kind.value.caption,
+				attachment: pointer === undefined ? null : toBinary(AttachmentSchema, pointer),
 				sent_at_ms: Number(content.sentAtMs),
 				server_time_ms: placeholder?.server_time_ms ?? Number(entry.serverTimeMs),
 				status: outgoing ? "sent" : "received",
 			};
-			if (placeholder !== undefined && message.body !== null) {
-				fillPlaceholder(context.store, placeholder.row, message.body, message.sent_at_ms, message.status);
+			if (placeholder !== undefined) {
+				fillPlaceholder(context.store, placeholder.row, message);
 				context.notify({ type: "message-changed", message: toStoredMessage(message) });
 			} else if (addMessage(context.store, message)) {
 				context.notify({ type: "message", message: toStoredMessage(message) });
@@ -110,6 +120,7 @@ function addPlaceholder(context: Context, peer: string, account: string, entry: 
 		outgoing: account === context.account.accountId ? 1 : 0,
 		number: entry.number,
 		body: null,
+		attachment: null,
 		sent_at_ms: serverTimeMs,
 		server_time_ms: serverTimeMs,
 		status: "undecryptable",

@@ -1,12 +1,12 @@
 /** Asking again for what can't be decrypted, and answering those who ask (rule RETRY-1). */
 import { fromBinary } from "@bufbuild/protobuf";
-import { ContentSchema } from "../../protocol/gen/content_pb.js";
+import { AttachmentSchema, ContentSchema } from "../../protocol/gen/content_pb.js";
 import { uuidFromBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { ownBytes } from "../signal/bytes.ts";
-import { findMessage } from "../store/messages.ts";
+import { findMessage, type MessageRow } from "../store/messages.ts";
 import { enqueue } from "../store/outbox.ts";
-import { emptyContent, retryContent, textContent } from "./content.ts";
+import { emptyContent, fileContent, retryContent, textContent } from "./content.ts";
 import type { Context } from "./context.ts";
 
 /** In the place of a message's id: the count of unreadable entries since the last readable one. */
@@ -62,13 +62,20 @@ function askedContent(
 		if (message.peer !== peer || message.sender_device !== context.account.deviceId || message.body === null) return;
 		const registration = context.cipher.sessions.find(account, device)?.remoteRegistrationId();
 		const addressed = message.addressed?.split(" ").includes(`${account}.${device}.${registration}`) ?? false;
-		return addressed ? textContent(message.id, message.sent_at_ms, message.body, context.account.username) : undefined;
+		return addressed ? contentOf(context, message, message.body) : undefined;
 	}
 	const other = context.store.get<{ content: Uint8Array<ArrayBuffer> }>(
 		"SELECT content FROM resendable WHERE id = ? AND peer = ? AND target = ?",
 		[id, peer, `${account}.${device}`],
 	);
 	return other === undefined ? undefined : ownBytes(other.content);
+}
+
+function contentOf(context: Context, message: MessageRow, body: string): Uint8Array<ArrayBuffer> {
+	const { id, sent_at_ms, attachment } = message;
+	const { username } = context.account;
+	if (attachment === null) return textContent(id, sent_at_ms, body, username);
+	return fileContent(id, sent_at_ms, fromBinary(AttachmentSchema, attachment), username);
 }
 
 function enqueueResendable(

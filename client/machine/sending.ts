@@ -37,6 +37,7 @@ export function sendText(context: Context, event: { id: string; peer: string; bo
 		outgoing: 1,
 		number: null,
 		body: event.body,
+		attachment: null,
 		sent_at_ms: sentAtMs,
 		server_time_ms: null,
 		status: "queued" as const,

@@ -1,5 +1,5 @@
 /** From a blob back to its file, nothing of which is handed out before it is verified (rule ATTACH-3). */
-import { createDecipheriv, createHash, createHmac, type Decipheriv, timingSafeEqual } from "node:crypto";
+import { createDecipheriv, createHash, createHmac, type Decipher, timingSafeEqual } from "node:crypto";
 import { pipeline } from "node:stream/promises";
 import { ErrorCode, LibSignalErrorBase } from "@signalapp/libsignal-client";
 import { ValidatingPassThrough } from "@signalapp/libsignal-client/dist/incremental_mac.js";
@@ -33,7 +33,7 @@ export async function* openBlob(
 	seal: BlobSeal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
 	let iv = Buffer.alloc(0);
-	let decipher: Decipheriv | undefined;
+	let decipher: Decipher | undefined;
 	let sealedLeft = blobSize(seal.size) - IV_BYTES - MAC_BYTES;
 	let plainLeft = seal.size;
 	for await (let bytes of verifiedBlob(source, seal)) {

@@ -14,7 +14,8 @@ export type MetaKey =
 	| "registration_request"
 	| "next_prekey_id"
 	| "last_message_id"
-	| "read_receipts";
+	| "read_receipts"
+	| "auto_download_bytes";
 
 export function readMeta<Value extends SqlValue>(store: Store, key: MetaKey): Value | undefined {
 	return store.value<Value>("SELECT value FROM meta WHERE key = ?", [key]);
@@ -53,4 +54,13 @@ export function readReceipts(store: Store): boolean {
 
 export function setReadReceipts(store: Store, on: boolean): void {
 	writeMeta(store, "read_receipts", on ? "on" : "off");
+}
+
+/** Files of others up to this size, in bytes, are fetched without being asked for. */
+export function autoDownloadBytes(store: Store): number {
+	return readMeta<number>(store, "auto_download_bytes") ?? 8 * 1024 * 1024;
+}
+
+export function setAutoDownloadBytes(store: Store, bytes: number): void {
+	writeMeta(store, "auto_download_bytes", bytes);
 }

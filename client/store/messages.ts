@@ -1,4 +1,7 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { AttachmentSchema } from "../../protocol/gen/content_pb.js";
 import type { MessageStatus, StoredMessage } from "../machine/interface.ts";
+import { storedFile } from "../media/pointer.ts";
 import type { Store } from "./database.ts";
 
 export type MessageRow = {
@@ -14,6 +17,8 @@ export type MessageRow = {
 	server_time_ms: number | null;
 	status: MessageStatus;
 	addressed: string | null;
+	/** Serialised `Attachment`. */
+	attachment: Uint8Array<ArrayBuffer> | null;
 };
 
 export type NewMessage = Omit<MessageRow, "row" | "addressed">;
@@ -28,14 +33,15 @@ export function toStoredMessage(row: NewMessage): StoredMessage {
 		sentAtMs: row.sent_at_ms,
 		serverTimeMs: row.server_time_ms ?? undefined,
 		status: row.status,
+		file: row.attachment === null ? undefined : storedFile(fromBinary(AttachmentSchema, row.attachment)),
 	};
 }
 
 /** Adds a message. Returns false when the sender's id is there already. */
 export function addMessage(store: Store, message: NewMessage): boolean {
 	const changes = store.run(
-		`INSERT INTO messages (peer, sender, sender_device, id, outgoing, number, body, sent_at_ms, server_time_ms, status)
-		 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sender, id) DO NOTHING`,
+		`INSERT INTO messages (peer, sender, sender_device, id, outgoing, number, body, sent_at_ms, server_time_ms, status,
+		 attachment) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sender, id) DO NOTHING`,
 		[
 			message.peer,
 			message.sender,
@@ -47,6 +53,7 @@ export function addMessage(store: Store, message: NewMessage): boolean {
 			message.sent_at_ms,
 			message.server_time_ms,
 			message.status,
+			message.attachment,
 		],
 	);
 	return changes > 0;
@@ -56,15 +63,20 @@ export function findMessage(store: Store, sender: string, id: string): MessageRo
 	return store.get<MessageRow>("SELECT * FROM messages WHERE sender = ? AND id = ?", [sender, id]);
 }
 
-/** Puts the resent text into the place of a placeholder (rule RETRY-1). */
-export function fillPlaceholder(
-	store: Store,
-	row: number,
-	body: string,
-	sentAtMs: number,
-	status: MessageStatus,
-): void {
-	store.run("UPDATE messages SET body = ?, sent_at_ms = ?, status = ? WHERE row = ?", [body, sentAtMs, status, row]);
+/** Puts the resent message into the place of a placeholder (rule RETRY-1). */
+export function fillPlaceholder(store: Store, row: number, message: NewMessage): void {
+	const { body, attachment, sent_at_ms, status } = message;
+	store.run("UPDATE messages SET body = ?, attachment = ?, sent_at_ms = ?, status = ? WHERE row = ?", [
+		body,
+		attachment,
+		sent_at_ms,
+		status,
+		row,
+	]);
+}
+
+export function setAttachment(store: Store, row: number, attachment: Uint8Array<ArrayBuffer>): void {
+	store.run("UPDATE messages SET attachment = ? WHERE row = ?", [attachment, row]);
 }
 
 export function removeMessage(store: Store, row: number): void {

@@ -19,6 +19,12 @@ export function message(store: Store, id: string): StoredMessage | undefined {
 	return row === undefined ? undefined : toStoredMessage(row);
 }
 
+/** The serialised `Attachment` of a message; undefined where there is none. */
+export function attachmentOf(store: Store, id: string): Uint8Array<ArrayBuffer> | undefined {
+	const sql = "SELECT attachment AS value FROM messages WHERE id = ? ORDER BY outgoing DESC LIMIT 1";
+	return store.value<Uint8Array<ArrayBuffer> | null>(sql, [id]) ?? undefined;
+}
+
 /** One-time prekeys that nobody has used yet, by this device's own count. */
 export function prekeyCounts(store: Store): { oneTimePreKeys: number; oneTimeKyberPreKeys: number } {
 	return {

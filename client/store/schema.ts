@@ -73,4 +73,27 @@ export const MIGRATIONS: readonly string[] = [
 	-- hot: the server may hold a connection of this device that is dead by now (rule NUDGE-3).
 	ALTER TABLE conversations ADD COLUMN hot INTEGER NOT NULL DEFAULT 0;
 	`,
+	`
+	-- A serialised Attachment: the file that belongs to the message; NULL where there is none.
+	ALTER TABLE messages ADD COLUMN attachment BLOB;
+
+	-- Files that are not wholly at the server. name: the encrypted copy, in the folder "media". path: where the upload
+	-- goes, below the server's address. sealed: 1 when the copy is whole, and the message's attachment with it.
+	CREATE TABLE uploads (
+		position INTEGER PRIMARY KEY AUTOINCREMENT, message TEXT NOT NULL UNIQUE, peer TEXT NOT NULL, source TEXT NOT NULL,
+		mtime_ms INTEGER NOT NULL, name TEXT NOT NULL, iv BLOB NOT NULL, delete_key TEXT NOT NULL, path TEXT, blob TEXT,
+		sealed INTEGER NOT NULL DEFAULT 0
+	);
+	-- Blobs that this device knows. name: the encrypted copy, which is here where whole = 1. pointer: a serialised
+	-- Attachment. iv: with it and the pointer's key the same file gives the same blob again; NULL where it is not known.
+	CREATE TABLE blobs (
+		blob TEXT PRIMARY KEY, name TEXT NOT NULL, size INTEGER NOT NULL, pointer BLOB NOT NULL, iv BLOB,
+		whole INTEGER NOT NULL
+	) WITHOUT ROWID;
+	CREATE INDEX blobs_size ON blobs (size);
+	-- Received messages whose files are to be fetched without being asked for.
+	CREATE TABLE wanted_files (message TEXT PRIMARY KEY) WITHOUT ROWID;
+	-- Own holds on blobs at the server, by the message that needs them.
+	CREATE TABLE holds (message TEXT PRIMARY KEY, blob TEXT NOT NULL, delete_key TEXT NOT NULL) WITHOUT ROWID;
+	`,
 ];

@@ -6,6 +6,7 @@ import { z } from "zod";
 import {
 	AccessToken,
 	HttpError,
+	MediaGrant,
 	PreKeyBundles,
 	PreKeyCounts,
 	type PreKeyUpload,
@@ -13,6 +14,7 @@ import {
 	RegisterResponse,
 	UsernameResponse,
 } from "../../protocol/http.ts";
+import { MEDIA_PATHS } from "../../protocol/media.ts";
 import type { Clock } from "./clock.ts";
 import { ServerRefusal, ServerUnreachable } from "./errors.ts";
 
@@ -84,6 +86,11 @@ export class Api {
 
 	preKeyCounts(): Promise<PreKeyCounts> {
 		return this.#ask({ method: "GET", path: "/v1/keys", authorized: true }, PreKeyCounts);
+	}
+
+	/** What allows to upload and to hold blobs for a while. */
+	mediaGrant(): Promise<MediaGrant> {
+		return this.#ask({ method: "POST", path: MEDIA_PATHS.grants, authorized: true }, MediaGrant);
 	}
 
 	async deleteAccount(): Promise<void> {

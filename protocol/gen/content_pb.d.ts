@@ -4,7 +4,7 @@
 // @generated from file content.proto (package parley.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
@@ -47,6 +47,120 @@ export declare type RetryRequest = Message<"parley.v1.RetryRequest"> & {
 export declare const RetryRequestSchema: GenMessage<RetryRequest>;
 
 /**
+ * A file: what finds and opens its blob, and what is shown before it is fetched (rules ATTACH-1 to ATTACH-5).
+ *
+ * @generated from message parley.v1.Attachment
+ */
+export declare type Attachment = Message<"parley.v1.Attachment"> & {
+  /**
+   * @generated from field: string blob = 1;
+   */
+  blob: string;
+
+  /**
+   * AES-256 key, then HMAC-SHA256 key.
+   *
+   * @generated from field: bytes key = 2;
+   */
+  key: Uint8Array;
+
+  /**
+   * SHA-256 of the blob.
+   *
+   * @generated from field: bytes digest = 3;
+   */
+  digest: Uint8Array;
+
+  /**
+   * HMAC-SHA256 of the blob's beginning up to the end of each chunk.
+   *
+   * @generated from field: bytes incremental_mac = 4;
+   */
+  incrementalMac: Uint8Array;
+
+  /**
+   * @generated from field: uint32 chunk_bytes = 5;
+   */
+  chunkBytes: number;
+
+  /**
+   * Of the file, without padding.
+   *
+   * @generated from field: uint64 size = 6;
+   */
+  size: bigint;
+
+  /**
+   * @generated from field: string content_type = 7;
+   */
+  contentType: string;
+
+  /**
+   * @generated from field: string file_name = 8;
+   */
+  fileName: string;
+
+  /**
+   * @generated from field: parley.v1.Presentation presentation = 9;
+   */
+  presentation: Presentation;
+
+  /**
+   * 0 where unknown.
+   *
+   * @generated from field: uint32 width = 10;
+   */
+  width: number;
+
+  /**
+   * @generated from field: uint32 height = 11;
+   */
+  height: number;
+
+  /**
+   * @generated from field: uint32 duration_ms = 12;
+   */
+  durationMs: number;
+
+  /**
+   * A blurred preview, as github.com/evanw/thumbhash makes it.
+   *
+   * @generated from field: bytes thumb_hash = 13;
+   */
+  thumbHash: Uint8Array;
+
+  /**
+   * Loudness over time, one byte a step.
+   *
+   * @generated from field: bytes waveform = 14;
+   */
+  waveform: Uint8Array;
+
+  /**
+   * @generated from field: string caption = 15;
+   */
+  caption: string;
+
+  /**
+   * @generated from field: string alt_text = 16;
+   */
+  altText: string;
+
+  /**
+   * When the server stops holding the blob, unless somebody holds it longer.
+   *
+   * @generated from field: uint64 expires_at_ms = 17;
+   */
+  expiresAtMs: bigint;
+};
+
+/**
+ * Describes the message parley.v1.Attachment.
+ * Use `create(AttachmentSchema)` to create a new message.
+ */
+export declare const AttachmentSchema: GenMessage<Attachment>;
+
+/**
  * @generated from message parley.v1.Content
  */
 export declare type Content = Message<"parley.v1.Content"> & {
@@ -79,6 +193,12 @@ export declare type Content = Message<"parley.v1.Content"> & {
      */
     value: RetryRequest;
     case: "retryRequest";
+  } | {
+    /**
+     * @generated from field: parley.v1.Attachment attachment = 8;
+     */
+    value: Attachment;
+    case: "attachment";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -94,4 +214,35 @@ export declare type Content = Message<"parley.v1.Content"> & {
  * Use `create(ContentSchema)` to create a new message.
  */
 export declare const ContentSchema: GenMessage<Content>;
+
+/**
+ * How a file is meant to be shown.
+ *
+ * @generated from enum parley.v1.Presentation
+ */
+export enum Presentation {
+  /**
+   * As what it is: a photo, a video, a sound.
+   *
+   * @generated from enum value: PRESENTATION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * As a file, whatever is in it.
+   *
+   * @generated from enum value: PRESENTATION_DOCUMENT = 1;
+   */
+  DOCUMENT = 1,
+
+  /**
+   * @generated from enum value: PRESENTATION_VOICE = 2;
+   */
+  VOICE = 2,
+}
+
+/**
+ * Describes the enum parley.v1.Presentation.
+ */
+export declare const PresentationSchema: GenEnum<Presentation>;
 

@@ -4,13 +4,13 @@
 // @generated from file content.proto (package parley.v1, syntax proto3)
 /* eslint-disable */
 
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 
 /**
  * Describes the file content.proto.
  */
 export const file_content = /*@__PURE__*/
-  fileDesc("Cg1jb250ZW50LnByb3RvEglwYXJsZXkudjEiFAoEVGV4dBIMCgRib2R5GAEgASgJIiIKDFJldHJ5UmVxdWVzdBISCgptZXNzYWdlX2lkGAEgASgMIqEBCgdDb250ZW50EhIKCm1lc3NhZ2VfaWQYASABKAwSEgoKc2VudF9hdF9tcxgCIAEoBBIfCgR0ZXh0GAMgASgLMg8ucGFybGV5LnYxLlRleHRIABIwCg1yZXRyeV9yZXF1ZXN0GAQgASgLMhcucGFybGV5LnYxLlJldHJ5UmVxdWVzdEgAEhMKC3NlbmRlcl9uYW1lGAUgASgJQgYKBGtpbmRiBnByb3RvMw");
+  fileDesc("Cg1jb250ZW50LnByb3RvEglwYXJsZXkudjEiFAoEVGV4dBIMCgRib2R5GAEgASgJIiIKDFJldHJ5UmVxdWVzdBISCgptZXNzYWdlX2lkGAEgASgMIt8CCgpBdHRhY2htZW50EgwKBGJsb2IYASABKAkSCwoDa2V5GAIgASgMEg4KBmRpZ2VzdBgDIAEoDBIXCg9pbmNyZW1lbnRhbF9tYWMYBCABKAwSEwoLY2h1bmtfYnl0ZXMYBSABKA0SDAoEc2l6ZRgGIAEoBBIUCgxjb250ZW50X3R5cGUYByABKAkSEQoJZmlsZV9uYW1lGAggASgJEi0KDHByZXNlbnRhdGlvbhgJIAEoDjIXLnBhcmxleS52MS5QcmVzZW50YXRpb24SDQoFd2lkdGgYCiABKA0SDgoGaGVpZ2h0GAsgASgNEhMKC2R1cmF0aW9uX21zGAwgASgNEhIKCnRodW1iX2hhc2gYDSABKAwSEAoId2F2ZWZvcm0YDiABKAwSDwoHY2FwdGlvbhgPIAEoCRIQCghhbHRfdGV4dBgQIAEoCRIVCg1leHBpcmVzX2F0X21zGBEgASgEIs4BCgdDb250ZW50EhIKCm1lc3NhZ2VfaWQYASABKAwSEgoKc2VudF9hdF9tcxgCIAEoBBIfCgR0ZXh0GAMgASgLMg8ucGFybGV5LnYxLlRleHRIABIwCg1yZXRyeV9yZXF1ZXN0GAQgASgLMhcucGFybGV5LnYxLlJldHJ5UmVxdWVzdEgAEisKCmF0dGFjaG1lbnQYCCABKAsyFS5wYXJsZXkudjEuQXR0YWNobWVudEgAEhMKC3NlbmRlcl9uYW1lGAUgASgJQgYKBGtpbmQqXwoMUHJlc2VudGF0aW9uEhwKGFBSRVNFTlRBVElPTl9VTlNQRUNJRklFRBAAEhkKFVBSRVNFTlRBVElPTl9ET0NVTUVOVBABEhYKElBSRVNFTlRBVElPTl9WT0lDRRACYgZwcm90bzM");
 
 /**
  * Describes the message parley.v1.Text.
@@ -27,9 +27,30 @@ export const RetryRequestSchema = /*@__PURE__*/
   messageDesc(file_content, 1);
 
 /**
+ * Describes the message parley.v1.Attachment.
+ * Use `create(AttachmentSchema)` to create a new message.
+ */
+export const AttachmentSchema = /*@__PURE__*/
+  messageDesc(file_content, 2);
+
+/**
  * Describes the message parley.v1.Content.
  * Use `create(ContentSchema)` to create a new message.
  */
 export const ContentSchema = /*@__PURE__*/
-  messageDesc(file_content, 2);
+  messageDesc(file_content, 3);
+
+/**
+ * Describes the enum parley.v1.Presentation.
+ */
+export const PresentationSchema = /*@__PURE__*/
+  enumDesc(file_content, 0);
+
+/**
+ * How a file is meant to be shown.
+ *
+ * @generated from enum parley.v1.Presentation
+ */
+export const Presentation = /*@__PURE__*/
+  tsEnum(PresentationSchema);
 

@@ -1,0 +1,274 @@
+/** Files in messages, for programs: send, forward, fetch, remove. `Parley.files` is one of these. */
+import { randomBytes } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { realpath } from "node:fs/promises";
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { type Attachment, AttachmentSchema, Presentation } from "../../protocol/gen/content_pb.js";
+import { MEDIA_HEADERS, MEDIA_PATHS } from "../../protocol/media.ts";
+import { Failure } from "../failure.ts";
+import type { Machine, StoredMessage } from "../machine/interface.ts";
+import { toBase64url } from "../signal/bytes.ts";
+import { autoDownloadBytes } from "../store/account.ts";
+import { blobsOfSize, findBlob, findHold, removeHold, unwantFile, wantedFiles, wantFile } from "../store/blobs.ts";
+import { attachmentOf } from "../store/queries.ts";
+import { ServerRefusal } from "../transport/errors.ts";
+import type { Api } from "../transport/http.ts";
+import type { Runner } from "../transport/runner.ts";
+import { IV_BYTES, KEY_BYTES } from "./blob.ts";
+import { dropCopy, plaintextOf } from "./downloads.ts";
+import { heldAgain, holdBlob } from "./holds.ts";
+import { MediaHttp } from "./http.ts";
+import { checkTexts, described, openFile, type SendFileOptions, told } from "./outgoing.ts";
+import { assertShowable } from "./safety.ts";
+import { saveTo } from "./saving.ts";
+import type { TransferTools } from "./transfers.ts";
+import { Uploads } from "./uploads.ts";
+
+export interface DownloadFileOptions {
+	/** A file, or a folder in which it gets its own name. Without it the file is only fetched, and stays encrypted. */
+	to?: string;
+	/** Saves also what can't be shown safely. */
+	unchecked?: boolean;
+	signal?: AbortSignal;
+}
+
+export interface FilesOptions extends Pick<TransferTools, "store" | "clock" | "directory" | "onProgress"> {
+	api: Api;
+	machine: Pick<Machine, "newMessageId">;
+	runner: Pick<Runner, "perform">;
+	/** Whom a name or an account id means, if something can be sent there. */
+	addressee(to: string): Promise<string>;
+	/** Something was done, or is not under way any more. */
+	onChange(): void;
+}
+
+interface Waiting {
+	resolve(): void;
+	reject(error: Error): void;
+}
+
+export class Files {
+	readonly #options: FilesOptions;
+	readonly #tools: TransferTools;
+	readonly #uploads: Uploads;
+	readonly #closing = new AbortController();
+	readonly #waiting = new Map<string, Waiting[]>();
+	/** Blobs that are being read: each by one at a time. */
+	readonly #locks = new Map<string, Promise<void>>();
+	#fetching: Promise<void> | undefined;
+
+	constructor(options: FilesOptions) {
+		mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+		this.#options = options;
+		this.#tools = { ...options, http: new MediaHttp(options.api), perform: (event) => options.runner.perform(event) };
+		this.#uploads = new Uploads(this.#tools, (message, { error }) => {
+			for (const { resolve, reject } of this.#waiting.get(message) ?? [])
+				error === undefined ? resolve() : reject(error);
+			this.#waiting.delete(message);
+			options.onChange();
+		});
+	}
+
+	/** Whether an upload or a download that nobody asked for is under way. */
+	get busy(): boolean {
+		return this.#uploads.busy || this.#fetching !== undefined;
+	}
+
+	/** Goes on with what was under way at the last end. */
+	start(): void {
+		this.#uploads.wake();
+		this.#fetchWanted();
+	}
+
+	async close(): Promise<void> {
+		this.#closing.abort(new Error("closed"));
+		await Promise.all([this.#uploads.close(), this.#fetching]);
+		this.#tools.http.close();
+	}
+
+	/**
+	 * Queues a file: the message is on disk when this resolves, and goes out when the file is at the server. A file that
+	 * is there already isn't uploaded again. Throws `Failure` `bad_argument`.
+	 */
+	async send(to: string, path: string, options: SendFileOptions = {}): Promise<{ id: string }> {
+		checkTexts(options);
+		const peer = await this.#options.addressee(to);
+		const file = await openFile(path);
+		try {
+			const { size, mtimeMs } = await file.stat();
+			const description = await described(file, path, size, options);
+			const id = this.#options.machine.newMessageId();
+			const deleteKey = toBase64url(randomBytes(32));
+			const again = await heldAgain(
+				this.#tools,
+				blobsOfSize(this.#tools.store, size),
+				file,
+				deleteKey,
+				this.#closing.signal,
+			);
+			if (again !== undefined) {
+				const pointer = create(AttachmentSchema, { ...again, ...description });
+				await this.#tools.perform({ type: "send-file", id, peer, pointer, deleteKey });
+				return { id };
+			}
+			const pointer = create(AttachmentSchema, { ...description, key: new Uint8Array(randomBytes(KEY_BYTES)) });
+			const upload = {
+				source: await realpath(path),
+				mtime_ms: Math.trunc(mtimeMs),
+				name: `up-${id}`,
+				iv: new Uint8Array(randomBytes(IV_BYTES)),
+				delete_key: deleteKey,
+			};
+			await this.#tools.perform({ type: "queue-file", id, peer, pointer, upload });
+			this.#uploads.wake();
+			return { id };
+		} finally {
+			await file.close();
+		}
+	}
+
+	/** Resolves when a message's file is at the server; rejects when an attempt to bring it there has failed for good. */
+	uploaded(id: string): Promise<void> {
+		if (!this.#uploads.has(id)) return Promise.resolve();
+		return new Promise((resolve, reject) => {
+			this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), { resolve, reject }]);
+		});
+	}
+
+	/** Sends the file of another message on, without an upload. Throws `Failure` `file_gone`. */
+	async forward(id: string, to: string, caption?: string): Promise<{ id: string }> {
+		checkTexts(caption === undefined ? {} : { caption });
+		const peer = await this.#options.addressee(to);
+		const pointer = this.#pointer(id);
+		const deleteKey = toBase64url(randomBytes(32));
+		const expiresAtMs = await holdBlob(this.#tools.http, pointer.blob, deleteKey, this.#closing.signal);
+		if (expiresAtMs === undefined) throw new Failure("file_gone", "the server has this file no longer: send it anew");
+		const forwarded = create(AttachmentSchema, {
+			...pointer,
+			caption: caption ?? pointer.caption,
+			expiresAtMs: BigInt(expiresAtMs),
+		});
+		const forwardedId = this.#options.machine.newMessageId();
+		await this.#tools.perform({ type: "send-file", id: forwardedId, peer, pointer: forwarded, deleteKey });
+		return { id: forwardedId };
+	}
+
+	/** Whether a message's file is on this disk, whole. */
+	isHere(id: string): boolean {
+		const pointer = attachmentOf(this.#tools.store, id);
+		return (
+			pointer !== undefined && findBlob(this.#tools.store, fromBinary(AttachmentSchema, pointer).blob)?.whole === 1
+		);
+	}
+
+	/**
+	 * A message's file in order, each piece as soon as it is verified, be it here or on its way: a video plays while it
+	 * arrives. A piece is valid until the next one. Throws `Failure` `file_gone` and `file_tampered`.
+	 */
+	async *read(id: string, signal: AbortSignal = this.#closing.signal): AsyncGenerator<Uint8Array> {
+		const pointer = this.#pointer(id);
+		const unlock = await this.#lock(pointer.blob);
+		try {
+			const either = AbortSignal.any([signal, this.#closing.signal]);
+			yield* plaintextOf(this.#tools, { id, pointer, signal: either });
+		} catch (error) {
+			throw told(error);
+		} finally {
+			unlock();
+		}
+	}
+
+	/**
+	 * Fetches a message's file. It is kept encrypted; with `to` the decrypted file goes there, under its name only when
+	 * it is whole, verified and, for images and videos, safe to show. Returns the path. Throws as `read`, and `Failure`
+	 * `file_unsafe`.
+	 */
+	async download(id: string, options: DownloadFileOptions = {}): Promise<string | undefined> {
+		const pointer = this.#pointer(id);
+		const pieces = (): AsyncIterable<Uint8Array> => this.read(id, options.signal);
+		const { to } = options;
+		const shown = pointer.presentation !== Presentation.DOCUMENT && options.unchecked !== true;
+		const check = (path: string): Promise<void> => assertShowable(path, shown ? pointer.contentType : "");
+		return this.#withFreshCopy(pointer, async () => {
+			if (to !== undefined) return saveTo(to, pointer.fileName, pieces(), shown ? check : undefined);
+			for await (const _ of pieces());
+			return undefined;
+		});
+	}
+
+	/** Ends this message's hold on its file at the server, and removes the copy here. Without a hold only the latter. */
+	async remove(id: string): Promise<void> {
+		const { store, http } = this.#tools;
+		const pointer = this.#pointer(id);
+		const hold = findHold(store, id);
+		if (hold !== undefined) {
+			const headers = { [MEDIA_HEADERS.deleteKey]: hold.delete_key };
+			const path = MEDIA_PATHS.blob(hold.blob);
+			await http.done({ method: "DELETE", path, headers, signal: this.#closing.signal }).catch((error: unknown) => {
+				if (!(error instanceof ServerRefusal && error.code === "not_found")) throw error;
+			});
+			removeHold(store, id);
+		}
+		const row = findBlob(store, pointer.blob);
+		if (row !== undefined) await dropCopy(this.#tools, row);
+	}
+
+	/** A message has come in: its file is fetched if it is small enough. */
+	received({ id, file, outgoing }: StoredMessage): void {
+		if (file === undefined || outgoing || file.size > autoDownloadBytes(this.#tools.store)) return;
+		wantFile(this.#tools.store, id);
+		this.#fetchWanted();
+	}
+
+	#fetchWanted(): void {
+		if (this.#closing.signal.aborted) return;
+		this.#fetching ??= this.#fetchAll().finally(() => {
+			this.#fetching = undefined;
+			this.#options.onChange();
+		});
+	}
+
+	async #fetchAll(): Promise<void> {
+		const tried = new Set<string>();
+		for (;;) {
+			const id = wantedFiles(this.#tools.store).find((each) => !tried.has(each));
+			if (id === undefined || this.#closing.signal.aborted) return;
+			tried.add(id);
+			try {
+				await this.download(id);
+			} catch (error) {
+				// Without a connection it is tried again after the next start; the rest is told when somebody asks for it.
+				if (!(error instanceof Failure)) continue;
+			}
+			unwantFile(this.#tools.store, id);
+		}
+	}
+
+	/** A damaged copy must not be in the way of a good one: then the file is fetched anew, once. */
+	async #withFreshCopy<T>(pointer: Attachment, work: () => Promise<T>): Promise<T> {
+		const known = findBlob(this.#tools.store, pointer.blob);
+		try {
+			return await work();
+		} catch (error) {
+			if (known === undefined || !(error instanceof Failure && error.code === "file_tampered")) throw error;
+			await dropCopy(this.#tools, known);
+			return work();
+		}
+	}
+
+	#pointer(id: string): Attachment {
+		const bytes = attachmentOf(this.#tools.store, id);
+		if (bytes === undefined) throw new Failure("no_such_message", `there is no message ${id} with a file here`);
+		return fromBinary(AttachmentSchema, bytes);
+	}
+
+	async #lock(blob: string): Promise<() => void> {
+		while (this.#locks.has(blob)) await this.#locks.get(blob);
+		const { promise, resolve } = Promise.withResolvers<void>();
+		this.#locks.set(blob, promise);
+		return () => {
+			this.#locks.delete(blob);
+			resolve();
+		};
+	}
+}
