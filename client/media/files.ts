@@ -8,7 +8,7 @@ import { MEDIA_HEADERS, MEDIA_PATHS } from "../../protocol/media.ts";
 import { Failure } from "../failure.ts";
 import type { Machine, StoredMessage } from "../machine/interface.ts";
 import { toBase64url } from "../signal/bytes.ts";
-import { autoDownloadBytes } from "../store/account.ts";
+import { autoDownloadBytes, setAutoDownloadBytes } from "../store/account.ts";
 import { blobsOfSize, findBlob, findHold, removeHold, unwantFile, wantedFiles, wantFile } from "../store/blobs.ts";
 import { attachmentOf } from "../store/queries.ts";
 import { ServerRefusal } from "../transport/errors.ts";
@@ -213,9 +213,18 @@ export class Files {
 		if (row !== undefined) await dropCopy(this.#tools, row);
 	}
 
+	/** Files of others up to this size, in bytes, are fetched without being asked for; 0 switches that off. */
+	get autoDownloadBytes(): number {
+		return autoDownloadBytes(this.#tools.store);
+	}
+
+	set autoDownloadBytes(bytes: number) {
+		setAutoDownloadBytes(this.#tools.store, bytes);
+	}
+
 	/** A message has come in: its file is fetched if it is small enough. */
 	received({ id, file, outgoing }: StoredMessage): void {
-		if (file === undefined || outgoing || file.size > autoDownloadBytes(this.#tools.store)) return;
+		if (file === undefined || outgoing || file.size > this.autoDownloadBytes) return;
 		wantFile(this.#tools.store, id);
 		this.#fetchWanted();
 	}
