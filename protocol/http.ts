@@ -6,20 +6,21 @@ import { z } from "zod";
 import { UUID_PATTERN } from "./ids.ts";
 import { LIMITS } from "./limits.ts";
 
-const base64url = (bytes_min: number, bytes_max = bytes_min) =>
+/** Bytes in base64url without padding. */
+export const base64url = (bytes_min: number, bytes_max = bytes_min) =>
 	z
 		.string()
 		.regex(/^[A-Za-z0-9_-]+$/)
 		.min(Math.ceil((bytes_min * 4) / 3))
 		.max(Math.ceil((bytes_max * 4) / 3));
 
-const accountId = z.string().regex(UUID_PATTERN);
-const deviceId = z.int().min(1).max(127);
+export const accountId = z.string().regex(UUID_PATTERN);
+export const deviceId = z.int().min(1).max(127);
 const keyId = z.int().min(0).max(0xffffff);
 /** Curve25519 with libsignal's type byte. */
 const publicKey = base64url(33);
 /** XEdDSA over the serialized public key, by the account's identity key. */
-const signature = base64url(64);
+export const signature = base64url(64);
 /** Kyber-1024 with libsignal's type byte. */
 const kyberPublicKey = base64url(1569);
 
@@ -36,6 +37,9 @@ export const PreKeyUpload = z.strictObject({
 });
 export type PreKeyUpload = z.infer<typeof PreKeyUpload>;
 
+/** A device's name, sealed to the account's identity key and signed by it: the server can neither read nor make one. */
+export const sealedName = base64url(1, LIMITS.sealed_name_bytes);
+
 /**
  * A new account with its first device. The client chooses `deviceSecret` and stores it before it asks, so that a
  * repetition after a crash returns the same account. `proof` is an XEdDSA signature by the identity key over
@@ -47,6 +51,8 @@ export const RegisterRequest = z.strictObject({
 	registrationId: z.int().min(1).max(16380),
 	deviceSecret: base64url(32),
 	proof: signature,
+	/** The first device's name (rule DEVICE-2). */
+	sealedName: sealedName.optional(),
 	signedPreKey: SignedPreKey,
 	lastResortKyberPreKey: KyberPreKey,
 	oneTimePreKeys: z.array(OneTimePreKey).max(LIMITS.prekeys_per_upload),
@@ -108,11 +114,16 @@ export const HttpErrorCode = z.enum([
 	"body_too_large",
 	"unauthorized",
 	"token_expired",
+	"device_unlinked",
+	"device_idle",
 	"not_found",
 	"username_taken",
 	"bad_signature",
 	"too_many_prekeys",
 	"too_many_conversations",
+	"too_many_devices",
+	"last_device",
+	"link_used",
 	"rate_limited",
 	"upgrade_expected",
 	"grant_invalid",
@@ -142,11 +153,16 @@ export const HTTP_STATUS = {
 	body_too_large: 413,
 	unauthorized: 401,
 	token_expired: 401,
+	device_unlinked: 401,
+	device_idle: 401,
 	not_found: 404,
 	username_taken: 409,
 	bad_signature: 422,
 	too_many_prekeys: 422,
 	too_many_conversations: 422,
+	too_many_devices: 409,
+	last_device: 409,
+	link_used: 409,
 	rate_limited: 429,
 	upgrade_expected: 426,
 	grant_invalid: 403,

@@ -30,6 +30,18 @@ export const LIMITS = {
 	devices_per_account: 8,
 	/** Conversations that an account is a member of; a further one is refused. So its waiting news is bounded too. */
 	conversations_per_account: 10_000,
+	/** A device that hasn't been seen for so long is unlinked, unless it is the account's last. */
+	device_idle_days: 45,
+	/** How long the code of a new device, and the token that adds it, are good for. */
+	link_seconds: 600,
+	/** What passes from the old device to the new one, encrypted. */
+	link_ciphertext_bytes: 4 * 1024,
+	/** A device's name, UTF-8. */
+	device_name_bytes: 64,
+	/** The same as the server has it: sealed and signed. */
+	sealed_name_bytes: 256,
+	/** Items of one `Sync` between own devices. */
+	sync_items: 100,
 	/** One-time prekeys of each kind in one upload. */
 	prekeys_per_upload: 100,
 	/** One-time prekeys of each kind that an account object keeps for a device. */

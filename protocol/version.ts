@@ -26,4 +26,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "776d77bef9a2aafb320c011aa132a4c1df8ae4f804d1a6eff7c638a71c428511",
 		change: "content: attachments",
 	},
+	{
+		version: 1,
+		fingerprint: "1479f97643fd3db0876fb33693cd5542d42e20b0d3957e6abb2d31e067180c6e",
+		change: "several devices for each account: linking, list, names, unlinking",
+	},
 ];

@@ -7,6 +7,7 @@ import { type DescFile, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { z } from "zod";
 import * as bodies from "../protocol/http.ts";
+import * as deviceBodies from "../protocol/http_devices.ts";
 import { ROOT } from "./repository.ts";
 
 /** SHA-256, in hex, over the descriptors of all `.proto` files and the JSON Schemas of all HTTP bodies. */
@@ -16,7 +17,7 @@ export async function fingerprint(): Promise<string> {
 		hash.update(`proto ${file.name}\n`);
 		hash.update(toBinary(FileDescriptorProtoSchema, file.proto));
 	}
-	const schemas = Object.entries(bodies).sort(([one], [other]) => (one < other ? -1 : 1));
+	const schemas = Object.entries({ ...bodies, ...deviceBodies }).sort(([one], [other]) => (one < other ? -1 : 1));
 	for (const [name, schema] of schemas) {
 		if (!(schema instanceof z.ZodType)) continue;
 		hash.update(`body ${name}\n${canonicalJson(z.toJSONSchema(schema, { io: "input" }))}\n`);

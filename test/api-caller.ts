@@ -2,8 +2,10 @@
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { HttpError, RegisterRequest, RegisterResponse, SignedPreKey } from "../protocol/http.ts";
+import { AddDeviceRequest, AddDeviceResponse, DeviceToken } from "../protocol/http_devices.ts";
 import { app } from "../workers/api/app.ts";
 import type { ApiEnv } from "../workers/api/env.ts";
+import devices from "./fixtures/devices.json" with { type: "json" };
 import fixtures from "./fixtures/registrations.json" with { type: "json" };
 
 export interface Call {
@@ -39,6 +41,19 @@ export function fixture(index: number): { request: RegisterRequest; rotated: Reg
 export async function register(index: number): Promise<RegisterResponse> {
 	const response = await call("/v1/accounts", { method: "POST", body: fixture(index).request });
 	return RegisterResponse.parse(await response.json());
+}
+
+/** The request of a further device of a fixture's account, made with libsignal but for the account and the token. */
+export function furtherDevice(account: number, index: number, accountId: string, token: string): AddDeviceRequest {
+	return AddDeviceRequest.parse({ ...devices[account]?.[index], accountId, token });
+}
+
+/** Links one of a fixture's further devices, with a token that a device of the account asks for. */
+export async function addDevice(index: number, further: number, old: RegisterResponse): Promise<AddDeviceResponse> {
+	const minted = await call("/v1/devices/tokens", { method: "POST", token: old.accessToken });
+	const { token } = DeviceToken.parse(await minted.json());
+	const body = furtherDevice(index, further, old.accountId, token);
+	return AddDeviceResponse.parse(await (await call("/v1/devices", { method: "POST", body })).json());
 }
 
 /** A refusal's status and code; fails where the body has another form. */

@@ -18,5 +18,6 @@ declare namespace Cloudflare {
 		LIMIT_REGISTER: RateLimit;
 		LIMIT_TOKEN: RateLimit;
 		LIMIT_ACCOUNT: RateLimit;
+		LIMIT_LINK: RateLimit;
 	}
 }

@@ -321,6 +321,11 @@ export enum ErrorCode {
    * @generated from enum value: ERROR_CODE_INTERNAL = 14;
    */
   INTERNAL = 14,
+
+  /**
+   * @generated from enum value: ERROR_CODE_DEVICE_UNLINKED = 15;
+   */
+  DEVICE_UNLINKED = 15,
 }
 
 /**

@@ -279,3 +279,30 @@ test("ACCOUNT-4 erase removes everything, closes sockets, and nothing fills the 
 		}
 	});
 });
+
+test("DEVICE-3 removed devices lose keys, news and sockets; others keep theirs", async () => {
+	const { id, stub } = await newAccount();
+	await stub.addDevice(2, prekeys(1, 30));
+	const conversation = newConversation();
+	await stub.joined(conversation);
+	const [other, removed] = [await TestSocket.ready(id), await TestSocket.ready(id, 2)];
+	await other.take(2);
+	await removed.take(2);
+	await stub.nudge(conversation, 2, 1);
+	expect(await removed.next()).toBe("news 1");
+	await stub.removeDevices([2, 9]);
+	await stub.removeDevices([2]);
+	expect(await removed.next()).toBe("refused DEVICE_UNLINKED 0");
+	expect(await removed.closed).toBe(4403);
+	expect((await upgrade(id, 2)).status).toBe(403);
+	expect(await stub.uploadPreKeys(2, prekeys(31, 1))).toBe("unknown_device");
+	expect((await stub.takePreKeys()).map(({ deviceId }) => deviceId)).toEqual([1]);
+	await stub.nudge(conversation, 2, 2);
+	await stub.nudge(conversation, 1, 2);
+	expect(await other.next()).toBe("news 2");
+	await runInDurableObject(stub, (_account, state) => {
+		for (const table of ["devices", "one_time_ec", "one_time_kyber", "news"]) {
+			expect(state.storage.sql.exec(`SELECT * FROM ${table} WHERE device = 2`).toArray()).toEqual([]);
+		}
+	});
+});

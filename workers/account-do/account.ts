@@ -10,7 +10,7 @@ import type { AccountInterface, ConversationReference, TakenPreKeys } from "./in
 import { News } from "./news.ts";
 import { countFrame, countMalformed, RETRY_AFTER_MS } from "./pace.ts";
 import { PreKeys } from "./prekeys.ts";
-import { isErased, migrate, retire } from "./schema.ts";
+import { isErased, migrate, removeDevice, retire } from "./schema.ts";
 import { type SocketState, Sockets } from "./sockets.ts";
 import { checkDevice, checkEntry, checkReference, readFrame, type UpFrame } from "./validate.ts";
 
@@ -102,6 +102,20 @@ export class Account extends DurableObject implements AccountInterface {
 	async retire(): Promise<void> {
 		this.ctx.storage.transactionSync(() => retire(this.ctx.storage.sql, Date.now()));
 		this.#closeAll();
+	}
+
+	/** Rule DEVICE-3. */
+	async removeDevices(devices: number[]): Promise<void> {
+		for (const device of devices) checkDevice(device);
+		this.ctx.storage.transactionSync(() => {
+			for (const device of devices) removeDevice(this.ctx.storage.sql, device);
+		});
+		for (const device of devices) {
+			for (const socket of this.#sockets.of(device)) {
+				this.#sockets.refuse(socket, ErrorCode.DEVICE_UNLINKED);
+				this.#sockets.close(socket, 4403);
+			}
+		}
 	}
 
 	/** Rule ACCOUNT-4. */

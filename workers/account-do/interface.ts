@@ -53,6 +53,11 @@ export interface AccountInterface {
 	 * filled again. Repeatable.
 	 */
 	retire(): Promise<void>;
+	/**
+	 * Devices that are none of the account's any more: their keys and news go, their sockets are told `DEVICE_UNLINKED`
+	 * and close. Idempotent; unknown ones are ignored.
+	 */
+	removeDevices(devices: number[]): Promise<void>;
 	/** Retires, and removes the list too, once the conversations have been told. Repeatable. */
 	erase(): Promise<void>;
 	/** The device's always-on socket, authenticated by the api (headers as for conversations). 101, 403 or 426. */

@@ -67,6 +67,13 @@ export function isErased(sql: Sql): boolean {
 	return sql.exec("SELECT 1 FROM tombstone").toArray().length > 0;
 }
 
+/** Removes what is kept for one device. Repeatable. The caller runs it in one transaction. */
+export function removeDevice(sql: Sql, device: number): void {
+	for (const table of ["devices", "one_time_ec", "one_time_kyber", "news"]) {
+		sql.exec(`DELETE FROM ${table} WHERE device = ?`, device);
+	}
+}
+
 /**
  * Removes everything but the list of conversations, which a deletion still needs, and leaves the tombstone. Repeatable.
  * The caller runs it in one transaction.

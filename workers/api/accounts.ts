@@ -5,10 +5,19 @@ import { z } from "zod";
 import { AccessToken, RegisterRequest, RegisterResponse, TokenRequest, UsernameResponse } from "../../protocol/http.ts";
 import { toHex } from "../../protocol/ids.ts";
 import { announceDeletion } from "./changes.ts";
+import { DeviceDirectory } from "./directory/devices.ts";
 import { Directory } from "./directory/directory.ts";
 import { type ApiEnv, accountStub } from "./env.ts";
-import { Refusal } from "./errors.ts";
-import { type ApiTypes, authenticate, limitAccount, limitAddress, requireDevice, requireJson } from "./guards.ts";
+import { REMOVED, Refusal } from "./errors.ts";
+import {
+	type ApiTypes,
+	authenticate,
+	limitAccount,
+	limitAddress,
+	refuseRemoved,
+	requireDevice,
+	requireJson,
+} from "./guards.ts";
 import { bearer, body, json, refused } from "./shapes.ts";
 import { checkPreKeys, checkProof } from "./signatures.ts";
 import { hashSecret, issueToken, sameHash } from "./tokens.ts";
@@ -47,7 +56,7 @@ const lookUp = createRoute({
 const remove = createRoute({
 	method: "delete",
 	path: "/v1/accounts/me",
-	summary: "Deletes the caller's account",
+	summary: "Deletes the caller's account; may be repeated",
 	security: bearer,
 	middleware: [authenticate, limitAccount] as const,
 	responses: { 204: { description: "gone; its objects follow" }, ...refused },
@@ -66,9 +75,12 @@ export function addAccounts(app: OpenAPIHono<ApiTypes>): void {
 	app.openapi(refresh, async (context) => {
 		const { accountId, deviceId, deviceSecret } = context.req.valid("json");
 		const given = await hashSecret(decodeBase64Url(deviceSecret));
-		const stored = await new Directory(context.env.DIRECTORY).secretHash(accountId, deviceId);
+		const directory = new DeviceDirectory(context.env.DIRECTORY);
+		const stored = await directory.secretHash(accountId, deviceId);
 		// Rule ACCOUNT-5: one answer, whether the account, the device or the secret is wrong.
-		if (!sameHash(stored, given)) throw new Refusal("unauthorized", "no device with this secret");
+		if (!sameHash(stored?.secretHash, given)) throw new Refusal("unauthorized", "no device with this secret");
+		refuseRemoved(stored?.removed);
+		await directory.seen(accountId, deviceId, Date.now());
 		return context.json(await issueToken(context.env, { accountId, device: deviceId }, Date.now()), 200);
 	});
 
@@ -80,7 +92,12 @@ export function addAccounts(app: OpenAPIHono<ApiTypes>): void {
 	});
 
 	app.openapi(remove, async (context) => {
-		const { accountId } = context.var.caller;
+		const { accountId, device } = context.var.caller;
+		const { devices } = await new DeviceDirectory(context.env.DIRECTORY).devicesOf(accountId);
+		// None at all: it is deleted already. A device that was removed deletes nothing (rule DEVICE-3).
+		if (devices.length > 0 && !devices.some((each) => each.device === device)) {
+			throw new Refusal("unauthorized", REMOVED);
+		}
 		const deleted = await new Directory(context.env.DIRECTORY).deleteAccount(accountId, Date.now());
 		if (deleted) await announceDeletion(context.env, accountId);
 		return context.body(null, 204);
@@ -99,14 +116,18 @@ async function createAccount(env: ApiEnv, request: RegisterRequest): Promise<str
 	if (accountId === "username_taken") throw new Refusal("username_taken", "somebody has this username");
 	const registered = await directory.identityKey(accountId);
 	if (registered !== undefined) {
-		if (registered === request.identityKey) return accountId;
+		if (registered === request.identityKey) {
+			refuseRemoved((await new DeviceDirectory(env.DIRECTORY).secretHash(accountId, FIRST_DEVICE))?.removed);
+			return accountId;
+		}
 		throw new Refusal("username_taken", "this username has another identity key");
 	}
 	const { signedPreKey, lastResortKyberPreKey, oneTimePreKeys, oneTimeKyberPreKeys } = request;
 	const keys = { signedPreKey, lastResortKyberPreKey, oneTimePreKeys, oneTimeKyberPreKeys };
 	await accountStub(env, accountId).addDevice(FIRST_DEVICE, keys);
-	const { identityKey, registrationId } = request;
-	const account = { accountId, identityKey, usernameHash, device: FIRST_DEVICE, registrationId, secretHash };
+	const { identityKey, registrationId, sealedName } = request;
+	const names = { accountId, identityKey, usernameHash };
+	const account = { ...names, device: FIRST_DEVICE, registrationId, secretHash, sealedName };
 	await directory.createAccount(account, Date.now());
 	return accountId;
 }

@@ -15,6 +15,9 @@ test("the interface describes itself in OpenAPI 3.1, every path of it", async ()
 	);
 	expect(listed.toSorted()).toEqual([
 		"delete /v1/accounts/me",
+		"delete /v1/devices/{deviceId}",
+		"get /v1/conversations",
+		"get /v1/devices",
 		"get /v1/direct/{accountId}/socket",
 		"get /v1/health",
 		"get /v1/keys",
@@ -23,7 +26,13 @@ test("the interface describes itself in OpenAPI 3.1, every path of it", async ()
 		"get /v1/usernames/{hash}",
 		"post /v1/accounts",
 		"post /v1/accounts/{accountId}/keys",
+		"post /v1/devices",
+		"post /v1/devices/tokens",
+		"post /v1/links",
+		"post /v1/links/{address}/take",
 		"post /v1/tokens",
+		"put /v1/devices/{deviceId}/name",
 		"put /v1/keys",
+		"put /v1/links/{address}",
 	]);
 });

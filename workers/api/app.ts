@@ -5,9 +5,11 @@ import type { z } from "zod";
 import { Health } from "../../protocol/http.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { addAccounts } from "./accounts.ts";
+import { addDevices } from "./devices.ts";
 import { Refusal, refusalResponse } from "./errors.ts";
 import { type ApiTypes, answerError, limitBody, requireSecret } from "./guards.ts";
 import { addKeys } from "./keys.ts";
+import { addLinks } from "./links.ts";
 import { json, refused } from "./shapes.ts";
 import { addSockets } from "./sockets.ts";
 
@@ -41,7 +43,9 @@ app.onError((error, context) => {
 app.notFound(() => refusalResponse(new Refusal("not_found", "no such path")));
 
 addAccounts(app);
+addDevices(app);
 addKeys(app);
+addLinks(app);
 addSockets(app);
 
 app.openapi(health, async (context) => {

@@ -2,7 +2,7 @@ import { createExecutionContext, createMessageBatch, getQueueResult } from "clou
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
 import { call, fixture, refusal, register } from "../../test/api-caller.ts";
-import { consumeChanges, resumeDeletions } from "./changes.ts";
+import { consumeChanges, resumeChanges } from "./changes.ts";
 import { Directory } from "./directory/directory.ts";
 import type { ApiEnv } from "./env.ts";
 
@@ -43,9 +43,9 @@ test("ACCOUNT-4 a deletion that fails is retried, and found by the schedule when
 
 	const found: unknown[] = [];
 	const queue = { sendBatch: async (batch: unknown[]) => void found.push(...batch) } as unknown as Queue;
-	await resumeDeletions({ ...env, CHANGES: queue }, Date.now());
+	await resumeChanges({ ...env, CHANGES: queue }, Date.now());
 	expect(found).toEqual([]);
-	await resumeDeletions({ ...env, CHANGES: queue }, Date.now() + 6 * 60 * 1000);
+	await resumeChanges({ ...env, CHANGES: queue }, Date.now() + 6 * 60 * 1000);
 	const change = { type: "account-deleted", accountId };
 	expect(found).toEqual([{ body: change }]);
 

@@ -1,16 +1,31 @@
-/** What concerns many objects at once goes through a queue, which retries it until it is done (rule ACCOUNT-4). */
+/** What concerns many objects at once goes through a queue, which retries it until it is done (rules ACCOUNT-4, DEVICE-4). */
 import { z } from "zod";
 import { UUID_PATTERN } from "../../protocol/ids.ts";
+import { DeviceDirectory } from "./directory/devices.ts";
 import { Directory } from "./directory/directory.ts";
 import { type ApiEnv, accountStub, conversationStub } from "./env.ts";
 
-/** A deletion that is older than this has lost its message. */
+/** A change that is older than this has lost its message. */
 const LOST_AFTER_MS = 5 * 60 * 1000;
 /** `sendBatch` takes as many. */
 const MESSAGES_PER_BATCH = 100;
 
-const Change = z.strictObject({ type: z.literal("account-deleted"), accountId: z.string().regex(UUID_PATTERN) });
+const accountId = z.string().regex(UUID_PATTERN);
+const Change = z.discriminatedUnion("type", [
+	z.strictObject({ type: z.literal("account-deleted"), accountId }),
+	/**
+	 * Which devices they are now is the directory's to say when the message is worked through. `after` is the last
+	 * conversation that has heard of it, `version` the oldest list that one of them has got.
+	 */
+	z.strictObject({
+		type: z.literal("devices-changed"),
+		accountId,
+		after: z.string().optional(),
+		version: z.int().optional(),
+	}),
+]);
 type Change = z.infer<typeof Change>;
+type DevicesChanged = Extract<Change, { type: "devices-changed" }>;
 
 /**
  * Puts a deletion on its way: the account's object refuses its tokens from now on, the rest follows. The rows are gone and
@@ -22,10 +37,19 @@ export async function announceDeletion(env: ApiEnv, accountId: string): Promise<
 	} catch {
 		console.warn("a deleted account's object did not answer; the queue tells it again");
 	}
+	await announce(env, { type: "account-deleted", accountId });
+}
+
+/** Puts a change of devices on its way. It is noted in the directory, so the schedule finds it where the queue fails. */
+export async function announceDevices(env: ApiEnv, accountId: string): Promise<void> {
+	await announce(env, { type: "devices-changed", accountId });
+}
+
+async function announce(env: ApiEnv, change: Change): Promise<void> {
 	try {
-		await env.CHANGES.send({ type: "account-deleted", accountId } satisfies Change);
+		await env.CHANGES.send(change);
 	} catch {
-		console.warn("a deletion was not queued; the schedule takes it up");
+		console.warn("a change was not queued; the schedule takes it up");
 	}
 }
 
@@ -40,21 +64,37 @@ export async function consumeChanges(env: ApiEnv, batch: MessageBatch): Promise<
 			continue;
 		}
 		try {
-			await eraseAccount(env, change.data.accountId);
+			await work(env, change.data);
 			message.ack();
 		} catch (error) {
-			console.error(`a deletion will be retried: ${error instanceof Error ? error.name : "unknown"}`);
+			console.error(`a change will be retried: ${error instanceof Error ? error.name : "unknown"}`);
 			message.retry();
 		}
 	}
 }
 
-/** Takes up deletions whose message was lost. A second message does no harm: every step is idempotent. */
-export async function resumeDeletions(env: ApiEnv, now_ms: number): Promise<void> {
-	const accounts = await new Directory(env.DIRECTORY).deletionsBefore(now_ms - LOST_AFTER_MS);
-	for (let from = 0; from < accounts.length; from += MESSAGES_PER_BATCH) {
-		const page = accounts.slice(from, from + MESSAGES_PER_BATCH);
-		await env.CHANGES.sendBatch(page.map((accountId) => ({ body: { type: "account-deleted", accountId } })));
+/** Takes up changes whose message was lost. A second message does no harm: every step is idempotent. */
+export async function resumeChanges(env: ApiEnv, now_ms: number): Promise<void> {
+	const before_ms = now_ms - LOST_AFTER_MS;
+	const deleted = await new Directory(env.DIRECTORY).deletionsBefore(before_ms);
+	const changed = await new DeviceDirectory(env.DIRECTORY).changesBefore(before_ms);
+	const changes: Change[] = [
+		...deleted.map((accountId) => ({ type: "account-deleted" as const, accountId })),
+		...changed.map((accountId) => ({ type: "devices-changed" as const, accountId })),
+	];
+	for (let from = 0; from < changes.length; from += MESSAGES_PER_BATCH) {
+		await env.CHANGES.sendBatch(changes.slice(from, from + MESSAGES_PER_BATCH).map((body) => ({ body })));
+	}
+}
+
+async function work(env: ApiEnv, change: Change): Promise<void> {
+	switch (change.type) {
+		case "account-deleted":
+			return eraseAccount(env, change.accountId);
+		case "devices-changed":
+			return tellDevices(env, change);
+		default:
+			change satisfies never;
 	}
 }
 
@@ -67,7 +107,9 @@ async function eraseAccount(env: ApiEnv, accountId: string): Promise<void> {
 	await account.retire();
 	const page = await account.conversations("");
 	const done: string[] = [];
-	for (const { conversation } of page) if (await leave(env, conversation, accountId)) done.push(conversation);
+	for (const { conversation } of page) {
+		if (await answers(() => conversationStub(env, conversation).removeMember(accountId))) done.push(conversation);
+	}
 	await account.left(done);
 	if (done.length < page.length) throw new Error("some conversations did not answer");
 	if ((await account.conversations("")).length > 0) {
@@ -79,10 +121,36 @@ async function eraseAccount(env: ApiEnv, accountId: string): Promise<void> {
 	await new Directory(env.DIRECTORY).deletionDone(accountId);
 }
 
-/** False where the conversation does not answer: that holds up itself and no other. */
-async function leave(env: ApiEnv, conversation: string, accountId: string): Promise<boolean> {
+/**
+ * Rule DEVICE-4, a page at a time too. The account object first, which closes the sockets of removed devices. Two changes
+ * may be worked through at once and in any order: each call carries the version of the list that was read for it, and
+ * conversations take the newest.
+ */
+async function tellDevices(env: ApiEnv, change: DevicesChanged): Promise<void> {
+	const { accountId, after = "" } = change;
+	const directory = new DeviceDirectory(env.DIRECTORY);
+	const { version, devices } = await directory.devicesOf(accountId);
+	// The account was deleted meanwhile, which is another change.
+	if (devices.length === 0) return;
+	const account = accountStub(env, accountId);
+	if (after === "") await account.removeDevices(await directory.removedOf(accountId));
+	const page = await account.conversations(after);
+	let silent = 0;
+	for (const { conversation } of page) {
+		const stub = conversationStub(env, conversation);
+		if (!(await answers(() => stub.setDevices({ account: accountId, devices, version })))) silent += 1;
+	}
+	if (silent > 0) throw new Error("some conversations did not answer");
+	const oldest = Math.min(version, change.version ?? version);
+	const last = page.at(-1);
+	if (last === undefined) await directory.changeDone(accountId, oldest);
+	else await env.CHANGES.send({ ...change, after: last.conversation, version: oldest } satisfies Change);
+}
+
+/** False where an object does not answer: that holds up itself and no other. */
+async function answers(call: () => Promise<void>): Promise<boolean> {
 	try {
-		await conversationStub(env, conversation).removeMember(accountId);
+		await call();
 		return true;
 	} catch {
 		return false;

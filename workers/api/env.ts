@@ -22,6 +22,7 @@ export interface ApiEnv {
 	LIMIT_REGISTER: RateLimit;
 	LIMIT_TOKEN: RateLimit;
 	LIMIT_ACCOUNT: RateLimit;
+	LIMIT_LINK: RateLimit;
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { createMiddleware } from "hono/factory";
 import { LIMITS } from "../../protocol/limits.ts";
+import { DeviceDirectory, type RemovalReason } from "./directory/devices.ts";
 import { type ApiEnv, accountStub } from "./env.ts";
 import { REMOVED, Refusal, refusalResponse } from "./errors.ts";
 import { type Caller, tokenSecret, verifyToken } from "./tokens.ts";
@@ -50,8 +51,38 @@ export const requireDevice = createMiddleware<ApiTypes>(async (context, next) =>
 	await next();
 });
 
+/**
+ * The same for what changes the account itself: the directory decides, which is the first to know that a device was removed
+ * (rule DEVICE-3).
+ */
+export const requireListedDevice = createMiddleware<ApiTypes>(async (context, next) => {
+	const { accountId, device } = context.var.caller;
+	if (!(await new DeviceDirectory(context.env.DIRECTORY).has(accountId, device))) {
+		throw new Refusal("unauthorized", REMOVED);
+	}
+	await next();
+});
+
+/** Tells a device that it was removed, and why (rule DEVICE-6). */
+export function refuseRemoved(reason: RemovalReason | undefined): void {
+	switch (reason) {
+		case "unlinked":
+			throw new Refusal("device_unlinked", "this device was unlinked from its account");
+		case "idle":
+			throw new Refusal(
+				"device_idle",
+				`this device was unlinked because it had not connected for ${LIMITS.device_idle_days} days`,
+				LIMITS.device_idle_days,
+			);
+		case undefined:
+			return;
+		default:
+			reason satisfies never;
+	}
+}
+
 /** Before anything that costs, since nobody has shown who they are. */
-export function limitAddress(binding: "LIMIT_REGISTER" | "LIMIT_TOKEN"): MiddlewareHandler<ApiTypes> {
+export function limitAddress(binding: "LIMIT_REGISTER" | "LIMIT_TOKEN" | "LIMIT_LINK"): MiddlewareHandler<ApiTypes> {
 	return async (context, next) => {
 		await spend(context.env[binding], context.req.header("cf-connecting-ip") ?? "unknown");
 		await next();

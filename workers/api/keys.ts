@@ -3,6 +3,7 @@ import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { decodeBase64Url } from "hono/utils/encode";
 import { PreKeyBundles, PreKeyCounts, PreKeyUpload } from "../../protocol/http.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { DeviceDirectory } from "./directory/devices.ts";
 import { Directory } from "./directory/directory.ts";
 import { accountStub } from "./env.ts";
 import { REMOVED, Refusal } from "./errors.ts";
@@ -64,9 +65,9 @@ export function addKeys(app: OpenAPIHono<ApiTypes>): void {
 	app.openapi(claim, async (context) => {
 		const { accountId } = context.req.valid("param");
 		const directory = new Directory(context.env.DIRECTORY);
-		const [identityKey, devices] = await Promise.all([
+		const [identityKey, { devices }] = await Promise.all([
 			directory.identityKey(accountId),
-			directory.devicesOf(accountId),
+			new DeviceDirectory(context.env.DIRECTORY).devicesOf(accountId),
 		]);
 		// Before the object is asked: an unknown id must not create one.
 		if (identityKey === undefined) throw new Refusal("not_found", "no such account");

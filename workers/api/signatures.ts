@@ -1,6 +1,7 @@
 /** Keys that come in are checked at the edge, so that no object stores one that a peer would refuse (rule PREKEY-3). */
 import { decodeBase64Url } from "hono/utils/encode";
 import { type PreKeyUpload, type RegisterRequest, registrationProofInput } from "../../protocol/http.ts";
+import { type AddDeviceRequest, deviceProofInput } from "../../protocol/http_devices.ts";
 import { Refusal } from "./errors.ts";
 import { isCurve25519Key, isKyber1024Key, verifyXeddsa } from "./xeddsa.ts";
 
@@ -31,6 +32,12 @@ export function checkProof(request: RegisterRequest): void {
 		decodeBase64Url(request.deviceSecret),
 	);
 	checkSignature(decodeBase64Url(request.identityKey), input, request.proof, "proof");
+}
+
+/** Refuses a new device that the identity key's holder did not make. */
+export function checkDeviceProof(identityKey: Uint8Array, request: AddDeviceRequest): void {
+	const input = deviceProofInput(request.registrationId, decodeBase64Url(request.deviceSecret));
+	checkSignature(identityKey, input, request.proof, "proof");
 }
 
 function checkSignature(identityKey: Uint8Array, message: Uint8Array, signature: string, what: string): void {

@@ -35,12 +35,18 @@ test("CONVERSATION-1 both at once found one conversation", async () => {
 	expect(statuses).toEqual([101, 101]);
 });
 
-test("REFUSED-1 a conversation with nobody, with oneself, or without an upgrade is refused", async () => {
-	const { accountId, accessToken: token } = await register(0);
+test("CONVERSATION-3 one talks with oneself in a conversation whose roster is the account's own devices", async () => {
+	const { accountId, accessToken } = await register(1);
+	expect(await open(`/v1/direct/${accountId}/socket`, accessToken)).toBe(101);
+	const conversation = await directConversationId(accountId, accountId);
+	expect(await accountStub(env, accountId).conversations("")).toContainEqual({ conversation, peer: accountId });
+});
+
+test("REFUSED-1 a conversation with nobody or without an upgrade is refused", async () => {
+	const { accessToken: token } = await register(0);
 	const to = (peer: string, headers: Record<string, string> = UPGRADE) =>
 		call(`/v1/direct/${peer}/socket`, { token, headers }).then(refusal);
 	expect(await to(NOBODY)).toEqual([404, "not_found"]);
-	expect(await to(accountId)).toEqual([400, "malformed"]);
 	expect(await to("x")).toEqual([400, "malformed"]);
 	expect(await to(NOBODY, {})).toEqual([426, "upgrade_expected"]);
 	expect(await refusal(await call("/v1/socket", { token }))).toEqual([426, "upgrade_expected"]);

@@ -3,7 +3,7 @@ import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { directConversationId } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { ACCOUNT_HEADER, DEVICE_HEADER } from "../conversation-do/interface.ts";
-import { Directory } from "./directory/directory.ts";
+import { DeviceDirectory } from "./directory/devices.ts";
 import { type ApiEnv, accountStub, conversationStub } from "./env.ts";
 import { REMOVED, Refusal } from "./errors.ts";
 import { type ApiTypes, authenticate, limitAccount } from "./guards.ts";
@@ -24,7 +24,7 @@ const account = createRoute({
 const direct = createRoute({
 	method: "get",
 	path: "/v1/direct/{accountId}/socket",
-	summary: "The socket of the caller's conversation with an account",
+	summary: "The socket of the caller's conversation with an account, or with itself",
 	security: bearer,
 	middleware: [authenticate, limitAccount] as const,
 	request: { params: AccountParameters },
@@ -41,7 +41,6 @@ export function addSockets(app: OpenAPIHono<ApiTypes>): void {
 	app.openapi(direct, async (context) => {
 		const { caller } = context.var;
 		const peer = context.req.valid("param").accountId;
-		if (peer === caller.accountId) throw new Refusal("malformed", "a conversation has two members");
 		requireUpgrade(context.req.raw);
 		const conversation = await directConversationId(caller.accountId, peer);
 		// The caller's own object knows whether there is such a conversation, so that an id that is nobody's wakes no object,
@@ -58,32 +57,36 @@ export function addSockets(app: OpenAPIHono<ApiTypes>): void {
 }
 
 /**
- * Gives a conversation its members. The account objects hear of it first: what they list is what a deletion cleans up.
- * An account that is deleted while this runs may be missed by that, so the directory is asked again afterwards.
+ * Gives a conversation its members: two, or one for a conversation with oneself (rule CONVERSATION-3). The account objects
+ * hear of it first: what they list is what a deletion or a change of devices goes through. A change that happens while
+ * this runs may be missed by that, so the directory is asked again afterwards.
  */
 async function found(env: ApiEnv, conversation: string, me: string, peer: string): Promise<void> {
-	const directory = new Directory(env.DIRECTORY);
-	const [mine, theirs] = await Promise.all([directory.devicesOf(me), directory.devicesOf(peer)]);
-	if (mine.length === 0) throw new Refusal("unauthorized", REMOVED);
-	if (theirs.length === 0) throw new Refusal("not_found", "no such account");
-	const joined = await Promise.all([
-		accountStub(env, me).joined({ conversation, peer }),
-		accountStub(env, peer).joined({ conversation, peer: me }),
-	]);
+	const directory = new DeviceDirectory(env.DIRECTORY);
+	const accounts = me === peer ? [me] : [me, peer];
+	const members = await Promise.all(
+		accounts.map(async (account) => ({ account, ...(await directory.devicesOf(account)) })),
+	);
+	for (const { account, devices } of members) {
+		if (devices.length > 0) continue;
+		if (account === me) throw new Refusal("unauthorized", REMOVED);
+		throw new Refusal("not_found", "no such account");
+	}
+	const joined = await Promise.all(
+		accounts.map((account) => accountStub(env, account).joined({ conversation, peer: account === me ? peer : me })),
+	);
 	if (joined.includes("too_many_conversations")) {
 		// Neither keeps a conversation that the other can't have (rule ACCOUNT-7).
-		await Promise.all([me, peer].map((account) => accountStub(env, account).left([conversation])));
+		await Promise.all(accounts.map((account) => accountStub(env, account).left([conversation])));
 		const message = "one of the two accounts is in too many conversations";
 		throw new Refusal("too_many_conversations", message, LIMITS.conversations_per_account);
 	}
-	await conversationStub(env, conversation).found([
-		{ account: me, devices: mine },
-		{ account: peer, devices: theirs },
-	]);
-	for (const member of [me, peer]) {
-		if ((await directory.identityKey(member)) === undefined) {
-			await conversationStub(env, conversation).removeMember(member);
-		}
+	const stub = conversationStub(env, conversation);
+	await stub.found(members);
+	for (const { account, version } of members) {
+		const now = await directory.devicesOf(account);
+		if (now.devices.length === 0) await stub.removeMember(account);
+		else if (now.version !== version) await stub.setDevices({ account, ...now });
 	}
 }
 

@@ -68,7 +68,10 @@ async function signedClaims(token: string, secret: string): Promise<unknown> {
 	}
 }
 
-/** SHA-256 of a device secret in hex: all that is stored of it. The secret is 32 random bytes, so no salt is needed. */
+/**
+ * SHA-256 of a device secret, a link's address or a token, in hex: all that is stored of it. They are random and long, so
+ * no salt is needed.
+ */
 export async function hashSecret(secret: Uint8Array<ArrayBuffer>): Promise<string> {
 	return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", secret)));
 }

@@ -106,7 +106,7 @@ export class ConversationCore {
 				this.#state.found(event.members);
 				break;
 			case "setDevices":
-				if (this.#state.roster?.setDevices(event.member, this.#log.head) === true) this.#rosterChanged();
+				if (this.#state.setDevices(event.member)) this.#rosterChanged();
 				break;
 			case "removeMember":
 				if (this.#state.roster?.removeMember(event.account) === true) this.#rosterChanged();
@@ -278,7 +278,7 @@ export class ConversationCore {
 			default:
 				known satisfies never;
 		}
-		if (roster.members.length < 2) {
+		if (roster.deserted) {
 			this.#refuse(session, ErrorCode.MEMBER_GONE, { messageId });
 			return;
 		}

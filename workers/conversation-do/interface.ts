@@ -12,15 +12,20 @@ export interface RosterMember {
 	/** The account's UUID in text form. */
 	account: string;
 	devices: RosterDevice[];
+	/** Grows with each change of the account's devices. A list that isn't newer than the known one is ignored. */
+	version?: number;
 }
 
 export interface ConversationInterface {
 	/**
-	 * Gives a new conversation its members (roster version 1). A conversation that has a roster keeps it: the call
+	 * Gives a new conversation its members (roster version 1); one member is a conversation with oneself. A conversation that has a roster keeps it: the call
 	 * may be repeated and raced. The api calls it when `fetch` answers 428.
 	 */
 	found(members: RosterMember[]): Promise<void>;
-	/** A member's devices as they are now; the roster's version grows if that is a change. Idempotent. */
+	/**
+	 * A member's devices as they are now; the roster's version grows if that is a change. Idempotent, and in any order:
+	 * the newest version stays (rule DEVICE-4). Ignored before `found`.
+	 */
 	setDevices(member: RosterMember): Promise<void>;
 	/** The member's account is gone: its devices leave the roster, its sockets close. Idempotent. */
 	removeMember(account: string): Promise<void>;

@@ -51,7 +51,7 @@ export class Nudges {
 		if (device.nudged || device.nudging || device.passed >= head) return;
 		if (device.nudgeAt_ms !== undefined && device.nudgeAt_ms > now_ms) return;
 		if (this.#isConnected(device.account, device.device)) return;
-		const peer = this.#state.roster?.members.find((member) => member !== device.account);
+		const peer = this.#state.roster?.peerOf(device.account);
 		if (peer === undefined) return;
 		device.nudging = true;
 		device.nudgeAt_ms = now_ms + pause(device.attempts);

@@ -63,11 +63,33 @@ export class Roster {
 	version: number;
 	members: string[];
 	devices: Device[];
+	/** How many members the conversation began with: one with oneself has one. */
+	readonly founders: number;
+	/** The newest version of each member's devices that is known. */
+	readonly deviceVersions: Map<string, number>;
 
-	constructor(version: number, members: string[], devices: Device[]) {
+	constructor(
+		version: number,
+		members: string[],
+		devices: Device[],
+		founders: number,
+		deviceVersions: Iterable<readonly [string, number]>,
+	) {
 		this.version = version;
 		this.members = members;
 		this.devices = devices;
+		this.founders = founders;
+		this.deviceVersions = new Map(deviceVersions);
+	}
+
+	/** Whether everybody else has left: nobody is there to write to. */
+	get deserted(): boolean {
+		return this.members.length < Math.min(2, this.founders);
+	}
+
+	/** Whom a member shares the conversation with: the other one of two, or itself. */
+	peerOf(account: string): string | undefined {
+		return this.members.find((member) => member !== account) ?? (this.founders === 1 ? account : undefined);
 	}
 
 	/** The device with this address and registration. */
@@ -75,10 +97,17 @@ export class Roster {
 		return this.devices.find((one) => one.device === device && one.account === account);
 	}
 
-	/** Sets a member's devices; says whether that is a change. A new or re-registered device begins at the head. */
+	/**
+	 * Sets a member's devices; says whether that is a change of the roster. A new or re-registered device begins at the
+	 * head. A list that is not newer than the known one changes nothing (rule DEVICE-4).
+	 */
 	setDevices(member: RosterMember, head: number): boolean {
-		const { account } = member;
+		const { account, version } = member;
 		if (!this.members.includes(account)) return false;
+		if (version !== undefined) {
+			if (version <= (this.deviceVersions.get(account) ?? 0)) return false;
+			this.deviceVersions.set(account, version);
+		}
 		const others = this.devices.filter((device) => device.account !== account);
 		const own = this.devices.filter((device) => device.account === account);
 		const next = member.devices.map(({ device, registrationId }) => {
@@ -96,6 +125,7 @@ export class Roster {
 		if (!this.members.includes(account)) return false;
 		this.members = this.members.filter((member) => member !== account);
 		this.devices = this.devices.filter((device) => device.account !== account);
+		this.deviceVersions.delete(account);
 		this.version += 1;
 		return true;
 	}

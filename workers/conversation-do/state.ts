@@ -14,6 +14,9 @@ interface StateJson {
 	devices: DeviceState[];
 	reads: [account: string, upTo: number][];
 	marks: [sender: string, marks: Marks][];
+	/** Two where it is left out. */
+	founders?: number;
+	deviceVersions?: [account: string, version: number][];
 }
 
 /** Reads the state of a conversation. */
@@ -43,7 +46,9 @@ export class Persisted {
 		this.wiped = json?.wiped ?? 0;
 		this.marks = new Map(json?.marks ?? []);
 		this.#reads = new Map(json?.reads ?? []);
-		if (json !== undefined) this.roster = new Roster(json.version, json.members, json.devices.map(toDevice));
+		if (json === undefined) return;
+		const { version, members, devices, founders, deviceVersions } = json;
+		this.roster = new Roster(version, members, devices.map(toDevice), founders ?? 2, deviceVersions ?? []);
 	}
 
 	/** The devices of the roster. */
@@ -58,8 +63,16 @@ export class Persisted {
 			devices.map(({ device, registrationId }) => arriving(account, device, registrationId, 0)),
 		);
 		const accounts = members.map(({ account }) => account);
-		this.roster = new Roster(1, accounts, devices);
+		const versions = members.map(({ account, version }) => [account, version ?? 0] as const);
+		this.roster = new Roster(1, accounts, devices, accounts.length, versions);
 		this.save();
+	}
+
+	/** A member's devices are these now. Says whether the roster has changed; a newer version is on disk either way. */
+	setDevices(member: RosterMember): boolean {
+		const changed = this.roster?.setDevices(member, this.head) === true;
+		this.save();
+		return changed;
 	}
 
 	/** How far an account's user has read. */
@@ -85,6 +98,8 @@ export class Persisted {
 			devices: this.roster.devices.map(toState),
 			reads: [...this.#reads],
 			marks: [...this.marks],
+			founders: this.roster.founders,
+			deviceVersions: [...this.roster.deviceVersions],
 		};
 		const text = JSON.stringify(json);
 		this.savedHead = this.head;

@@ -1,15 +1,11 @@
-/** Who exists: the only module that speaks to D1. */
+/** Who exists. Only the modules of this folder speak to D1. */
 import { and, asc, eq, lt } from "drizzle-orm";
 import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
-import { accounts, deletions, devices, usernames } from "./schema.ts";
+import { dayOf } from "./days.ts";
+import { accounts, deletions, deviceChanges, devices, deviceTokens, removedDevices, usernames } from "./schema.ts";
 
 /** After this a reservation that led to no account may be taken over by somebody else. */
 const RESERVATION_MS = 10 * 60 * 1000;
-
-export interface DirectoryDevice {
-	device: number;
-	registrationId: number;
-}
 
 export interface NewAccount {
 	accountId: string;
@@ -18,6 +14,7 @@ export interface NewAccount {
 	device: number;
 	registrationId: number;
 	secretHash: string;
+	sealedName: string | undefined;
 }
 
 export class Directory {
@@ -72,7 +69,8 @@ export class Directory {
 
 	/** Completes a registration. Idempotent. */
 	async createAccount(account: NewAccount, now_ms: number): Promise<void> {
-		const { accountId, identityKey, usernameHash, device, registrationId, secretHash } = account;
+		const { accountId, identityKey, usernameHash, device, registrationId, secretHash, sealedName } = account;
+		const lastSeenDay = dayOf(now_ms);
 		const shard = this.shardFor(accountId);
 		await shard.batch([
 			shard
@@ -81,7 +79,10 @@ export class Directory {
 				.onConflictDoNothing(),
 			shard
 				.insert(devices)
-				.values({ accountId, deviceId: device, registrationId, secretHash, createdAtMs: now_ms })
+				.values({
+					...{ accountId, deviceId: device, registrationId, secretHash, sealedName },
+					...{ createdAtMs: now_ms, lastSeenDay },
+				})
 				.onConflictDoNothing(),
 		]);
 	}
@@ -101,25 +102,6 @@ export class Directory {
 		return row?.identityKey;
 	}
 
-	/** Devices by id; none for an account that does not exist. */
-	async devicesOf(accountId: string): Promise<DirectoryDevice[]> {
-		return this.shardFor(accountId)
-			.select({ device: devices.deviceId, registrationId: devices.registrationId })
-			.from(devices)
-			.where(eq(devices.accountId, accountId))
-			.orderBy(asc(devices.deviceId));
-	}
-
-	/** The hash of a device's secret. */
-	async secretHash(accountId: string, device: number): Promise<string | undefined> {
-		const row = await this.shardFor(accountId)
-			.select({ secretHash: devices.secretHash })
-			.from(devices)
-			.where(and(eq(devices.accountId, accountId), eq(devices.deviceId, device)))
-			.get();
-		return row?.secretHash;
-	}
-
 	/**
 	 * Removes an account's rows at once and notes that its objects have to follow (rule ACCOUNT-4). False where there
 	 * is no such account.
@@ -131,6 +113,9 @@ export class Directory {
 		await shard.batch([
 			shard.insert(deletions).values({ accountId, requestedAtMs: now_ms }).onConflictDoNothing(),
 			shard.delete(devices).where(eq(devices.accountId, accountId)),
+			shard.delete(removedDevices).where(eq(removedDevices.accountId, accountId)),
+			shard.delete(deviceTokens).where(eq(deviceTokens.accountId, accountId)),
+			shard.delete(deviceChanges).where(eq(deviceChanges.accountId, accountId)),
 			shard.delete(accounts).where(eq(accounts.accountId, accountId)),
 			shard
 				.delete(usernames)
