@@ -78,11 +78,16 @@ function timeOfUuidV7(id: Uint8Array): number {
  * ascending order, so that both members reach the same object without a lookup (rule CONVERSATION-1).
  */
 export async function directConversationId(one: string, other: string): Promise<string> {
+	return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", directConversationInput(one, other))));
+}
+
+/** What the address is the hash of, for those who have SHA-256 at hand without waiting. */
+export function directConversationInput(one: string, other: string): Uint8Array<ArrayBuffer> {
 	const [low, high] = one < other ? [one, other] : [other, one];
 	const label = new TextEncoder().encode("parley direct conversation v1");
 	const input = new Uint8Array(label.length + 32);
 	input.set(label);
 	input.set(uuidToBytes(low), label.length);
 	input.set(uuidToBytes(high), label.length + 16);
-	return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", input)));
+	return input;
 }

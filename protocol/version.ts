@@ -31,4 +31,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "1479f97643fd3db0876fb33693cd5542d42e20b0d3957e6abb2d31e067180c6e",
 		change: "several devices for each account: linking, list, names, unlinking",
 	},
+	{
+		version: 1,
+		fingerprint: "b3b19576f1315e48233a2abe41bcba82eb45f89e1b28e64ca3b9c8cd071785ef",
+		change: "content: its conversation",
+	},
 ];

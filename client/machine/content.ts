@@ -1,7 +1,8 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Attachment, type Content, ContentSchema } from "../../protocol/gen/content_pb.js";
 import { isUuidV7, uuidToBytes } from "../../protocol/ids.ts";
-import { unpad } from "./padding.ts";
+import { sameBytes } from "../signal/bytes.ts";
+import { pad, unpad } from "./padding.ts";
 
 /** A serialised text. `sentAtMs` is milliseconds since 1970 by this device's clock, `senderName` the own username. */
 export function textContent(id: string, sentAtMs: number, body: string, senderName: string): Uint8Array<ArrayBuffer> {
@@ -31,13 +32,22 @@ export function emptyContent(id: string): Uint8Array<ArrayBuffer> {
 	return serialise(id, 0, { case: undefined });
 }
 
-/** A decrypted content; undefined when it isn't one. */
-export function parseContent(plaintext: Uint8Array): Content | undefined {
+/**
+ * The plaintext of a serialised content: bound to its conversation (rule CLIENT-5) and padded (rule PAD-1). In Protocol
+ * Buffers serialised messages that follow each other are one, so the content need not be read again.
+ */
+export function plaintextOf(content: Uint8Array, conversation: Uint8Array): Uint8Array<ArrayBuffer> {
+	return pad(Buffer.concat([content, toBinary(ContentSchema, create(ContentSchema, { conversation }))]));
+}
+
+/** A decrypted content; undefined when it isn't one, `misplaced` when it was written for another conversation. */
+export function parseContent(plaintext: Uint8Array, conversation: Uint8Array): Content | "misplaced" | undefined {
 	const bytes = unpad(plaintext);
 	if (bytes === undefined) return undefined;
 	try {
 		const content = fromBinary(ContentSchema, bytes);
-		return isUuidV7(content.messageId) ? content : undefined;
+		if (!isUuidV7(content.messageId)) return undefined;
+		return sameBytes(content.conversation, conversation) ? content : "misplaced";
 	} catch {
 		return undefined;
 	}

@@ -1,7 +1,8 @@
+import { createHash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { type AccountUp, AccountUpSchema } from "../../protocol/gen/account_pb.js";
 import { type ConversationUp, ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
-import { nextUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
+import { directConversationInput, nextUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
 import type { Cipher } from "../signal/cipher.ts";
 import type { Store } from "../store/database.ts";
 import type { LocalAccount, MachineEnvironment, MachineRequest, Notice } from "./interface.ts";
@@ -29,6 +30,9 @@ export interface Connection {
 	news: { conversation: Uint8Array; upTo: number } | undefined;
 }
 
+/** Of so many conversations the ids are kept in memory. */
+const KEPT_IDS = 1_000;
+
 /** One machine's parts, handed to the functions that handle its events. */
 export class Context {
 	readonly store: Store;
@@ -46,6 +50,7 @@ export class Context {
 	readonly failing = new Set<string>();
 	/** What accounts have called themselves since the start: only what changes has to be written. */
 	readonly claimedNames = new Map<string, string>();
+	readonly #conversationIds = new Map<string, Uint8Array<ArrayBuffer>>();
 	accountOpen = false;
 	requests: MachineRequest[] = [];
 	lastId: Uint8Array | undefined;
@@ -55,6 +60,17 @@ export class Context {
 		this.environment = environment;
 		this.account = account;
 		this.cipher = cipher;
+	}
+
+	/** The 32 bytes by which the conversation with a peer is known, to the server too (rule CONVERSATION-1). */
+	conversationId(peer: string): Uint8Array<ArrayBuffer> {
+		const known = this.#conversationIds.get(peer);
+		if (known !== undefined) return known;
+		const input = directConversationInput(this.account.accountId, peer);
+		const id = new Uint8Array(createHash("sha256").update(input).digest());
+		if (this.#conversationIds.size >= KEPT_IDS) this.#conversationIds.clear();
+		this.#conversationIds.set(peer, id);
+		return id;
 	}
 
 	now(): Date {

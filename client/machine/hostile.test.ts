@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import { type ConversationDown, ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
 import { uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
@@ -10,6 +10,7 @@ import { writeMeta } from "../store/account.ts";
 import { enqueue } from "../store/outbox.ts";
 import { history } from "../store/queries.ts";
 import { retryContent } from "./content.ts";
+import { Context } from "./context.ts";
 import { ClientMachine } from "./machine.ts";
 import { ALICE, BOB, settle, TestDevice, TestWorld } from "./testing.ts";
 
@@ -89,6 +90,26 @@ test("ROSTER-2 a difference with a third account brings nothing to it", async ()
 		await world.settle();
 	}
 	expect(addressed()).not.toContain(EVE);
+});
+
+test("CLIENT-5 what was written for another conversation is no message here, and the person is warned", async () => {
+	world.server.devices.delete(EVE);
+	// As if the server moved an entry of Alice's between her conversations: only the content tells.
+	const other = vi.spyOn(Context.prototype, "conversationId").mockReturnValue(new Uint8Array(32).fill(1));
+	world.text(world.alice, "for somebody else");
+	await world.alice.machine.step(world.alice.inbox.splice(0));
+	other.mockRestore();
+	world.connect(world.alice);
+	await world.settle();
+	const shown = history(world.bob.store, ALICE, 10);
+	expect(shown.at(-1)).toMatchObject({ number: 3, body: undefined, status: "undecryptable" });
+	const warning = { type: "refused", peer: ALICE, code: "WRONG_CONVERSATION", messageId: undefined };
+	expect(world.bob.notices).toContainEqual(warning);
+	// Nobody is asked for it again, and the conversation goes on.
+	world.text(world.alice, "for Bob");
+	await world.settle();
+	expect(history(world.bob.store, ALICE, 10).map(({ body }) => body)).toEqual(["hello", "hi", undefined, "for Bob"]);
+	expect(world.server.log).toHaveLength(4);
 });
 
 test("REFUSED-1 ids of a wrong length end no step", async () => {

@@ -45,10 +45,13 @@ async function openEntry(context: Context, peer: string, account: string, entry:
 			requestRetry(context, peer, `${account}.${device}`, entry.messageId);
 			return;
 		case "plaintext": {
-			const content = parseContent(opened.plaintext);
+			const content = parseContent(opened.plaintext, context.conversationId(peer));
 			if (context.failing.delete(`${account}.${device}`)) noteReadable(context, `${account}.${device}`);
+			if (content === "misplaced") {
+				context.notify({ type: "refused", peer, code: "WRONG_CONVERSATION", messageId: undefined });
+			}
 			// Asking again would bring the same.
-			if (content === undefined) addPlaceholder(context, peer, account, entry);
+			if (content === undefined || content === "misplaced") addPlaceholder(context, peer, account, entry);
 			else onContent(context, peer, account, entry, content);
 			return;
 		}

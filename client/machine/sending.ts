@@ -15,11 +15,10 @@ import {
 	setFrame,
 	waitingOutbox,
 } from "../store/outbox.ts";
-import { emptyContent, textContent } from "./content.ts";
+import { emptyContent, plaintextOf, textContent } from "./content.ts";
 import type { Connection, Context } from "./context.ts";
 import { isBlocked } from "./identity.ts";
 import type { MessageStatus } from "./interface.ts";
-import { pad } from "./padding.ts";
 
 /** Frames of one conversation that are sent and not answered. */
 const WINDOW = 32;
@@ -136,8 +135,9 @@ async function encryptRow(
 	devices: readonly RosterDevice[],
 	version: number,
 ): Promise<void> {
-	const content = pad(row.content);
-	const nothing = row.target === null ? content : pad(emptyContent(row.id));
+	const conversationId = context.conversationId(row.peer);
+	const content = plaintextOf(row.content, conversationId);
+	const nothing = row.target === null ? content : plaintextOf(emptyContent(row.id), conversationId);
 	const now = context.now();
 	const envelopes: Envelope[] = [];
 	for (const device of devices) {

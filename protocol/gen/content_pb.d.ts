@@ -207,6 +207,13 @@ export declare type Content = Message<"parley.v1.Content"> & {
    * @generated from field: string sender_name = 5;
    */
   senderName: string;
+
+  /**
+   * The conversation that it was written for, 32 bytes: a server can't show it in another (rule CLIENT-5).
+   *
+   * @generated from field: bytes conversation = 6;
+   */
+  conversation: Uint8Array;
 };
 
 /**
