@@ -57,6 +57,9 @@ test.each([
 	["a server that is no URL", ["--server", "nonsense", "register", "alice"]],
 	["a name that can't be one", ["--server", NOBODY, "register", "No Name"]],
 	["a deletion without --yes", ["delete-account"]],
+	["a text beside a file", ["send", "bob", "hi", "--file", "x"]],
+	["a voice that is a document", ["send", "bob", "--file", "x", "--voice", "--document"]],
+	["a size that is none", ["auto-download", "much"]],
 ])("exit code 2: %s", async (_what, args) => {
 	const { code, out, err } = await run(...args);
 	expect({ code, out }).toEqual({ code: 2, out: "" });
@@ -79,6 +82,9 @@ test.each([
 	["verify", "bob"],
 	["accept", "bob"],
 	["keys"],
+	["download", "019ab3c4-5d6e-7f80-9123-456789abcdef"],
+	["auto-download"],
+	["send", "bob", "--file", "x"],
 	["delete-account", "--yes"],
 ])("exit code 3 without an account: %s", async (...args) => {
 	const { code, err } = await run("--json", ...args);

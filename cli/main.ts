@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { addAccept } from "./commands/accept.ts";
 import { addChat } from "./commands/chat.ts";
 import { addDeleteAccount } from "./commands/delete_account.ts";
+import { addAutoDownload, addDeleteFile, addDownload } from "./commands/download.ts";
 import { addHistory } from "./commands/history.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addReceive } from "./commands/receive.ts";
@@ -20,6 +21,7 @@ Two people, two terminals:
   $ parley --data .parley/alice register alice
   $ parley --data .parley/bob register bob
   $ parley --data .parley/alice send bob "hello"
+  $ parley --data .parley/alice send bob --file photo.jpg --caption "us"
   $ parley --data .parley/bob receive
   $ parley --data .parley/bob chat alice
 
@@ -27,7 +29,7 @@ With --json each result is one JSON object on a line of its own, and an error is
 standard error. PARLEY_PASSPHRASE encrypts the data directory with a passphrase instead of a key file.
 
 Exit codes: 0 done, 1 unexpected, 2 usage, 3 not registered, 4 not found, 5 refused by the server,
-6 the server cannot be reached, 7 an identity changed and a person must decide, 8 the data directory is in use.`;
+6 the server cannot be reached, 7 an identity changed and a person must decide, 8 the data directory is in use, 9 a file isn't what was sent, or unsafe.`;
 
 /** Runs the command line and returns its exit code. */
 export async function main(args: readonly string[], terminal: Terminal = processTerminal()): Promise<number> {
@@ -71,6 +73,9 @@ function program(terminal: Terminal, json: boolean): Command {
 		addWhoami,
 		addSend,
 		addReceive,
+		addDownload,
+		addAutoDownload,
+		addDeleteFile,
 		addChat,
 		addHistory,
 		addStatus,

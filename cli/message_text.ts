@@ -1,5 +1,6 @@
 /** Messages as people see them and as programs get them. */
 import type { MessageStatus, StoredMessage } from "../client/machine/interface.ts";
+import type { StoredFile } from "../client/media/pointer.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
 type Colors = Terminal["colors"];
@@ -30,10 +31,11 @@ export function messageLine(message: StoredMessage, name: string, colors: Colors
 	const time = new Date(message.serverTimeMs ?? message.sentAtMs);
 	const clock = colors.dim(`${two(time.getHours())}:${two(time.getMinutes())}`);
 	const who = message.outgoing ? colors.green("you") : colors.bold(printable(name));
-	const body =
+	const text =
 		message.body === undefined
 			? colors.yellow("(cannot be decrypted; the sender has been asked to send it again)")
 			: printable(message.body);
+	const body = message.file === undefined ? text : `${fileLine(message, message.file, colors)} ${text}`.trimEnd();
 	return `${clock} ${who}: ${body} ${ticks(message.status, colors)}`.trimEnd();
 }
 
@@ -47,10 +49,79 @@ export function messageObject(message: StoredMessage, name: string): { type: "me
 		direction: message.outgoing ? "out" : "in",
 		number: message.number ?? null,
 		text: message.body ?? null,
+		...(message.file === undefined ? {} : { file: fileObject(message.file) }),
 		sentAtMs: message.sentAtMs,
 		serverTimeMs: message.serverTimeMs ?? null,
 		status: message.status,
 	};
+}
+
+/** Kind, name, size and dimensions of a file, and how to get it. */
+function fileLine(message: StoredMessage, file: StoredFile, colors: Colors): string {
+	const facts = [
+		sizeText(file.size),
+		...(file.width === undefined || file.height === undefined ? [] : [`${file.width} × ${file.height}`]),
+		...(file.durationMs === undefined ? [] : [durationText(file.durationMs)]),
+	];
+	const bars = file.waveform === undefined ? "" : ` ${colors.dim(waveformText(file.waveform))}`;
+	const alt = file.altText === undefined ? "" : ` ${colors.dim(`“${printable(file.altText)}”`)}`;
+	const hint = message.outgoing ? "" : colors.dim(` (parley download ${message.id})`);
+	return `${colors.cyan(`[${kindOf(file)} ${printable(file.name)}, ${facts.join(", ")}]`)}${bars}${alt}${hint}`;
+}
+
+function kindOf(file: StoredFile): string {
+	if (file.presentation === "voice") return "voice message";
+	if (file.presentation === "document") return "document";
+	const kind = file.contentType.split("/")[0];
+	return kind === "image" ? "photo" : kind === "video" || kind === "audio" ? kind : "document";
+}
+
+/** What programs may know of a file. */
+function fileObject(file: StoredFile): Record<string, unknown> {
+	return {
+		name: file.name,
+		size: file.size,
+		contentType: file.contentType,
+		presentation: file.presentation,
+		width: file.width ?? null,
+		height: file.height ?? null,
+		durationMs: file.durationMs ?? null,
+		altText: file.altText ?? null,
+		thumbHash: base64Of(file.thumbHash),
+		waveform: base64Of(file.waveform),
+	};
+}
+
+function base64Of(bytes: Uint8Array | undefined): string | null {
+	return bytes === undefined ? null : Buffer.from(bytes).toString("base64");
+}
+
+/** A size in bytes as people say it. */
+export function sizeText(bytes: number): string {
+	if (bytes < 1000) return `${bytes} bytes`;
+	const units = ["kB", "MB", "GB"];
+	const step = Math.min(units.length, Math.floor(Math.log10(bytes) / 3));
+	const value = bytes / 1000 ** step;
+	return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[step - 1]}`;
+}
+
+function durationText(milliseconds: number): string {
+	const seconds = Math.round(milliseconds / 1000);
+	const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+	const rest = `${two(seconds % 60)}`;
+	return hours > 0 ? `${hours}:${two(minutes)}:${rest}` : `${minutes}:${rest}`;
+}
+
+/** Sixteen bars, the loudest of each part. */
+function waveformText(waveform: Uint8Array): string {
+	const bars = Math.min(16, waveform.length);
+	return Array.from({ length: bars }, (_, index) => {
+		const part = waveform.subarray(
+			Math.floor((index * waveform.length) / bars),
+			Math.floor(((index + 1) * waveform.length) / bars),
+		);
+		return "▁▂▃▄▅▆▇█".charAt(Math.min(7, Math.floor(Math.max(0, ...part) / 32)));
+	}).join("");
 }
 
 function two(value: number): string {

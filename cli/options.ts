@@ -12,6 +12,17 @@ export function limitOption(byDefault: number): Option {
 		.default(byDefault);
 }
 
+const UNITS: Readonly<Record<string, number>> = { "": 1, k: 1e3, m: 1e6, g: 1e9 };
+
+/** A number of bytes: `500000`, `10MB`, `1.5G`, `off`. */
+export function bytesArgument(text: string): number {
+	if (text === "off") return 0;
+	const [, number = "", unit = ""] = /^(\d+(?:\.\d+)?)\s*([kmg]?)b?$/i.exec(text) ?? [];
+	const bytes = number === "" ? Number.NaN : Math.floor(Number(number) * (UNITS[unit.toLowerCase()] ?? Number.NaN));
+	if (!Number.isSafeInteger(bytes)) throw new InvalidArgumentError("It must be a size as 500000, 10MB, 1.5G or off.");
+	return bytes;
+}
+
 function positive(text: string): number {
 	const value = Number(text);
 	if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError("It must be a number above 0.");

@@ -11,6 +11,8 @@ interface Output {
 interface Shown {
 	key: string;
 	text: string;
+	/** How many rows it takes, where that is not to be seen from the text. */
+	rows?: number;
 }
 
 export class Screen {
@@ -23,11 +25,11 @@ export class Screen {
 		this.#readline = readline;
 	}
 
-	/** Adds a line above the one being typed. */
-	add(key: string, text: string): void {
+	/** Adds a line above the one being typed; `rows` for what is no text, such as an image. */
+	add(key: string, text: string, rows?: number): void {
 		this.#clearInput();
 		this.#output.write(`${text}\n`);
-		this.#lines.push({ key, text });
+		this.#lines.push({ key, text, ...(rows === undefined ? {} : { rows }) });
 		this.#readline.prompt(true);
 	}
 
@@ -39,7 +41,7 @@ export class Screen {
 		const sameHeight = this.#rowsOf(line.text) === this.#rowsOf(text);
 		line.text = text;
 		let up = 0;
-		for (const below of this.#lines.slice(index)) up += this.#rowsOf(below.text);
+		for (const below of this.#lines.slice(index)) up += below.rows ?? this.#rowsOf(below.text);
 		if (!sameHeight || up >= (this.#output.rows || 24) - 1) return;
 		this.#clearInput();
 		this.#output.write(`\x1b[${up}A`);

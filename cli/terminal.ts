@@ -6,6 +6,8 @@ export interface Terminal {
 	out(line: string): void;
 	/** One line on what goes on. */
 	note(line: string): void;
+	/** A line on how far something is, in place of the one before; undefined takes it away. Absent where nobody looks. */
+	progress?(line: string | undefined): void;
 	/** All of standard input. */
 	readAll(): Promise<string>;
 	/** Resolves when a person or a system wants the command to end. */
@@ -27,6 +29,9 @@ export function processTerminal(): Terminal {
 	return {
 		out: (line) => void process.stdout.write(`${line}\n`),
 		note: (line) => void process.stderr.write(`${line}\n`),
+		...(process.stderr.isTTY
+			? { progress: (line) => void process.stderr.write(line === undefined ? "\r\x1b[2K" : `\r\x1b[2K${line}`) }
+			: {}),
 		async readAll() {
 			const chunks: Buffer[] = [];
 			for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));

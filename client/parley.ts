@@ -14,7 +14,7 @@ import { inVain, lineOf } from "./in_vain.ts";
 import type { LocalAccount, StoredMessage } from "./machine/interface.ts";
 import { ClientMachine } from "./machine/machine.ts";
 import { Files } from "./media/files.ts";
-import type { FileProgress } from "./media/transfers.ts";
+import type { FileNotice } from "./media/transfers.ts";
 import { toBase64url } from "./signal/bytes.ts";
 import { completeRegistration, makeRegistration } from "./signal/registration.ts";
 import { safetyNumber } from "./signal/safety.ts";
@@ -29,7 +29,7 @@ import { Api } from "./transport/http.ts";
 import { Runner, type RunnerNotice } from "./transport/runner.ts";
 import { Waiters } from "./waiters.ts";
 
-export type ParleyNotice = RunnerNotice | FileProgress;
+export type ParleyNotice = RunnerNotice | FileNotice;
 
 const DEFAULT_SERVER = "http://127.0.0.1:8787";
 
@@ -330,9 +330,9 @@ export class Parley {
 			machine,
 			runner,
 			addressee: (to) => this.#addressee(to),
-			onProgress: (progress) => {
+			onNotice: (notice) => {
 				this.#waiters.renew();
-				this.#onNotice(progress);
+				this.#onNotice(notice);
 			},
 			onChange: () => this.#waiters.changed(),
 		});

@@ -1,12 +1,15 @@
+import { basename } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import type { Command } from "commander";
 import { Failure } from "../../client/failure.ts";
 import type { StoredMessage } from "../../client/machine/interface.ts";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
+import { droppedPath } from "../dropped.ts";
 import { messageLine } from "../message_text.ts";
 import { Screen } from "../screen.ts";
 import { printable, type Terminal } from "../terminal.ts";
+import { imageProtocol, imageText, PREVIEW_SIDE } from "../terminal_image.ts";
 import { printNotice } from "./receive.ts";
 
 const TYPING_EVERY_MS = 4_000;
@@ -20,6 +23,7 @@ export function addChat(program: Command, terminal: Terminal): void {
 		.addHelpText(
 			"after",
 			`
+A file that you drop on the terminal is sent when you say so; photos of others are shown where the terminal can.
 Behind your messages: … in the outbox, ✓ at the server, ✓✓ delivered, coloured ✓✓ read. /quit or Ctrl-D ends.
 
 Example:
@@ -43,6 +47,8 @@ class Chat {
 	readonly #screen: Screen | undefined;
 	#parley: Parley | undefined;
 	#peer: string | undefined;
+	/** A file that was dropped, and waits for a yes. */
+	#offered: string | undefined;
 	#typingToldAtMs = 0;
 	#typingEnds: NodeJS.Timeout | undefined;
 
@@ -68,8 +74,7 @@ class Chat {
 			for await (const line of this.#readline) {
 				if (line.trim() === "/quit") break;
 				this.#screen?.takeEntered(line);
-				if (line.trim() === "") this.#screen?.prompt("> ");
-				else await this.#send(line);
+				await this.#entered(line);
 			}
 			input.off("keypress", typed);
 			await parley.flush();
@@ -104,6 +109,9 @@ class Chat {
 				if (notice.peer === this.#peer || notice.peer === undefined)
 					this.#say(`The connection ended: ${notice.reason}`);
 				return;
+			case "file-fetched":
+				void this.#image(notice.id);
+				return;
 			case "broken":
 				this.#say(notice.error.message);
 				this.#readline.close();
@@ -124,11 +132,31 @@ class Chat {
 		}
 	}
 
-	async #send(text: string): Promise<void> {
+	/** A text, a file that was dropped, or the answer to whether to send that one. */
+	async #entered(line: string): Promise<void> {
+		const offered = this.#offered;
+		this.#offered = undefined;
+		const answer = line.trim().toLowerCase();
+		if (offered !== undefined && ["", "y", "yes"].includes(answer)) return this.#send({ file: offered });
+		if (offered !== undefined && ["n", "no"].includes(answer)) return this.#screen?.prompt("> ");
+		const dropped = this.#screen === undefined ? undefined : droppedPath(line);
+		if (dropped !== undefined) {
+			this.#offered = dropped;
+			this.#screen?.prompt(`Send the file ${printable(basename(dropped))}? [Y/n] `);
+			return;
+		}
+		if (answer === "") this.#screen?.prompt("> ");
+		else await this.#send({ text: line });
+	}
+
+	async #send(what: { text: string } | { file: string }): Promise<void> {
 		this.#typingToldAtMs = 0;
+		this.#screen?.prompt("> ");
 		this.#parley?.typing(this.#name, false);
 		try {
-			const sent = await this.#parley?.send(this.#name, text);
+			const sent = await ("file" in what
+				? this.#parley?.files.send(this.#name, what.file)
+				: this.#parley?.send(this.#name, what.text));
 			const message = sent === undefined ? undefined : this.#parley?.find(sent.id);
 			if (message !== undefined) this.#line(message);
 		} catch (error) {
@@ -142,6 +170,23 @@ class Chat {
 		const name = this.#parley.nameOf(message.peer);
 		if (this.#screen === undefined) printNotice(this.#context, this.#parley, { type: "message", message });
 		else this.#screen.add(message.id, messageLine(message, name, this.#context.terminal.colors));
+	}
+
+	/** Shows a photo, where the terminal can, once it is here. */
+	async #image(id: string): Promise<void> {
+		const message = this.#parley?.find(id);
+		const protocol = imageProtocol(this.#context.terminal.environment);
+		const shown = message?.file?.presentation === "shown" && message.file.contentType.startsWith("image/");
+		if (this.#screen === undefined || protocol === undefined || message?.peer !== this.#peer || !shown) return;
+		try {
+			const preview = await this.#parley?.files.preview(id, PREVIEW_SIDE);
+			if (preview === undefined) return;
+			const { text, rows } = imageText(preview, protocol);
+			this.#screen.add("", text, rows);
+		} catch (error) {
+			if (!(error instanceof Failure)) throw error;
+			this.#say(error.message);
+		}
 	}
 
 	#changed(message: StoredMessage): void {

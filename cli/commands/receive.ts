@@ -91,6 +91,7 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 		}
 		case "typing":
 		case "file-progress":
+		case "file-fetched":
 		case "caught-up":
 		case "account-caught-up":
 		case "prekey-counts":

@@ -15,7 +15,7 @@ import { blobSize, IV_BYTES, TamperedError } from "./blob.ts";
 import { openBlob } from "./open.ts";
 import { sealOf } from "./pointer.ts";
 import { PIECE_BYTES } from "./spool.ts";
-import { copyPath, type FileProgress, passes, pauseUnless, type TransferTools } from "./transfers.ts";
+import { copyPath, passes, pauseUnless, type TransferTools } from "./transfers.ts";
 
 /** Lost connections in a row, without a byte between them, after which a download ends. */
 const ATTEMPTS = 6;
@@ -78,8 +78,7 @@ async function* arriving(
 ): AsyncGenerator<Uint8Array> {
 	const total = blobSize(Number(pointer.size));
 	const tell = (done: number): void => {
-		const progress: FileProgress = { type: "file-progress", id, direction: "down", done, total };
-		tools.onProgress(progress);
+		tools.onNotice({ type: "file-progress", id, direction: "down", done, total });
 	};
 	let at = 0;
 	for await (const piece of copy.createReadStream({ start: 0, autoClose: false, highWaterMark: PIECE_BYTES })) {

@@ -19,6 +19,7 @@ import { dropCopy, plaintextOf } from "./downloads.ts";
 import { heldAgain, holdBlob } from "./holds.ts";
 import { MediaHttp } from "./http.ts";
 import { checkTexts, described, openFile, type SendFileOptions, told } from "./outgoing.ts";
+import { type Preview, previewOf } from "./preview.ts";
 import { assertShowable } from "./safety.ts";
 import { saveTo } from "./saving.ts";
 import type { TransferTools } from "./transfers.ts";
@@ -32,7 +33,7 @@ export interface DownloadFileOptions {
 	signal?: AbortSignal;
 }
 
-export interface FilesOptions extends Pick<TransferTools, "store" | "clock" | "directory" | "onProgress"> {
+export interface FilesOptions extends Pick<TransferTools, "store" | "clock" | "directory" | "onNotice"> {
 	api: Api;
 	machine: Pick<Machine, "newMessageId">;
 	runner: Pick<Runner, "perform">;
@@ -196,6 +197,15 @@ export class Files {
 		});
 	}
 
+	/** A message's image, small enough for a square of `side` pixels. Throws as `read`, and `Failure` `file_unsafe`. */
+	async preview(id: string, side: number): Promise<Preview> {
+		try {
+			return await previewOf(this.read(id), side);
+		} catch (error) {
+			throw told(error);
+		}
+	}
+
 	/** Ends this message's hold on its file at the server, and removes the copy here. Without a hold only the latter. */
 	async remove(id: string): Promise<void> {
 		const { store, http } = this.#tools;
@@ -245,6 +255,7 @@ export class Files {
 			tried.add(id);
 			try {
 				await this.download(id);
+				this.#options.onNotice({ type: "file-fetched", id });
 			} catch (error) {
 				// Without a connection it is tried again after the next start; the rest is told when somebody asks for it.
 				if (!(error instanceof Failure)) continue;

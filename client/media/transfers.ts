@@ -16,6 +16,14 @@ export interface FileProgress {
 	total: number;
 }
 
+/** A file that nobody asked for has been fetched, because it is small enough. */
+export interface FileFetched {
+	type: "file-fetched";
+	id: string;
+}
+
+export type FileNotice = FileProgress | FileFetched;
+
 export interface TransferTools {
 	store: Store;
 	http: MediaHttp;
@@ -24,7 +32,7 @@ export interface TransferTools {
 	directory: string;
 	/** Hands the machine an event; resolves when it is on disk. */
 	perform(event: MachineEvent): Promise<void>;
-	onProgress(progress: FileProgress): void;
+	onNotice(notice: FileNotice): void;
 }
 
 export function copyPath(tools: Pick<TransferTools, "directory">, name: string): string {

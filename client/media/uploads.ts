@@ -181,9 +181,9 @@ export class Uploads {
 	}
 
 	async #send(id: string, path: string, spool: Spool, signal: AbortSignal, onSuccess: () => void): Promise<void> {
-		const { http, onProgress } = this.#tools;
+		const { http, onNotice } = this.#tools;
 		const total = spool.size;
-		const tell = (done: number): void => onProgress({ type: "file-progress", id, direction: "up", done, total });
+		const tell = (done: number): void => onNotice({ type: "file-progress", id, direction: "up", done, total });
 		let offset = await uploadOffset(http, path, signal);
 		while (offset < total) {
 			const end = Math.min(total, offset + LIMITS.media_patch_bytes);
