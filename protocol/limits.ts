@@ -50,6 +50,20 @@ export const LIMITS = {
 	prekeys_low: 20,
 	/** An HTTP body. */
 	body_bytes: 512 * 1024,
+	/** Registrations from one address. Rates by minute hold for each location of the network; `wrangler.toml` binds them. */
+	registrations_per_minute: 20,
+	/** Sign-ins from one address. */
+	sign_ins_per_minute: 60,
+	/** Requests from one address; an IPv6 network (/64) counts as one. */
+	address_requests_per_minute: 6_000,
+	/** Requests of one account, sign-ins with a good secret included. */
+	account_requests_per_minute: 600,
+	/** Lookups of usernames by one account. */
+	lookups_per_minute: 60,
+	/** Claims of one account's prekeys by one other account. */
+	claims_per_minute: 20,
+	/** Requests from one address that need no token because they link a device. */
+	link_requests_per_minute: 240,
 	/** How long an access token is good for. */
 	access_token_seconds: 900,
 	/** A file before encryption, which adds at least 64 bytes. */

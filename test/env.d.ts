@@ -19,5 +19,8 @@ declare namespace Cloudflare {
 		LIMIT_TOKEN: RateLimit;
 		LIMIT_ACCOUNT: RateLimit;
 		LIMIT_LINK: RateLimit;
+		LIMIT_ADDRESS: RateLimit;
+		LIMIT_LOOKUP: RateLimit;
+		LIMIT_CLAIM: RateLimit;
 	}
 }

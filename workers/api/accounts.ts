@@ -14,9 +14,11 @@ import {
 	authenticate,
 	limitAccount,
 	limitAddress,
+	limitLookups,
 	refuseRemoved,
 	requireDevice,
 	requireJson,
+	spendAccount,
 } from "./guards.ts";
 import { bearer, body, json, refused } from "./shapes.ts";
 import { checkPreKeys, checkProof } from "./signatures.ts";
@@ -48,7 +50,7 @@ const lookUp = createRoute({
 	path: "/v1/usernames/{hash}",
 	summary: "The account of a username",
 	security: bearer,
-	middleware: [authenticate, limitAccount, requireDevice] as const,
+	middleware: [authenticate, limitAccount, limitLookups, requireDevice] as const,
 	request: { params: z.object({ hash: RegisterRequest.shape.usernameHash }) },
 	responses: { 200: json(UsernameResponse, "the account"), ...refused },
 });
@@ -80,6 +82,7 @@ export function addAccounts(app: OpenAPIHono<ApiTypes>): void {
 		// Rule ACCOUNT-5: one answer, whether the account, the device or the secret is wrong.
 		if (!sameHash(stored?.secretHash, given)) throw new Refusal("unauthorized", "no device with this secret");
 		refuseRemoved(stored?.removed);
+		await spendAccount(context.env, accountId);
 		await directory.seen(accountId, deviceId, Date.now());
 		return context.json(await issueToken(context.env, { accountId, device: deviceId }, Date.now()), 200);
 	});
@@ -120,7 +123,7 @@ async function createAccount(env: ApiEnv, request: RegisterRequest): Promise<str
 			refuseRemoved((await new DeviceDirectory(env.DIRECTORY).secretHash(accountId, FIRST_DEVICE))?.removed);
 			return accountId;
 		}
-		throw new Refusal("username_taken", "this username has another identity key");
+		throw new Refusal("username_taken", "somebody has this username");
 	}
 	const { signedPreKey, lastResortKyberPreKey, oneTimePreKeys, oneTimeKyberPreKeys } = request;
 	const keys = { signedPreKey, lastResortKyberPreKey, oneTimePreKeys, oneTimeKyberPreKeys };

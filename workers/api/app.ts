@@ -7,7 +7,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { addAccounts } from "./accounts.ts";
 import { addDevices } from "./devices.ts";
 import { Refusal, refusalResponse } from "./errors.ts";
-import { type ApiTypes, answerError, limitBody, requireSecret } from "./guards.ts";
+import { type ApiTypes, answerError, limitBody, limitEveryAddress, requireSecret } from "./guards.ts";
 import { addKeys } from "./keys.ts";
 import { addLinks } from "./links.ts";
 import { json, refused } from "./shapes.ts";
@@ -32,6 +32,7 @@ export const app = new OpenAPIHono<ApiTypes>({
 });
 
 app.use(requireSecret);
+app.use(limitEveryAddress);
 app.use(limitBody);
 app.onError((error, context) => {
 	// The library throws this for a body that is no JSON.

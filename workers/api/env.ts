@@ -23,6 +23,9 @@ export interface ApiEnv {
 	LIMIT_TOKEN: RateLimit;
 	LIMIT_ACCOUNT: RateLimit;
 	LIMIT_LINK: RateLimit;
+	LIMIT_ADDRESS: RateLimit;
+	LIMIT_LOOKUP: RateLimit;
+	LIMIT_CLAIM: RateLimit;
 }
 
 /**

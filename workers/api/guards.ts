@@ -3,6 +3,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { createMiddleware } from "hono/factory";
 import { LIMITS } from "../../protocol/limits.ts";
+import { addressKey } from "./address.ts";
 import { DeviceDirectory, type RemovalReason } from "./directory/devices.ts";
 import { type ApiEnv, accountStub } from "./env.ts";
 import { REMOVED, Refusal, refusalResponse } from "./errors.ts";
@@ -81,19 +82,46 @@ export function refuseRemoved(reason: RemovalReason | undefined): void {
 	}
 }
 
+/** Every request of an address, before anything else: also those that show no good token. */
+export const limitEveryAddress = createMiddleware<ApiTypes>(async (context, next) => {
+	await spend(context.env.LIMIT_ADDRESS, addressOf(context));
+	await next();
+});
+
 /** Before anything that costs, since nobody has shown who they are. */
 export function limitAddress(binding: "LIMIT_REGISTER" | "LIMIT_TOKEN" | "LIMIT_LINK"): MiddlewareHandler<ApiTypes> {
 	return async (context, next) => {
-		await spend(context.env[binding], context.req.header("cf-connecting-ip") ?? "unknown");
+		await spend(context.env[binding], addressOf(context));
 		await next();
 	};
 }
 
-/** After authentication: by account, wherever it calls from. */
+/** After authentication: by account, whichever of its devices calls, from wherever. */
 export const limitAccount = createMiddleware<ApiTypes>(async (context, next) => {
-	await spend(context.env.LIMIT_ACCOUNT, context.var.caller.accountId);
+	await spendAccount(context.env, context.var.caller.accountId);
 	await next();
 });
+
+/** What an account may do in all. A sign-in counts once its secret was good, so that nobody can use up another's. */
+export function spendAccount(env: ApiEnv, accountId: string): Promise<void> {
+	return spend(env.LIMIT_ACCOUNT, accountId);
+}
+
+/** Lookups are how names are guessed. */
+export const limitLookups = createMiddleware<ApiTypes>(async (context, next) => {
+	await spend(context.env.LIMIT_LOOKUP, context.var.caller.accountId);
+	await next();
+});
+
+/** Claims of one account's prekeys by another use them up: few are enough for whoever writes. */
+export const limitClaims = createMiddleware<ApiTypes>(async (context, next) => {
+	await spend(context.env.LIMIT_CLAIM, `${context.var.caller.accountId} ${context.req.param("accountId")}`);
+	await next();
+});
+
+function addressOf(context: Context<ApiTypes>): string {
+	return addressKey(context.req.header("cf-connecting-ip") ?? "unknown");
+}
 
 async function spend(limit: RateLimit, key: string): Promise<void> {
 	const { success } = await limit.limit({ key });

@@ -7,7 +7,7 @@ import { DeviceDirectory } from "./directory/devices.ts";
 import { Directory } from "./directory/directory.ts";
 import { accountStub } from "./env.ts";
 import { REMOVED, Refusal } from "./errors.ts";
-import { type ApiTypes, authenticate, limitAccount, requireDevice, requireJson } from "./guards.ts";
+import { type ApiTypes, authenticate, limitAccount, limitClaims, requireDevice, requireJson } from "./guards.ts";
 import { AccountParameters, bearer, body, json, refused } from "./shapes.ts";
 import { checkPreKeys } from "./signatures.ts";
 
@@ -35,7 +35,7 @@ const claim = createRoute({
 	path: "/v1/accounts/{accountId}/keys",
 	summary: "Takes one set of prekeys for each device of an account",
 	security: bearer,
-	middleware: [authenticate, limitAccount, requireDevice] as const,
+	middleware: [authenticate, limitAccount, limitClaims, requireDevice] as const,
 	request: { params: AccountParameters },
 	responses: { 200: json(PreKeyBundles, "one bundle a device"), ...refused },
 });

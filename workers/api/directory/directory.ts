@@ -91,8 +91,9 @@ export class Directory {
 	async accountOf(usernameHash: string): Promise<string | undefined> {
 		const shard = this.shardFor(usernameHash);
 		const row = await shard.select().from(usernames).where(eq(usernames.usernameHash, usernameHash)).get();
-		if (row === undefined) return undefined;
-		return (await this.identityKey(row.accountId)) === undefined ? undefined : row.accountId;
+		// Asked for in either case, so that a name that is only reserved takes as long as one that nobody has.
+		const identityKey = await this.identityKey(row?.accountId ?? "");
+		return identityKey === undefined ? undefined : row?.accountId;
 	}
 
 	/** Undefined for an account that does not exist. */
