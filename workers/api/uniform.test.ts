@@ -61,7 +61,7 @@ test("ACCOUNT-5 a sign-in that fails answers and costs the same, whatever is wro
 	const answers = [];
 	for (const body of bodies) answers.push(await watch("/v1/tokens", { method: "POST", body }));
 	for (const answer of answers) expect(answer).toEqual(answers[0]);
-	expect(answers[0]).toMatchObject({ status: 401, cost: [expect.stringContaining("secret_hash")] });
+	expect(answers[0]).toMatchObject({ status: 401, cost: [expect.stringContaining("secret_hash"), expect.anything()] });
 });
 
 test("ACCOUNT-5 a username that nobody has, that is only reserved, or whose account is gone: one answer, one cost", async () => {
