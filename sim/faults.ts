@@ -50,6 +50,7 @@ export const FAULTS: readonly Fault[] = [
 /** The store with some methods replaced. */
 function changed(store: SimulatedStore, methods: Partial<Store>): Store {
 	return {
+		together: (step) => store.together(step),
 		head: () => store.head(),
 		append: (row, recycled) => store.append(row, recycled),
 		wipe: (after, upTo, sender) => store.wipe(after, upTo, sender),

@@ -23,6 +23,16 @@ export class SimulatedStore implements Store {
 		this.#state = image.state;
 	}
 
+	together(step: () => void): void {
+		const image = this.image();
+		try {
+			step();
+		} catch (error) {
+			this.restore(image);
+			throw error;
+		}
+	}
+
 	head(): { number: number; time_ms: number } | undefined {
 		const last = this.#rows.at(-1);
 		return last === undefined ? undefined : { number: last.number, time_ms: last.time_ms };

@@ -14,6 +14,8 @@ import { SqliteStore } from "./sqlite-store.ts";
 export class Conversation extends DurableObject implements ConversationInterface {
 	readonly #store: SqliteStore;
 	readonly #sockets: Map<number, WebSocket> = new Map();
+	/** The same the other way round: an attachment is deserialized with each look at it. */
+	readonly #ids: WeakMap<WebSocket, number> = new WeakMap();
 	#core: ConversationCore;
 	#nextSocket = 1;
 
@@ -21,7 +23,7 @@ export class Conversation extends DurableObject implements ConversationInterface
 		super(ctx, env);
 		// Answered by the runtime: keeps connections alive without waking the object.
 		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
-		this.#store = new SqliteStore(ctx.storage.sql);
+		this.#store = new SqliteStore(ctx.storage);
 		this.#core = this.#wake();
 		ctx.blockConcurrencyWhile(async () => {
 			const alarm_ms = await ctx.storage.getAlarm();
@@ -52,13 +54,13 @@ export class Conversation extends DurableObject implements ConversationInterface
 		const { 0: theirs, 1: ours } = new WebSocketPair();
 		this.ctx.acceptWebSocket(ours, [`${account}.${device}`]);
 		ours.serializeAttachment(socket);
-		this.#sockets.set(socket.id, ours);
+		this.#opened(socket.id, ours);
 		this.#handle({ type: "connected", socket });
 		return new Response(null, { status: 101, webSocket: theirs });
 	}
 
 	override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
-		const id = idOf(socket);
+		const id = this.#ids.get(socket);
 		if (id === undefined) return;
 		this.#handle({ type: "frame", socket: id, data: typeof message === "string" ? message : new Uint8Array(message) });
 	}
@@ -79,37 +81,61 @@ export class Conversation extends DurableObject implements ConversationInterface
 		this.#handle({ type: "alarm" });
 	}
 
-	#gone(socket: WebSocket): void {
-		const id = idOf(socket);
-		if (id === undefined) return;
+	#opened(id: number, socket: WebSocket): void {
+		this.#sockets.set(id, socket);
+		this.#ids.set(socket, id);
+	}
+
+	/** Nothing more is heard from the socket or sent to it. */
+	#closed(id: number, socket: WebSocket): void {
 		const state: SocketState = socket.deserializeAttachment();
 		socket.serializeAttachment({ ...state, closed: true });
-		this.#handle({ type: "disconnected", socket: id });
 		this.#sockets.delete(id);
+		this.#ids.delete(socket);
+	}
+
+	#gone(socket: WebSocket): void {
+		const id = this.#ids.get(socket);
+		if (id === undefined) return;
+		this.#closed(id, socket);
+		this.#handle({ type: "disconnected", socket: id });
 	}
 
 	#handle(event: ConversationEvent): void {
-		let effects: Effect[];
 		try {
-			// Rows of a step that fails half-way must not stay: sockets that are up to date would pass over its entry.
-			effects = this.ctx.storage.transactionSync(() => this.#core.handle(event, Date.now()));
+			this.#run(event);
 		} catch (error) {
-			// What is in memory may be half of something: begin again from the disk.
 			if (event.type === "frame") this.#fail(event.socket);
-			this.#core = this.#wake();
-			if (event.type === "frame") return;
-			throw error;
+			this.#recover();
+			if (event.type !== "frame") throw error;
 		}
-		for (const effect of effects) this.#do(effect);
+	}
+
+	#run(event: ConversationEvent): void {
+		for (const effect of this.#core.handle(event, Date.now())) this.#do(effect);
+	}
+
+	/**
+	 * After a fault of ours what is in memory may be half of something: begin again from the disk, and with all sockets
+	 * from their cursors, since an entry may be in the log that nobody was sent (rule DELIVERED-1). What happens twice is
+	 * removed by the devices.
+	 */
+	#recover(): void {
+		try {
+			this.#core = this.#wake();
+			this.#run({ type: "recovered" });
+		} catch {
+			// A fault that stays: the devices come back later, each with its cursor.
+			for (const id of [...this.#sockets.keys()]) this.#fail(id);
+			this.#core = this.#wake();
+		}
 	}
 
 	/** Rule REFUSED-1: the fault is ours, and the device's next connection starts afresh. */
 	#fail(id: number): void {
 		const socket = this.#sockets.get(id);
 		if (socket === undefined) return;
-		const state: SocketState = socket.deserializeAttachment();
-		socket.serializeAttachment({ ...state, closed: true });
-		this.#sockets.delete(id);
+		this.#closed(id, socket);
 		attempt(() => socket.send(FAULT_FRAME));
 		attempt(() => socket.close(4500));
 	}
@@ -124,8 +150,7 @@ export class Conversation extends DurableObject implements ConversationInterface
 				this.#sockets.get(effect.socket.id)?.serializeAttachment(effect.socket);
 				break;
 			case "close":
-				attempt(() => this.#sockets.get(effect.socket)?.close(effect.code));
-				this.#sockets.delete(effect.socket);
+				this.#close(effect.socket, effect.code);
 				break;
 			case "alarm":
 				// Not awaited: written together with the rows of this turn; the output gate waits for it.
@@ -137,6 +162,13 @@ export class Conversation extends DurableObject implements ConversationInterface
 			default:
 				effect satisfies never;
 		}
+	}
+
+	#close(id: number, code: number): void {
+		const socket = this.#sockets.get(id);
+		if (socket === undefined) return;
+		this.#closed(id, socket);
+		attempt(() => socket.close(code));
 	}
 
 	/** Rule NUDGE-1. A call that fails is the alarm's to repeat, with a new stub. */
@@ -161,7 +193,7 @@ export class Conversation extends DurableObject implements ConversationInterface
 			if (state === null) continue;
 			this.#nextSocket = Math.max(this.#nextSocket, state.id + 1);
 			if (state.closed) continue;
-			this.#sockets.set(state.id, socket);
+			this.#opened(state.id, socket);
 			sockets.push(state);
 		}
 		return new ConversationCore(this.#store, {
@@ -178,11 +210,6 @@ function rateOf(env: Cloudflare.Env): Rate {
 	const value: unknown = Reflect.get(env, "FRAMES_PER_SECOND");
 	const frames = typeof value === "string" ? Number(value) : Number.NaN;
 	return frames > 0 ? { frames_per_second: frames, frame_burst: frames * 4 } : RATE;
-}
-
-function idOf(socket: WebSocket): number | undefined {
-	const state: SocketState | null = socket.deserializeAttachment();
-	return state === null || state.closed ? undefined : state.id;
 }
 
 function attempt(action: () => void): void {

@@ -10,7 +10,7 @@ import type { ConversationEvent, Effect } from "./events.ts";
 import { accepted, encode } from "./frames.ts";
 import { Log } from "./log.ts";
 import { Nudges } from "./nudges.ts";
-import { digestOf } from "./once.ts";
+import { checksumOf } from "./once.ts";
 import { RATE, type Rate, RETRY_AFTER_MS } from "./pace.ts";
 import type { Device } from "./roster.ts";
 import { isConnected, Session, type SocketState } from "./sessions.ts";
@@ -102,6 +102,9 @@ export class ConversationCore {
 				this.#state.save();
 				this.#nudges.alarm(this.#log, now_ms, this.#effects);
 				break;
+			case "recovered":
+				this.#recovered();
+				break;
 			case "found":
 				this.#state.found(event.members);
 				break;
@@ -133,6 +136,15 @@ export class ConversationCore {
 		}
 		this.#sessions.set(socket.id, new Session(socket, this.#rate, this.#log.head, now_ms));
 		this.#effects.push({ type: "attach", socket });
+	}
+
+	#recovered(): void {
+		for (const session of this.#sessions.values()) {
+			const device = this.#deviceOf(session);
+			if (device === undefined || !session.state.greeted) continue;
+			session.restart(session.state.cursor);
+			pump(this.#log, device, session, this.#effects);
+		}
 	}
 
 	#disconnected(id: number, now_ms: number): void {
@@ -260,9 +272,9 @@ export class ConversationCore {
 		if (roster === undefined) return;
 		const { messageId } = send;
 		const hex = toHex(messageId);
-		const digest = digestOf(send);
+		const checksum = checksumOf(send);
 		// Before the roster: a repetition is answered whatever the roster is by now (rule ONCE-1).
-		const known = this.#log.once.look(messageId, hex, device.key, digest, this.#log.head);
+		const known = this.#log.once.look(messageId, hex, device.key, checksum, this.#log.head);
 		switch (known.is) {
 			case "repeated":
 				this.#push(session, accepted(known.entry));
@@ -290,7 +302,7 @@ export class ConversationCore {
 			device,
 			messageId,
 			hex,
-			digest,
+			checksum,
 			send.envelopes.length === 0 ? null : payload,
 			now_ms,
 		);

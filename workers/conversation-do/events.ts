@@ -10,6 +10,8 @@ export type ConversationEvent =
 	| { type: "frame"; socket: number; data: Uint8Array | string }
 	| { type: "disconnected"; socket: number }
 	| { type: "alarm" }
+	/** The core is a new one after a fault. */
+	| { type: "recovered" }
 	| { type: "found"; members: RosterMember[] }
 	| { type: "setDevices"; member: RosterMember }
 	| { type: "removeMember"; account: string }

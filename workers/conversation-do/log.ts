@@ -52,7 +52,7 @@ export class Log {
 		sender: Device,
 		messageId: Uint8Array,
 		hex: string,
-		digest: Uint8Array,
+		checksum: number,
 		payload: Uint8Array | null,
 		now_ms: number,
 	): LogEntry {
@@ -60,15 +60,23 @@ export class Log {
 		this.#time_ms = Math.max(this.#time_ms, now_ms);
 		const recycled = this.#recyclable(number);
 		const wiped = payload === null;
-		const row: LogRow = { number, time_ms: this.#time_ms, messageId, sender: sender.key, digest, wiped, payload };
-		this.#store.append(row, recycled);
-		this.head = number;
-		this.#state.head = number;
+		const row: LogRow = { number, time_ms: this.#time_ms, messageId, sender: sender.key, checksum, wiped, payload };
 		// Without the payload, which would stay in memory with the ids.
-		const entry: LogEntry = { number, time_ms: this.#time_ms, messageId, sender: sender.key, digest, wiped };
-		this.once.appended(hex, entry);
-		this.#passOwn(number, sender.key);
-		if (number - this.#state.savedHead >= BATCH) this.#state.save();
+		const entry: LogEntry = { number, time_ms: this.#time_ms, messageId, sender: sender.key, checksum, wiped };
+		const append = () => {
+			this.#store.append(row, recycled);
+			this.head = number;
+			this.#state.head = number;
+			this.once.appended(hex, entry);
+			this.#passOwn(number, sender.key);
+		};
+		if (number - this.#state.savedHead < BATCH) append();
+		else {
+			this.#store.together(() => {
+				append();
+				this.#state.save();
+			});
+		}
 		return entry;
 	}
 

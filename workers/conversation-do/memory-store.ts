@@ -6,6 +6,11 @@ export class MemoryStore implements Store {
 	readonly #rows: Map<number, LogRow> = new Map();
 	#state: string | undefined;
 
+	together(step: () => void): void {
+		// Nothing here can fail half-way.
+		step();
+	}
+
 	head(): { number: number; time_ms: number } | undefined {
 		let head: LogRow | undefined;
 		for (const row of this.#rows.values()) if (head === undefined || row.number > head.number) head = row;

@@ -5,29 +5,32 @@ import type { LogEntry, LogRow, Store } from "./store.ts";
 const MIGRATIONS = [
 	`CREATE TABLE log (
 		number INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, message_id BLOB NOT NULL,
-		sender TEXT NOT NULL, digest BLOB NOT NULL, payload BLOB
+		sender TEXT NOT NULL, checksum INTEGER NOT NULL, payload BLOB
 	);
 	CREATE TABLE state (id INTEGER PRIMARY KEY, json TEXT NOT NULL);`,
 ];
 
-const ENTRY = "number, time_ms, message_id, sender, digest, payload IS NULL AS wiped";
+const ENTRY = "number, time_ms, message_id, sender, checksum, payload IS NULL AS wiped";
 
 type EntryRow = {
 	number: number;
 	time_ms: number;
 	message_id: ArrayBuffer;
 	sender: string;
-	digest: ArrayBuffer;
+	checksum: number;
 	wiped: number;
 };
 
 /** Statements are cached by the runtime by their text. */
 export class SqliteStore implements Store {
+	readonly #storage: DurableObjectStorage;
 	readonly #sql: SqlStorage;
 	/** Rows written since the object woke: what the tests of costs read. */
 	rowsWritten = 0;
 
-	constructor(sql: SqlStorage) {
+	constructor(storage: DurableObjectStorage) {
+		const { sql } = storage;
+		this.#storage = storage;
 		this.#sql = sql;
 		sql.exec("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY)");
 		const done = sql.exec<{ count: number }>("SELECT COUNT(*) AS count FROM migrations").one().count;
@@ -38,6 +41,10 @@ export class SqliteStore implements Store {
 		}
 	}
 
+	together(step: () => void): void {
+		this.#storage.transactionSync(step);
+	}
+
 	head(): { number: number; time_ms: number } | undefined {
 		return this.#sql
 			.exec<{ number: number; time_ms: number }>("SELECT number, time_ms FROM log ORDER BY number DESC LIMIT 1")
@@ -45,11 +52,11 @@ export class SqliteStore implements Store {
 	}
 
 	append(row: LogRow, recycled: number | undefined): void {
-		const values = [row.number, row.time_ms, row.messageId, row.sender, row.digest, row.payload];
+		const values = [row.number, row.time_ms, row.messageId, row.sender, row.checksum, row.payload];
 		if (recycled === undefined) this.#write("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)", ...values);
 		else {
 			this.#write(
-				"UPDATE log SET number = ?, time_ms = ?, message_id = ?, sender = ?, digest = ?, payload = ? WHERE number = ?",
+				"UPDATE log SET number = ?, time_ms = ?, message_id = ?, sender = ?, checksum = ?, payload = ? WHERE number = ?",
 				...values,
 				recycled,
 			);
@@ -114,7 +121,7 @@ function toEntry(row: EntryRow): LogEntry {
 		time_ms: row.time_ms,
 		messageId: new Uint8Array(row.message_id),
 		sender: row.sender,
-		digest: new Uint8Array(row.digest),
+		checksum: row.checksum,
 		wiped: row.wiped === 1,
 	};
 }

@@ -5,7 +5,7 @@ import type { LogRow, Store } from "./store.ts";
 function row(number: number, sender = "a"): LogRow {
 	const messageId = new Uint8Array(16).fill(number);
 	const payload = new Uint8Array([number]);
-	return { number, time_ms: number * 10, messageId, sender, digest: new Uint8Array(16), wiped: false, payload };
+	return { number, time_ms: number * 10, messageId, sender, checksum: number, wiped: false, payload };
 }
 
 /** Runs over an empty store. */

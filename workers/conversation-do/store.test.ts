@@ -11,9 +11,9 @@ test("KEPT-1 the store in memory keeps the contract of stores", () => {
 
 test("KEPT-1 the store in SQLite keeps the contract of stores, also when it is opened again", async () => {
 	await runInDurableObject(env.CONVERSATION.getByName("store"), (_, state) => {
-		const store = new SqliteStore(state.storage.sql);
+		const store = new SqliteStore(state.storage);
 		checkStore(store);
-		const again = new SqliteStore(state.storage.sql);
+		const again = new SqliteStore(state.storage);
 		expect(again.rows(0, 10)).toEqual(store.rows(0, 10));
 		expect(again.head()).toEqual(store.head());
 	});

@@ -8,8 +8,8 @@ export interface LogEntry {
 	messageId: Uint8Array;
 	/** `senderKey` of the device, registration included. */
 	sender: string;
-	/** 16 bytes of SHA-256 over the envelopes (rule ONCE-3). */
-	digest: Uint8Array;
+	/** `checksumOf` the envelopes (rule ONCE-3). */
+	checksum: number;
 	/** The ciphertexts have been removed. */
 	wiped: boolean;
 }
@@ -21,6 +21,8 @@ export interface LogRow extends LogEntry {
 
 /** All calls are synchronous: a turn's writes reach the disk together, before any frame of that turn leaves. */
 export interface Store {
+	/** Does several writes or, when the step throws, none of them. */
+	together(step: () => void): void;
 	/** Number and time of the newest entry; undefined in an empty log. */
 	head(): { number: number; time_ms: number } | undefined;
 	/** Adds an entry, in the place of the row `recycled` where it is given. */
