@@ -6,32 +6,23 @@ import type { Acknowledge, Hello, Send } from "../../protocol/gen/conversation_u
 import { toHex } from "../../protocol/ids.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
 import { deliver, pump } from "./delivery.ts";
-import type { ConversationEvent, Effect } from "./events.ts";
-import { accepted, encode } from "./frames.ts";
+import type { ConversationEvent, Effect, Waking } from "./events.ts";
+import { encode } from "./frames.ts";
 import { Log } from "./log.ts";
 import { Nudges } from "./nudges.ts";
 import { checksumOf } from "./once.ts";
 import { RATE, type Rate, RETRY_AFTER_MS } from "./pace.ts";
 import type { Device } from "./roster.ts";
-import { isConnected, Session, type SocketState } from "./sessions.ts";
+import { Session, Sessions, type SocketState } from "./sessions.ts";
 import { loadState, type Persisted } from "./state.ts";
 import type { Store } from "./store.ts";
 import { isRefusal, readFrame, type UpFrame } from "./validate.ts";
+import { accepted } from "./wire.ts";
 
 export type { ConversationEvent, Effect } from "./events.ts";
 export type { SocketState } from "./sessions.ts";
 
 type RefusedFields = Omit<Exclude<MessageInitShape<typeof RefusedSchema>, { $typeName: string }>, "code">;
-
-/** What the object knows when it wakes, beside its store. */
-export interface Waking {
-	now_ms: number;
-	/** The sockets that stayed open. */
-	sockets: SocketState[];
-	/** When the alarm is set, if it is. */
-	alarm_ms: number | undefined;
-	rate?: Rate;
-}
 
 /** One conversation. All its state beyond the store can be lost at any moment. */
 export class ConversationCore {
@@ -39,21 +30,19 @@ export class ConversationCore {
 	readonly #log: Log;
 	readonly #nudges: Nudges;
 	readonly #rate: Rate;
-	readonly #sessions: Map<number, Session> = new Map();
+	readonly #sessions: Sessions = new Sessions();
 	#effects: Effect[] = [];
 	#woken = false;
 
 	constructor(store: Store, waking: Waking) {
 		this.#state = loadState(store);
 		this.#log = new Log(store, this.#state);
-		this.#nudges = new Nudges(this.#state, waking.alarm_ms, (account, device) =>
-			isConnected(this.#sessions.values(), account, device),
-		);
+		this.#nudges = new Nudges(this.#state, waking.alarm_ms, ({ key }) => this.#sessions.isConnected(key));
 		this.#rate = waking.rate ?? RATE;
 		for (const socket of waking.sockets) {
 			if (socket.closed) continue;
 			const session = new Session(socket, this.#rate, this.#log.head, waking.now_ms);
-			this.#sessions.set(socket.id, session);
+			this.#sessions.add(session);
 			const device = this.#deviceOf(session);
 			if (device === undefined || !socket.greeted) continue;
 			this.#log.acknowledged(device, socket.cursor);
@@ -128,18 +117,18 @@ export class ConversationCore {
 	// Sockets.
 
 	#connected(socket: SocketState, now_ms: number): void {
-		for (const older of this.#sessions.values()) {
+		for (const older of this.#sessions) {
 			if (older.state.account !== socket.account || older.state.device !== socket.device) continue;
 			// The newer wins (rule SOCKET-1): the older is most often a connection that died unnoticed.
 			this.#refuse(older, ErrorCode.SUPERSEDED);
 			this.#close(older, 4001);
 		}
-		this.#sessions.set(socket.id, new Session(socket, this.#rate, this.#log.head, now_ms));
+		this.#sessions.add(new Session(socket, this.#rate, this.#log.head, now_ms));
 		this.#effects.push({ type: "attach", socket });
 	}
 
 	#recovered(): void {
-		for (const session of this.#sessions.values()) {
+		for (const session of this.#sessions) {
 			const device = this.#deviceOf(session);
 			if (device === undefined || !session.state.greeted) continue;
 			session.restart(session.state.cursor);
@@ -150,7 +139,7 @@ export class ConversationCore {
 	#disconnected(id: number, now_ms: number): void {
 		const session = this.#sessions.get(id);
 		if (session === undefined) return;
-		this.#sessions.delete(id);
+		this.#sessions.delete(session);
 		this.#state.save();
 		const device = this.#deviceOf(session);
 		if (device !== undefined) this.#nudges.check(device, this.#log.head, now_ms, this.#effects);
@@ -244,6 +233,7 @@ export class ConversationCore {
 		const cursor = Math.max(hello.cursor, device.arrived);
 		session.state = { ...session.state, greeted: true, cursor, read: hello.read, caughtUp: false };
 		session.restart(cursor);
+		this.#sessions.greeted(session);
 		this.#effects.push({ type: "attach", socket: session.state });
 		const readRaised = this.#state.raiseRead(device.account, hello.read);
 		const raised = cursor > device.cursor;
@@ -307,7 +297,7 @@ export class ConversationCore {
 			now_ms,
 		);
 		this.#push(session, accepted(entry));
-		for (const other of this.#sessions.values()) {
+		for (const other of this.#sessions) {
 			if (!other.state.greeted) continue;
 			deliver(other, entry, send, device, this.#effects);
 		}
@@ -356,12 +346,11 @@ export class ConversationCore {
 		const { roster } = this.#state;
 		if (roster === undefined) return;
 		this.#state.save();
-		for (const session of [...this.#sessions.values()])
-			if (this.#deviceOf(session) === undefined) this.#remove(session);
+		for (const session of [...this.#sessions]) if (this.#deviceOf(session) === undefined) this.#remove(session);
 		// Who left holds up no wipe any more (rule KEPT-1).
 		this.#log.wipe();
 		const bytes = encode({ case: "roster", value: roster.frame() });
-		for (const session of this.#sessions.values()) if (session.state.greeted) this.#push(session, bytes);
+		for (const session of this.#sessions) if (session.state.greeted) this.#push(session, bytes);
 	}
 
 	/** Rule ROSTER-3. */
@@ -389,7 +378,7 @@ export class ConversationCore {
 	}
 
 	#pushToOthers(session: Session, bytes: Uint8Array): void {
-		for (const other of this.#sessions.values()) {
+		for (const other of this.#sessions) {
 			if (other !== session && other.state.greeted) this.#push(other, bytes);
 		}
 	}
@@ -403,7 +392,7 @@ export class ConversationCore {
 	}
 
 	#close(session: Session, code: number): void {
-		this.#sessions.delete(session.state.id);
+		this.#sessions.delete(session);
 		// The runtime lists the socket until its end agrees: it must not come back with the next waking.
 		this.#effects.push({ type: "attach", socket: { ...session.state, closed: true } });
 		this.#effects.push({ type: "close", socket: session.state.id, code });

@@ -7,6 +7,7 @@ import type { Log } from "./log.ts";
 import { type Device, parseSender, sameBytes } from "./roster.ts";
 import type { Session } from "./sessions.ts";
 import type { LogEntry } from "./store.ts";
+import { entryFrame } from "./wire.ts";
 
 /** Rows read at once: a row has 128 KiB at most. */
 const CHUNK = 32;
@@ -77,21 +78,11 @@ function sendEntry(
 	session: Session,
 	entry: LogEntry,
 	sender: { account: Uint8Array; device: number },
-	{ kind, ciphertext }: Envelope,
+	envelope: Envelope,
 	effects: Effect[],
 ): void {
-	const { number, time_ms, messageId } = entry;
-	const value = {
-		number,
-		serverTimeMs: BigInt(time_ms),
-		messageId,
-		senderAccount: sender.account,
-		senderDevice: sender.device,
-		kind,
-		ciphertext,
-	};
-	session.sent(number, ciphertext.length);
-	send(session, encode({ case: "entry", value }), effects);
+	session.sent(entry.number, envelope.ciphertext.length);
+	send(session, entryFrame(entry, sender, envelope), effects);
 }
 
 function send(session: Session, bytes: Uint8Array, effects: Effect[]): void {

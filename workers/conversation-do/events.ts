@@ -1,6 +1,17 @@
 /** What goes into the core and what comes out of it. */
 import type { RosterMember } from "./interface.ts";
+import type { Rate } from "./pace.ts";
 import type { SocketState } from "./sessions.ts";
+
+/** What the object knows when it wakes, beside its store. */
+export interface Waking {
+	now_ms: number;
+	/** The sockets that stayed open. */
+	sockets: SocketState[];
+	/** When the alarm is set, if it is. */
+	alarm_ms: number | undefined;
+	rate?: Rate;
+}
 
 /** Everything that can happen to a conversation. */
 export type ConversationEvent =

@@ -93,21 +93,27 @@ export class Log {
 	wipe(): void {
 		const { devices } = this.#state;
 		let floor = this.head;
-		for (const device of devices) floor = Math.min(floor, device.passed);
+		let next = this.head;
+		let last: Device | undefined;
+		for (const device of devices) {
+			if (device.passed < floor || last === undefined) {
+				next = floor;
+				floor = device.passed;
+				last = device;
+			} else if (device.passed < next) next = device.passed;
+		}
 		if (floor > this.#state.wiped) {
 			this.#store.wipe(this.#state.wiped, floor, undefined);
 			for (let number = this.#state.wiped + 1; number <= floor; number++) this.#senders.delete(number);
 			this.#state.wiped = floor;
 		}
-		// A sender itself holds up nothing of what it sent: it may have entries of others to read and yet its own are done.
-		for (const sender of devices) {
-			let limit = this.head;
-			for (const device of devices) if (device !== sender) limit = Math.min(limit, device.passed);
-			const from = Math.max(this.#state.wiped, this.#wipedOf.get(sender.key) ?? 0);
-			if (limit <= from) continue;
-			this.#wipedOf.set(sender.key, limit);
-			this.#store.wipe(from, limit, sender.key);
-		}
+		// A sender holds up nothing of what it sent: it may have entries of others to read and yet its own are done. Only
+		// of the device that is furthest behind are there such entries.
+		if (last === undefined || next <= floor) return;
+		const from = Math.max(floor, this.#wipedOf.get(last.key) ?? 0);
+		if (next <= from) return;
+		this.#wipedOf.set(last.key, next);
+		this.#store.wipe(from, next, last.key);
 	}
 
 	/** The end of retention (rule KEPT-1). */

@@ -11,14 +11,10 @@ const LAST_RETRY_MS = 60 * 60 * 1_000;
 /** Who has to be nudged, and when the alarm rings. */
 export class Nudges {
 	readonly #state: Persisted;
-	readonly #isConnected: (account: string, device: number) => boolean;
+	readonly #isConnected: (device: Device) => boolean;
 	#alarm_ms: number | undefined;
 
-	constructor(
-		state: Persisted,
-		alarm_ms: number | undefined,
-		isConnected: (account: string, device: number) => boolean,
-	) {
+	constructor(state: Persisted, alarm_ms: number | undefined, isConnected: (device: Device) => boolean) {
 		this.#state = state;
 		this.#alarm_ms = alarm_ms;
 		this.#isConnected = isConnected;
@@ -35,7 +31,7 @@ export class Nudges {
 	 */
 	woken(head: number, now_ms: number, effects: Effect[]): void {
 		const forgotten = this.#state.devices.some(
-			({ account, device, nudged, passed }) => !nudged && passed < head && !this.#isConnected(account, device),
+			(device) => !device.nudged && device.passed < head && !this.#isConnected(device),
 		);
 		if (forgotten) this.#ring(now_ms + FIRST_RETRY_MS, effects);
 	}
@@ -50,7 +46,7 @@ export class Nudges {
 	check(device: Device, head: number, now_ms: number, effects: Effect[]): void {
 		if (device.nudged || device.nudging || device.passed >= head) return;
 		if (device.nudgeAt_ms !== undefined && device.nudgeAt_ms > now_ms) return;
-		if (this.#isConnected(device.account, device.device)) return;
+		if (this.#isConnected(device)) return;
 		const peer = this.#state.roster?.peerOf(device.account);
 		if (peer === undefined) return;
 		device.nudging = true;
@@ -87,7 +83,7 @@ export class Nudges {
 		}
 		device.attempts = 0;
 		device.nudgeAt_ms = undefined;
-		if (this.#isConnected(device.account, device.device)) return;
+		if (this.#isConnected(device)) return;
 		if (device.passed >= outcome.upTo) {
 			// It was here meanwhile, has everything of that nudge and left again: the next entry is new news.
 			this.check(device, log.head, now_ms, effects);

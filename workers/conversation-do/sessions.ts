@@ -83,10 +83,36 @@ export class Session {
 	}
 }
 
-/** Whether the device has a socket that has said hello. */
-export function isConnected(sessions: Iterable<Session>, account: string, device: number): boolean {
-	for (const { state } of sessions) {
-		if (state.greeted && state.device === device && state.account === account) return true;
+/** The open sockets, by their ids and, once they have said hello, by device. */
+export class Sessions {
+	readonly #all: Map<number, Session> = new Map();
+	readonly #connected: Map<string, Session> = new Map();
+
+	[Symbol.iterator](): IterableIterator<Session> {
+		return this.#all.values();
 	}
-	return false;
+
+	get(id: number): Session | undefined {
+		return this.#all.get(id);
+	}
+
+	add(session: Session): void {
+		this.#all.set(session.state.id, session);
+		if (session.state.greeted) this.greeted(session);
+	}
+
+	/** The session has said hello: entries go there now. */
+	greeted(session: Session): void {
+		this.#connected.set(session.key, session);
+	}
+
+	delete(session: Session): void {
+		this.#all.delete(session.state.id);
+		if (this.#connected.get(session.key) === session) this.#connected.delete(session.key);
+	}
+
+	/** Whether the device of this key has a socket that has said hello. */
+	isConnected(key: string): boolean {
+		return this.#connected.has(key);
+	}
 }

@@ -4,6 +4,7 @@ import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import { type ConversationUp, ConversationUpSchema, type Send } from "../../protocol/gen/conversation_up_pb.js";
 import { isUuidV7, toHex } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { readSend } from "./wire.ts";
 
 /** A frame with one of its cases set. */
 export type UpFrame = Exclude<ConversationUp["frame"], { case: undefined }>;
@@ -26,7 +27,8 @@ export function isRefusal(read: UpFrame | Refusal): read is Refusal {
 export function readFrame(data: Uint8Array | string): UpFrame | Refusal {
 	if (data.length > LIMITS.frame_bytes) return { code: ErrorCode.FRAME_TOO_LARGE, limit: LIMITS.frame_bytes };
 	if (typeof data === "string") return MALFORMED;
-	const frame = decode(data);
+	const send = readSend(data);
+	const frame: ConversationUp["frame"] | undefined = send === undefined ? decode(data) : { case: "send", value: send };
 	if (frame === undefined || frame.case === undefined) return MALFORMED;
 	return frame.case === "send" ? (checkSend(frame.value) ?? frame) : frame;
 }

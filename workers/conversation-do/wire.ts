@@ -1,0 +1,199 @@
+/**
+ * The two frames that each message causes and the one that it is, read and written by hand: the library's reflection
+ * costs as much as the rest of a message's turn. The same bytes as the library's; tests compare both.
+ */
+import type { DeviceAddress, Envelope } from "../../protocol/gen/common_pb.js";
+import type { Send } from "../../protocol/gen/conversation_up_pb.js";
+import type { LogEntry } from "./store.ts";
+
+/** A field's tag in Protocol Buffers' wire format: its number and whether a length follows. */
+const VARINT = 0;
+const BYTES = 2;
+const tag = (field: number, type: typeof VARINT | typeof BYTES): number => (field << 3) | type;
+
+/** The length of a number below 2^53 as a varint. */
+function varintLength(value: number): number {
+	let length = 1;
+	for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) length += 1;
+	return length;
+}
+
+/** The length of a field with a number; proto3 leaves out zeros. */
+function numberLength(value: number): number {
+	return value === 0 ? 0 : 1 + varintLength(value);
+}
+
+function bytesLength(bytes: Uint8Array): number {
+	return bytes.length === 0 ? 0 : 1 + varintLength(bytes.length) + bytes.length;
+}
+
+class Writer {
+	readonly bytes: Uint8Array;
+	#at = 0;
+
+	constructor(length: number) {
+		this.bytes = new Uint8Array(length);
+	}
+
+	/** The beginning of a message in field `field` of the frame. */
+	open(field: number, length: number): void {
+		this.bytes[this.#at++] = tag(field, BYTES);
+		this.#varint(length);
+	}
+
+	number(field: number, value: number): void {
+		if (value === 0) return;
+		this.bytes[this.#at++] = tag(field, VARINT);
+		this.#varint(value);
+	}
+
+	blob(field: number, value: Uint8Array): void {
+		if (value.length === 0) return;
+		this.open(field, value.length);
+		this.bytes.set(value, this.#at);
+		this.#at += value.length;
+	}
+
+	#varint(value: number): void {
+		let rest = value;
+		while (rest >= 0x80) {
+			this.bytes[this.#at++] = (rest % 0x80) | 0x80;
+			rest = Math.floor(rest / 0x80);
+		}
+		this.bytes[this.#at++] = rest;
+	}
+}
+
+/** `ConversationDown` with `Accepted`. Rule ONCE-1: the same bytes for each repetition of a message. */
+export function accepted({ messageId, number, time_ms }: LogEntry): Uint8Array {
+	const length = bytesLength(messageId) + numberLength(number) + numberLength(time_ms);
+	const writer = new Writer(1 + varintLength(length) + length);
+	writer.open(4, length);
+	writer.blob(1, messageId);
+	writer.number(2, number);
+	writer.number(3, time_ms);
+	return writer.bytes;
+}
+
+/** `ConversationDown` with `Entry`. */
+export function entryFrame(
+	{ number, time_ms, messageId }: LogEntry,
+	sender: { account: Uint8Array; device: number },
+	{ kind, ciphertext }: Pick<Envelope, "kind" | "ciphertext">,
+): Uint8Array {
+	const length =
+		numberLength(number) +
+		numberLength(time_ms) +
+		bytesLength(messageId) +
+		bytesLength(sender.account) +
+		numberLength(sender.device) +
+		numberLength(kind) +
+		bytesLength(ciphertext);
+	const writer = new Writer(1 + varintLength(length) + length);
+	writer.open(2, length);
+	writer.number(1, number);
+	writer.number(2, time_ms);
+	writer.blob(3, messageId);
+	writer.blob(4, sender.account);
+	writer.number(5, sender.device);
+	writer.number(6, kind);
+	writer.blob(7, ciphertext);
+	return writer.bytes;
+}
+
+/** Reads fields that must come in the order in which encoders write them. Anything else ends with `ok` false. */
+class Reader {
+	ok = true;
+	#at: number;
+	#end: number;
+	readonly #bytes: Uint8Array;
+
+	constructor(bytes: Uint8Array) {
+		this.#bytes = bytes;
+		this.#at = 0;
+		this.#end = bytes.length;
+	}
+
+	get done(): boolean {
+		return this.#at === this.#end;
+	}
+
+	/** Enters a message that is a field; returns where the message around it ends, for `leave`. */
+	enter(field: number): number {
+		const around = this.#end;
+		const length = this.#length(field);
+		this.#end = this.#at + length;
+		return around;
+	}
+
+	leave(around: number): void {
+		if (!this.done) this.ok = false;
+		this.#end = around;
+	}
+
+	/** A 32-bit number that is not 0: encoders leave those out. */
+	number(field: number): number {
+		this.#tag(tag(field, VARINT));
+		return this.#varint();
+	}
+
+	/** Bytes as they lie in the frame. */
+	blob(field: number): Uint8Array {
+		const length = this.#length(field);
+		const from = this.#at;
+		this.#at += length;
+		return this.#bytes.subarray(from, this.#at);
+	}
+
+	#length(field: number): number {
+		this.#tag(tag(field, BYTES));
+		const length = this.#varint();
+		if (length <= this.#end - this.#at) return length;
+		this.ok = false;
+		return 0;
+	}
+
+	#tag(expected: number): void {
+		if (this.#at >= this.#end || this.#bytes[this.#at] !== expected) this.ok = false;
+		else this.#at += 1;
+	}
+
+	#varint(): number {
+		let value = 0;
+		// Four bytes hold every length and number of an honest frame.
+		for (let shift = 0; shift < 28 && this.#at < this.#end; shift += 7) {
+			const byte = this.#bytes[this.#at++] ?? 0;
+			value |= (byte & 0x7f) << shift;
+			if (byte < 0x80) return value;
+		}
+		this.ok = false;
+		return 0;
+	}
+}
+
+/**
+ * A `Send` frame as encoders write it, its bytes not copied. Undefined for every other frame, and for a `Send` whose
+ * fields are in another order, missing or unknown: those are the library's to read.
+ */
+export function readSend(data: Uint8Array): Send | undefined {
+	const reader = new Reader(data);
+	const frame = reader.enter(2);
+	const messageId = reader.blob(1);
+	const rosterVersion = reader.number(2);
+	const envelopes: Envelope[] = [];
+	while (reader.ok && !reader.done) {
+		const send = reader.enter(3);
+		const envelope = reader.enter(1);
+		const account = reader.blob(1);
+		const device = reader.number(2);
+		const registrationId = reader.number(3);
+		reader.leave(envelope);
+		const kind = reader.number(2);
+		const ciphertext = reader.blob(3);
+		reader.leave(send);
+		const to: DeviceAddress = { $typeName: "parley.v1.DeviceAddress", account, device, registrationId };
+		envelopes.push({ $typeName: "parley.v1.Envelope", to, kind, ciphertext });
+	}
+	reader.leave(frame);
+	return reader.ok && reader.done ? { $typeName: "parley.v1.Send", messageId, rosterVersion, envelopes } : undefined;
+}
