@@ -124,6 +124,12 @@ function waveformText(waveform: Uint8Array): string {
 	}).join("");
 }
 
+/** To be told when the server's log ends before what was seen of it. */
+export function logWentBack(name: string): string {
+	const what = "The server has lost the newest messages, or was put back to an old state";
+	return `${what}: ask ${printable(name)} whether your last ones arrived. What is here stays here.`;
+}
+
 function two(value: number): string {
 	return String(value).padStart(2, "0");
 }

@@ -32,6 +32,7 @@ export function inVain(
 		case "message-changed":
 		case "typing":
 		case "missed":
+		case "log-went-back":
 		case "caught-up":
 		case "account-caught-up":
 		case "prekey-counts":

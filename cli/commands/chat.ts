@@ -6,7 +6,7 @@ import type { StoredMessage } from "../../client/machine/interface.ts";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
 import { droppedPath } from "../dropped.ts";
-import { messageLine } from "../message_text.ts";
+import { logWentBack, messageLine } from "../message_text.ts";
 import { Screen } from "../screen.ts";
 import { printable, type Terminal } from "../terminal.ts";
 import { imageProtocol, imageText, PREVIEW_SIDE } from "../terminal_image.ts";
@@ -118,13 +118,16 @@ class Chat {
 				return;
 			case "identity-changed":
 			case "missed":
+			case "log-went-back":
 			case "caught-up":
 			case "account-caught-up":
 			case "prekey-counts":
 			case "line-opened":
 			case "file-progress":
 				if (this.#screen === undefined) printNotice(this.#context, this.#parley, notice);
+				else if ("peer" in notice && notice.peer !== this.#peer) return;
 				else if (notice.type === "identity-changed") this.#say(`The identity key of ${this.#name} has changed.`);
+				else if (notice.type === "log-went-back") this.#say(logWentBack(this.#name));
 				else if (notice.type === "missed") this.#say(`Entries ${notice.from} to ${notice.to} were removed unread.`);
 				return;
 			default:

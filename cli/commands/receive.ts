@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
-import { messageLine, messageObject } from "../message_text.ts";
+import { logWentBack, messageLine, messageObject } from "../message_text.ts";
 import { secondsOption } from "../options.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -86,6 +86,14 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 			context.print(
 				{ type: "missed", with: name, account: notice.peer, from: notice.from, to: notice.to },
 				colors.yellow(`Entries ${notice.from} to ${notice.to} with ${name} waited too long and were removed.`),
+			);
+			return;
+		}
+		case "log-went-back": {
+			const name = parley.nameOf(notice.peer);
+			context.print(
+				{ type: "log-went-back", with: name, account: notice.peer, from: notice.from, to: notice.to },
+				colors.yellow(logWentBack(name)),
 			);
 			return;
 		}

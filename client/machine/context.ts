@@ -22,6 +22,12 @@ export interface Connection {
 	limited: Set<string>;
 	/** Accounts whose prekeys were asked for at this roster version already: not again before a change. */
 	claimed: Set<string>;
+	/** The highest number that the server has told of on this socket. */
+	head: number;
+	/** It has told of one that can't be. */
+	doubted: boolean;
+	/** The peer is no member any more. */
+	deserted: boolean;
 	/** What this socket was told. */
 	acknowledged: number;
 	/** Foreign entries have moved the cursor in this step. */
@@ -117,6 +123,9 @@ export function newConnection(): Connection {
 		held: false,
 		limited: new Set(),
 		claimed: new Set(),
+		head: 0,
+		doubted: false,
+		deserted: false,
 		acknowledged: 0,
 		foreign: false,
 		news: undefined,

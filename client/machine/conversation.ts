@@ -4,7 +4,6 @@ import type { Roster, Watermark } from "../../protocol/gen/common_pb.js";
 import type { ConversationDown, Welcome } from "../../protocol/gen/conversation_down_pb.js";
 import { uuidFromBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
-import { PROTOCOL_VERSION } from "../../protocol/version.ts";
 import { readReceipts } from "../store/account.ts";
 import {
 	advanceCursor,
@@ -16,27 +15,21 @@ import {
 } from "../store/conversations.ts";
 import { outgoingBetween, setStatus, toStoredMessage } from "../store/messages.ts";
 import { type Context, newConnection } from "./context.ts";
+import { sayHello } from "./hello.ts";
 import { memberDevices } from "./members.ts";
 import { onEntry, onMissed } from "./receiving.ts";
 import { onRefused } from "./refusals.ts";
+import { isPlausible } from "./rewind.ts";
 import { onAccepted, resendEncrypted, statusOf } from "./sending.ts";
 
 export function onOpened(context: Context, peer: string): void {
-	const { cursor, read, hot } = conversation(context.store, peer);
+	const { cursor, hot } = conversation(context.store, peer);
 	if (hot === 0) setHot(context.store, peer, true);
 	const failed = context.failedClaims.get(peer);
 	if (failed !== undefined) context.failedClaims.set(peer, { ...failed, waiting: false });
 	const connection = { ...newConnection(), open: true, acknowledged: cursor, news: context.connection(peer).news };
 	context.connections.set(peer, connection);
-	context.send(peer, {
-		case: "hello",
-		value: {
-			$typeName: "parley.v1.Hello",
-			protocolVersion: PROTOCOL_VERSION,
-			cursor,
-			read: readReceipts(context.store) ? read : 0,
-		},
-	});
+	sayHello(context, peer);
 }
 
 export function onClosed(context: Context, peer: string): void {
@@ -79,7 +72,9 @@ export async function onFrame(context: Context, peer: string, { frame }: Convers
 }
 
 function onWelcome(context: Context, peer: string, welcome: Welcome): void {
-	context.connection(peer).welcomed = true;
+	const connection = context.connection(peer);
+	connection.welcomed = true;
+	connection.head = Math.max(connection.head, welcome.head);
 	if (welcome.roster !== undefined) onRoster(context, peer, welcome.roster);
 	onWatermarks(context, peer, welcome.watermarks);
 	resendEncrypted(context, peer);
@@ -89,7 +84,9 @@ function onWelcome(context: Context, peer: string, welcome: Welcome): void {
 function onRoster(context: Context, peer: string, roster: Roster): void {
 	if (roster.version < conversation(context.store, peer).roster_version) return;
 	replaceRoster(context.store, peer, roster.version, memberDevices(context, peer, roster.devices));
-	context.connection(peer).claimed.clear();
+	const connection = context.connection(peer);
+	connection.deserted = !roster.members.some((member) => member.length === 16 && uuidFromBytes(member) === peer);
+	connection.claimed.clear();
 	context.touched.add(peer);
 }
 
@@ -127,6 +124,7 @@ function changeStatus(
 }
 
 function onCaughtUp(context: Context, peer: string, head: number): void {
+	if (!isPlausible(context, peer, head)) return;
 	const { cursor } = conversation(context.store, peer);
 	const connection = context.connection(peer);
 	// What is left up to the head is not for this device. While own sends are open it may be one of them.

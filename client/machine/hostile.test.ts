@@ -1,10 +1,8 @@
 /** A server that lies: what it says must not bring a text to a stranger, nor end the machine. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { create } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
-import { type ConversationDown, ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
 import { uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
 import { writeMeta } from "../store/account.ts";
 import { enqueue } from "../store/outbox.ts";
@@ -12,34 +10,20 @@ import { history } from "../store/queries.ts";
 import { retryContent } from "./content.ts";
 import { Context } from "./context.ts";
 import { ClientMachine } from "./machine.ts";
-import { ALICE, BOB, settle, TestDevice, TestWorld } from "./testing.ts";
+import { ALICE, BOB, says, settle, TestDevice, TestWorld } from "./testing.ts";
 
 const EVE = "0e000000-0000-4000-8000-00000000000e";
 
 let world: TestWorld;
 let eve: TestDevice;
 beforeEach(async () => {
-	world = new TestWorld();
-	world.connect(world.alice);
-	world.connect(world.bob);
-	world.text(world.alice, "hello");
-	await world.settle();
-	world.text(world.bob, "hi");
-	await world.settle();
+	world = await TestWorld.talking();
 	eve = new TestDevice(world.folder, EVE, world.server, world.environment);
 });
 afterEach(() => {
 	eve.store.close();
 	world.close();
 });
-
-function frame(value: ConversationDown["frame"]): {
-	type: "conversation-frame";
-	peer: string;
-	frame: ConversationDown;
-} {
-	return { type: "conversation-frame", peer: BOB, frame: create(ConversationDownSchema, { frame: value }) };
-}
 
 function address(account: string) {
 	const registrationId = world.server.devices.get(account)?.registrationId ?? 0;
@@ -57,7 +41,7 @@ test("ROSTER-1 a roster with a third account brings nothing to it", async () => 
 	const devices = [ALICE, BOB, EVE].map(address);
 	world.server.rosterVersion = 2;
 	const roster = { $typeName: "parley.v1.Roster" as const, version: 2, devices, members: [] };
-	world.alice.inbox.push(frame({ case: "roster", value: roster }));
+	world.alice.inbox.push(says(BOB, { case: "roster", value: roster }));
 	await world.settle();
 	for (const body of ["secret", "another"]) {
 		world.text(world.alice, body);
@@ -83,7 +67,7 @@ test("ROSTER-2 a difference with a third account brings nothing to it", async ()
 		limit: 0,
 		retryAfterMs: 0,
 	};
-	world.alice.inbox.push(frame({ case: "refused", value: { ...refused, difference } }));
+	world.alice.inbox.push(says(BOB, { case: "refused", value: { ...refused, difference } }));
 	await world.settle();
 	for (const body of ["secret", "another"]) {
 		world.text(world.alice, body);
@@ -118,8 +102,8 @@ test("REFUSED-1 ids of a wrong length end no step", async () => {
 	const roster = { $typeName: "parley.v1.Roster" as const, version: 9, devices: [strange], members: [none] };
 	const accepted = { $typeName: "parley.v1.Accepted" as const, messageId: none, number: 3, serverTimeMs: 1n };
 	await world.alice.machine.step([
-		frame({ case: "roster", value: roster }),
-		frame({ case: "accepted", value: accepted }),
+		says(BOB, { case: "roster", value: roster }),
+		says(BOB, { case: "accepted", value: accepted }),
 	]);
 });
 

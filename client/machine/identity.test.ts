@@ -6,8 +6,8 @@ import { history, identityState, pendingOutboxCount } from "../store/queries.ts"
 import { ALICE, BOB, TestDevice, TestWorld } from "./testing.ts";
 
 let world: TestWorld;
-beforeEach(() => {
-	world = new TestWorld();
+beforeEach(async () => {
+	world = await TestWorld.talking();
 });
 afterEach(() => world.close());
 
@@ -23,17 +23,7 @@ function reinstall(bob: TestDevice): void {
 	world.connect(bob);
 }
 
-async function talk(): Promise<void> {
-	world.connect(world.alice);
-	world.connect(world.bob);
-	world.text(world.alice, "hello");
-	await world.settle();
-	world.text(world.bob, "hi");
-	await world.settle();
-}
-
 test("CLIENT-3 a changed key that nobody verified is shown and accepted", async () => {
-	await talk();
 	reinstall(world.bob);
 	world.text(world.alice, "again");
 	await world.settle();
@@ -43,7 +33,6 @@ test("CLIENT-3 a changed key that nobody verified is shown and accepted", async 
 });
 
 test("CLIENT-3 where the old key was verified nothing is sent until a person accepts the new one", async () => {
-	await talk();
 	world.alice.inbox.push({ type: "set-verified", peer: BOB, verified: true });
 	await world.settle();
 	expect(identityState(world.alice.store, BOB)).toBe("verified");
@@ -65,7 +54,6 @@ test("CLIENT-3 where the old key was verified nothing is sent until a person acc
 });
 
 test("CLIENT-3 a first message under a changed key is shown, and blocks answers where the old one was verified", async () => {
-	await talk();
 	world.alice.inbox.push({ type: "set-verified", peer: BOB, verified: true });
 	await world.settle();
 	reinstall(world.bob);
@@ -83,7 +71,6 @@ test("CLIENT-3 a first message under a changed key is shown, and blocks answers 
 });
 
 test("CLIENT-4 both compute the same safety number; a man in the middle changes it", async () => {
-	await talk();
 	const alices = safetyNumber(world.alice.store, BOB);
 	const bobs = safetyNumber(world.bob.store, ALICE);
 	if (alices === undefined || bobs === undefined) throw new Error("no safety number");

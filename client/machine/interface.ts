@@ -68,6 +68,8 @@ export type Notice =
 	| { type: "typing"; peer: string; started: boolean }
 	| { type: "identity-changed"; peer: string; blocked: boolean }
 	| { type: "missed"; peer: string; from: number; to: number }
+	/** The server's log ends at `to`; this device had seen it up to `from` (rule CLIENT-6). */
+	| { type: "log-went-back"; peer: string; from: number; to: number }
 	| { type: "caught-up"; peer: string; head: number }
 	| { type: "account-caught-up" }
 	| { type: "prekey-counts"; oneTimePreKeys: number; oneTimeKyberPreKeys: number }

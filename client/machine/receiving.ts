@@ -18,11 +18,12 @@ import {
 import { parseContent } from "./content.ts";
 import type { Context } from "./context.ts";
 import { answerRetry, noteReadable, requestRetry } from "./retry.ts";
+import { isPlausible } from "./rewind.ts";
 
 /** Stores an entry and moves the cursor. What is at or below the cursor is a repeat (rule DELIVERED-1). */
 export async function onEntry(context: Context, peer: string, entry: Entry): Promise<void> {
 	const { cursor } = conversation(context.store, peer);
-	if (entry.number <= cursor) return;
+	if (entry.number <= cursor || !isPlausible(context, peer, entry.number)) return;
 	const account = entry.senderAccount.length === 16 ? uuidFromBytes(entry.senderAccount) : "";
 	// The server may not bring a stranger into a conversation of two.
 	if (account === peer || account === context.account.accountId) await openEntry(context, peer, account, entry);
@@ -134,7 +135,7 @@ function addPlaceholder(context: Context, peer: string, account: string, entry: 
 /** Entries whose time was over at the server: shown, never skipped in silence (rule KEPT-2). */
 export function onMissed(context: Context, peer: string, missed: Missed): void {
 	const { cursor } = conversation(context.store, peer);
-	if (missed.to <= cursor) return;
+	if (missed.to <= cursor || !isPlausible(context, peer, missed.to)) return;
 	context.notify({ type: "missed", peer, from: missed.from, to: missed.to });
 	moveCursor(context, peer, cursor, missed.to);
 }

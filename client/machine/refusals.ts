@@ -6,6 +6,7 @@ import { dropFrame, outboxEntry } from "../store/outbox.ts";
 import { onLimited } from "./again.ts";
 import type { Context } from "./context.ts";
 import { memberDevices } from "./members.ts";
+import { goBack } from "./rewind.ts";
 import { failMessage, settle } from "./sending.ts";
 
 export function onRefused(context: Context, peer: string, refused: Refused): void {
@@ -31,6 +32,9 @@ export function onRefused(context: Context, peer: string, refused: Refused): voi
 			if (row !== undefined) failMessage(context, row, ErrorCode[refused.code]);
 			else notice(context, peer, refused.code, messageId);
 			return;
+		case ErrorCode.CURSOR_BEYOND_HEAD:
+			if (!goBack(context, peer, refused.limit)) notice(context, peer, refused.code, messageId);
+			return;
 		case ErrorCode.RATE_LIMITED:
 			if (row === undefined) notice(context, peer, refused.code, messageId);
 			else onLimited(context, peer, row.id, refused.retryAfterMs);
@@ -38,7 +42,6 @@ export function onRefused(context: Context, peer: string, refused: Refused): voi
 		case ErrorCode.UNSPECIFIED:
 		case ErrorCode.UNSUPPORTED_VERSION:
 		case ErrorCode.HELLO_EXPECTED:
-		case ErrorCode.CURSOR_BEYOND_HEAD:
 		case ErrorCode.NOT_ON_ROSTER:
 		case ErrorCode.SUPERSEDED:
 		case ErrorCode.INTERNAL:

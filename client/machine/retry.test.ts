@@ -4,13 +4,7 @@ import { ALICE, BOB, TestWorld } from "./testing.ts";
 
 let world: TestWorld;
 beforeEach(async () => {
-	world = new TestWorld();
-	world.connect(world.alice);
-	world.connect(world.bob);
-	world.text(world.alice, "hello");
-	await world.settle();
-	world.text(world.bob, "hi");
-	await world.settle();
+	world = await TestWorld.talking();
 });
 afterEach(() => world.close());
 

@@ -19,6 +19,7 @@ import { emptyContent, plaintextOf, textContent } from "./content.ts";
 import type { Connection, Context } from "./context.ts";
 import { isBlocked } from "./identity.ts";
 import type { MessageStatus } from "./interface.ts";
+import { isPlausible } from "./rewind.ts";
 
 /** Frames of one conversation that are sent and not answered. */
 const WINDOW = 32;
@@ -90,6 +91,10 @@ export async function pump(context: Context, peer: string): Promise<void> {
 	if (room <= 0) return;
 	const waiting = waitingOutbox(context.store, peer, room);
 	if (waiting.length === 0) return;
+	if (connection.deserted) {
+		for (const row of waiting) failMessage(context, row, "MEMBER_GONE");
+		return;
+	}
 	const devices = readyDevices(context, connection, peer);
 	if (devices === undefined) return;
 	const version = conversation(context.store, peer).roster_version;
@@ -99,9 +104,11 @@ export async function pump(context: Context, peer: string): Promise<void> {
 	}
 }
 
-/** The devices to encrypt for; undefined while prekeys are on the way. */
+/** The devices to encrypt for; undefined while prekeys are on the way, or where the roster lists no device of the peer. */
 function readyDevices(context: Context, connection: Connection, peer: string): RosterDevice[] | undefined {
 	const devices = rosterDevices(context.store, peer).filter((device) => !isOwn(context, device));
+	// Encrypted for nobody a message would count as accepted, and as delivered soon.
+	if (!devices.some((device) => device.account === peer)) return undefined;
 	const now = context.now();
 	const ready: RosterDevice[] = [];
 	let waiting = false;
@@ -169,6 +176,7 @@ function addressList(devices: readonly RosterDevice[]): string {
 
 /** The server has the entry. Repetitions change nothing. */
 export function onAccepted(context: Context, peer: string, accepted: Accepted): void {
+	if (!isPlausible(context, peer, accepted.number)) return;
 	const id = uuidFromBytes(accepted.messageId);
 	const row = outboxEntry(context.store, id);
 	settle(context, peer, id);

@@ -1,223 +1,17 @@
-/** A tiny server for tests: one log per conversation with numbers, repeats and prekeys, all in memory. */
+/** For tests of this directory: devices with machines and files, and a world of two of them on a small server. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { ErrorCode } from "../../protocol/gen/common_pb.js";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { type ConversationDown, ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
-import { type ConversationUp, ConversationUpSchema, type Send } from "../../protocol/gen/conversation_up_pb.js";
-import type { PreKeyBundles, PreKeyUpload, RegisterRequest } from "../../protocol/http.ts";
-import { toHex, uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
+import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
 import { completeRegistration, makeRegistration } from "../signal/registration.ts";
 import { Store } from "../store/database.ts";
 import type { MachineEnvironment, MachineEvent, MachineRequest, Notice } from "./interface.ts";
 import { ClientMachine } from "./machine.ts";
+import { TestServer } from "./testing_server.ts";
 
 const KEY = new Uint8Array(32).fill(7);
-
-interface Logged {
-	number: number;
-	send: Send;
-	sender: string;
-}
-
-interface Listed {
-	registrationId: number;
-	identityKey: string;
-	keys: PreKeyUpload;
-}
-
-/** Two accounts with a device each. */
-export class TestServer {
-	readonly log: Logged[] = [];
-	readonly devices = new Map<string, Listed>();
-	rosterVersion = 1;
-	/** Changes what goes down to an account; returns undefined to lose the frame. */
-	onEntry: (account: string, entry: Logged) => Logged | undefined = (_account, entry) => entry;
-	/** What devices of other accounts acknowledged and read. */
-	readonly acknowledged = new Map<string, number>();
-	readonly read = new Map<string, number>();
-
-	register(account: string, request: RegisterRequest): void {
-		const { oneTimePreKeys, oneTimeKyberPreKeys, signedPreKey, lastResortKyberPreKey } = request;
-		this.devices.set(account, {
-			registrationId: request.registrationId,
-			identityKey: request.identityKey,
-			keys: structuredClone({ oneTimePreKeys, oneTimeKyberPreKeys, signedPreKey, lastResortKyberPreKey }),
-		});
-	}
-
-	claim(account: string): PreKeyBundles | undefined {
-		const listed = this.devices.get(account);
-		if (listed?.keys.signedPreKey === undefined) return undefined;
-		const oneTimePreKey = listed.keys.oneTimePreKeys.shift();
-		const kyberPreKey = listed.keys.oneTimeKyberPreKeys.shift() ?? listed.keys.lastResortKyberPreKey;
-		if (kyberPreKey === undefined) return undefined;
-		const device = {
-			deviceId: 1,
-			registrationId: listed.registrationId,
-			signedPreKey: listed.keys.signedPreKey,
-			kyberPreKey,
-			...(oneTimePreKey === undefined ? {} : { oneTimePreKey }),
-		};
-		return { identityKey: listed.identityKey, devices: [device] };
-	}
-
-	/** Handles a frame of one account's device; `others` gets what is pushed to everyone else. */
-	handle(account: string, bytes: Uint8Array, push: (account: string, frame: ConversationDown) => void): void {
-		const { frame } = fromBinary(ConversationUpSchema, bytes);
-		switch (frame.case) {
-			case "hello":
-				push(account, this.#welcome());
-				for (const entry of this.log) if (entry.number > frame.value.cursor) this.#deliver(account, entry, push);
-				push(account, down({ case: "caughtUp", value: { $typeName: "parley.v1.CaughtUp", head: this.log.length } }));
-				this.#watermark(account, this.acknowledged, frame.value.cursor, push);
-				return;
-			case "send":
-				this.#send(account, frame.value, push);
-				return;
-			case "acknowledge":
-				this.#watermark(account, this.acknowledged, frame.value.cursor, push);
-				return;
-			case "read":
-				this.#watermark(account, this.read, frame.value.upTo, push);
-				return;
-			case "typing":
-			case undefined:
-				return;
-		}
-	}
-
-	#send(account: string, send: Send, push: (account: string, frame: ConversationDown) => void): void {
-		const id = toHex(send.messageId);
-		const known = this.log.find((entry) => toHex(entry.send.messageId) === id);
-		if (known === undefined) {
-			const difference = this.#difference(account, send);
-			if (difference !== undefined) {
-				push(account, difference);
-				return;
-			}
-		} else if (!same(known.send, send)) {
-			throw new Error("the same id with other bytes");
-		}
-		const entry = known ?? { number: this.log.length + 1, send, sender: account };
-		if (known === undefined) this.log.push(entry);
-		const accepted = { messageId: send.messageId, number: entry.number, serverTimeMs: BigInt(entry.number) };
-		push(account, down({ case: "accepted", value: { $typeName: "parley.v1.Accepted", ...accepted } }));
-		if (known !== undefined) return;
-		for (const other of this.devices.keys()) if (other !== account) this.#deliver(other, entry, push);
-	}
-
-	#difference(account: string, send: Send): ConversationDown | undefined {
-		const reregistered = send.envelopes
-			.map((envelope) => envelope.to)
-			.filter((to) => to !== undefined)
-			.filter((to) => this.devices.get(uuidFromBytes(to.account))?.registrationId !== to.registrationId)
-			.map((to) => this.#address(uuidFromBytes(to.account)));
-		const named = new Set(send.envelopes.map((envelope) => uuidFromBytes(envelope.to?.account ?? new Uint8Array(16))));
-		const missing = [...this.devices.keys()]
-			.filter((other) => other !== account && !named.has(other))
-			.map((other) => this.#address(other));
-		if (send.rosterVersion === this.rosterVersion && missing.length + reregistered.length === 0) return undefined;
-		return down({
-			case: "refused",
-			value: {
-				$typeName: "parley.v1.Refused",
-				code: ErrorCode.STALE_ROSTER,
-				messageId: send.messageId,
-				limit: 0,
-				retryAfterMs: 0,
-				difference: {
-					$typeName: "parley.v1.RosterDifference",
-					version: this.rosterVersion,
-					missing,
-					gone: [],
-					reregistered,
-				},
-			},
-		});
-	}
-
-	#welcome(): ConversationDown {
-		const watermarks = [...this.devices.keys()].map((account) => this.#mark(account));
-		const accounts = [...this.devices.keys()];
-		const devices = accounts.map((account) => this.#address(account));
-		const members = accounts.map(uuidToBytes);
-		return down({
-			case: "welcome",
-			value: {
-				$typeName: "parley.v1.Welcome",
-				head: this.log.length,
-				serverTimeMs: 1n,
-				roster: { $typeName: "parley.v1.Roster", version: this.rosterVersion, devices, members },
-				watermarks,
-			},
-		});
-	}
-
-	#address(account: string) {
-		const registrationId = this.devices.get(account)?.registrationId ?? 0;
-		return { $typeName: "parley.v1.DeviceAddress" as const, account: uuidToBytes(account), device: 1, registrationId };
-	}
-
-	#mark(account: string) {
-		return {
-			$typeName: "parley.v1.Watermark" as const,
-			account: uuidToBytes(account),
-			device: 1,
-			delivered: this.acknowledged.get(account) ?? 0,
-			read: this.read.get(account) ?? 0,
-		};
-	}
-
-	#watermark(
-		account: string,
-		marks: Map<string, number>,
-		value: number,
-		push: (account: string, frame: ConversationDown) => void,
-	): void {
-		if (value > this.log.length) throw new Error("a cursor after the head");
-		if (value <= (marks.get(account) ?? 0)) return;
-		marks.set(account, value);
-		const frame = down({ case: "watermark", value: this.#mark(account) });
-		for (const other of this.devices.keys()) if (other !== account) push(other, frame);
-	}
-
-	#deliver(account: string, logged: Logged, push: (account: string, frame: ConversationDown) => void): void {
-		const entry = this.onEntry(account, logged);
-		const registered = this.devices.get(account)?.registrationId;
-		const envelope = entry?.send.envelopes.find(
-			({ to }) => to !== undefined && uuidFromBytes(to.account) === account && to.registrationId === registered,
-		);
-		if (entry === undefined || envelope === undefined) return;
-		const value = {
-			$typeName: "parley.v1.Entry" as const,
-			number: entry.number,
-			serverTimeMs: BigInt(entry.number),
-			messageId: entry.send.messageId,
-			senderAccount: uuidToBytes(entry.sender),
-			senderDevice: 1,
-			kind: envelope.kind,
-			ciphertext: envelope.ciphertext,
-		};
-		push(account, down({ case: "entry", value }));
-	}
-}
-
-function down(frame: ConversationDown["frame"]): ConversationDown {
-	return create(ConversationDownSchema, { frame });
-}
-
-function same(one: Send, other: Send): boolean {
-	const bytes = (send: Send) =>
-		toHex(
-			toBinary(
-				ConversationUpSchema,
-				create(ConversationUpSchema, { frame: { case: "send", value: send } }) as ConversationUp,
-			),
-		);
-	return bytes(one) === bytes(other);
-}
 
 /** One device with its file, and the events that wait for it. */
 export class TestDevice {
@@ -304,6 +98,11 @@ function carryOut(device: TestDevice, request: MachineRequest, devices: readonly
 	}
 }
 
+/** What the server says to one of the two in their conversation. */
+export function says(peer: string, frame: ConversationDown["frame"]): MachineEvent {
+	return { type: "conversation-frame", peer, frame: create(ConversationDownSchema, { frame }) };
+}
+
 export const ALICE = "0a000000-0000-4000-8000-00000000000a";
 export const BOB = "0b000000-0000-4000-8000-00000000000b";
 
@@ -319,6 +118,18 @@ export class TestWorld {
 	};
 	readonly alice = new TestDevice(this.folder, ALICE, this.server, this.environment);
 	readonly bob = new TestDevice(this.folder, BOB, this.server, this.environment);
+
+	/** Both are connected, have sessions, and have said hello. */
+	static async talking(): Promise<TestWorld> {
+		const world = new TestWorld();
+		world.connect(world.alice);
+		world.connect(world.bob);
+		world.text(world.alice, "hello");
+		await world.settle();
+		world.text(world.bob, "hi");
+		await world.settle();
+		return world;
+	}
 
 	settle(): Promise<void> {
 		return settle([this.alice, this.bob]);

@@ -82,6 +82,24 @@ export function advanceCursor(store: Store, peer: string, from: number, number: 
 	return cursor;
 }
 
+/**
+ * The log ends at `head`, before what was seen of it: goes back to the last message that is stored up to there, and takes
+ * on the roster and the watermarks that the server says next. Returns the new cursor.
+ */
+export function rewind(store: Store, peer: string, head: number): number {
+	const newest = "SELECT MAX(number) AS value FROM messages WHERE peer = ? AND number <= ?";
+	const cursor = store.value<number | null>(newest, [peer, head]) ?? 0;
+	store.run("DELETE FROM own_numbers WHERE peer = ?", [peer]);
+	// Messages after the head keep their place: behind those up to the head, before those that come.
+	store.run("UPDATE messages SET number = ? WHERE peer = ? AND number > ?", [head, peer, head]);
+	store.run(
+		`UPDATE conversations SET cursor = ?, read = MIN(read, ?), peer_delivered = MIN(peer_delivered, ?),
+		 peer_read = MIN(peer_read, ?), roster_version = 0 WHERE peer = ?`,
+		[cursor, cursor, head, head, peer],
+	);
+	return cursor;
+}
+
 export function addOwnNumber(store: Store, peer: string, number: number): void {
 	store.run("INSERT OR IGNORE INTO own_numbers (peer, number) VALUES (?, ?)", [peer, number]);
 }

@@ -102,6 +102,14 @@ export function setStatus(store: Store, row: number, status: MessageStatus): voi
 	store.run("UPDATE messages SET status = ? WHERE row = ?", [status, row]);
 }
 
+/** Own messages after the log's head that nobody is known to have: the server has lost them. */
+export function failBeyond(store: Store, peer: string, head: number): void {
+	store.run(
+		"UPDATE messages SET status = 'failed' WHERE peer = ? AND number > ? AND outgoing = 1 AND status = 'sent'",
+		[peer, head],
+	);
+}
+
 /** For whom the message was encrypted: only they may ask for it again. */
 export function setAddressed(store: Store, sender: string, id: string, addressed: string): void {
 	store.run("UPDATE messages SET addressed = ? WHERE sender = ? AND id = ?", [addressed, sender, id]);

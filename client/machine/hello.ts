@@ -1,0 +1,18 @@
+import { PROTOCOL_VERSION } from "../../protocol/version.ts";
+import { readReceipts } from "../store/account.ts";
+import { conversation } from "../store/conversations.ts";
+import type { Context } from "./context.ts";
+
+/** The first frame on a conversation's connection: where this device stands (rules DELIVERED-1, WATERMARK-2). */
+export function sayHello(context: Context, peer: string): void {
+	const { cursor, read } = conversation(context.store, peer);
+	context.send(peer, {
+		case: "hello",
+		value: {
+			$typeName: "parley.v1.Hello",
+			protocolVersion: PROTOCOL_VERSION,
+			cursor,
+			read: readReceipts(context.store) ? read : 0,
+		},
+	});
+}
