@@ -55,6 +55,14 @@ export function blobIdOf(uploadId: string): Promise<string> {
 	return labelledHash("parley blob v1", uploadId);
 }
 
+/**
+ * The key under which a blob stands in R2, which is its object's name too: what the server stores names no blob that
+ * could be asked for.
+ */
+export function storageKeyOf(blobId: string): Promise<string> {
+	return labelledHash("parley stored blob v1", blobId);
+}
+
 /** The hash of a delete key (both base64url), which is all that the server has until the key is used. */
 export function deleteHash(deleteKey: string): Promise<string> {
 	return labelledHash("parley delete key v1", deleteKey);

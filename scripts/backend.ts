@@ -20,8 +20,14 @@ const CONFIGURATIONS = [
 const START_MS_MAX = 60_000;
 const STOP_MS_MAX = 5_000;
 
+/** What signs. Not among the arguments: those are in every process list. */
+interface Secrets {
+	path: string;
+	values: Record<"TOKEN_SECRET" | "MEDIA_GRANT_SECRET" | "MEDIA_SUBJECT_SECRET", string>;
+}
+
 export interface BackendOptions {
-	/** Holds everything that the backend stores, its secret and its log. Made where it is missing. */
+	/** Holds everything that the backend stores, its secrets and its log. Made where it is missing. */
 	stateDir: string;
 	/** A free one is taken where none is given. */
 	port?: number;
@@ -61,16 +67,19 @@ export class Backend {
 		const environment = quietEnvironment(stateDir);
 		const port = await freePort(options.port);
 		await migrate(stateDir, logPath, environment);
+		const secrets = secretsOf(stateDir, options.secret);
+		// The file is the api's; the media Worker takes its one secret from the environment.
+		const { MEDIA_GRANT_SECRET } = secrets.values;
 		const child = spawnLogged(
 			[
 				"dev",
 				...CONFIGURATIONS.flatMap((path) => ["-c", path]),
 				...["--ip", "127.0.0.1", "--port", String(port), "--inspector-port", String(await freePort())],
-				...["--persist-to", stateDir, "--env-file", secretFile(stateDir, options.secret)],
+				...["--persist-to", stateDir, "--env-file", secrets.path],
 				"--show-interactive-dev-session=false",
 			],
 			logPath,
-			environment,
+			{ ...environment, MEDIA_GRANT_SECRET },
 		);
 		const backend = new Backend(`http://127.0.0.1:${port}`, stateDir, logPath, child);
 		await backend.#untilHealthy();
@@ -162,13 +171,19 @@ function spawnLogged(args: readonly string[], logPath: string, environment: Node
 	}
 }
 
-/** A file and not an argument: arguments are in every process list. */
-function secretFile(stateDir: string, secret: string | undefined): string {
+/** The secrets of this backend, from a file; what is missing in it is made. */
+function secretsOf(stateDir: string, tokenSecret: string | undefined): Secrets {
 	const path = join(stateDir, "secrets.env");
-	if (secret !== undefined || !existsSync(path)) {
-		writeFileSync(path, `TOKEN_SECRET=${secret ?? randomBytes(32).toString("hex")}\n`, { mode: 0o600 });
-	}
-	return path;
+	const text = existsSync(path) ? readFileSync(path, "utf8") : "";
+	const known = (name: string) => new RegExp(`^${name}=(.+)$`, "m").exec(text)?.[1] ?? randomBytes(32).toString("hex");
+	const values = {
+		TOKEN_SECRET: tokenSecret ?? known("TOKEN_SECRET"),
+		MEDIA_GRANT_SECRET: known("MEDIA_GRANT_SECRET"),
+		MEDIA_SUBJECT_SECRET: known("MEDIA_SUBJECT_SECRET"),
+	};
+	const lines = Object.entries(values).map(([name, value]) => `${name}=${value}\n`);
+	writeFileSync(path, lines.join(""), { mode: 0o600 });
+	return { path, values };
 }
 
 async function isHealthy(url: string): Promise<boolean> {

@@ -12,6 +12,8 @@ export interface Call {
 	method?: string;
 	token?: string;
 	body?: unknown;
+	/** A body that is no JSON. */
+	raw?: BodyInit;
 	headers?: Record<string, string>;
 	/** Bindings that differ from the composition's. */
 	bindings?: Partial<ApiEnv>;
@@ -28,6 +30,7 @@ export async function call(path: string, options: Call = {}): Promise<Response> 
 		headers.set("content-type", "application/json");
 		init.body = typeof options.body === "string" ? options.body : JSON.stringify(options.body);
 	}
+	if (options.raw !== undefined) init.body = options.raw;
 	const request = new Request(`https://parley.test${path}`, init);
 	return app.fetch(request, { ...env, ...options.bindings }, createExecutionContext());
 }

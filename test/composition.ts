@@ -5,4 +5,4 @@
 export { Account, Health as AccountHealth } from "../workers/account-do/index.ts";
 export { default } from "../workers/api/index.ts";
 export { Conversation, Health as ConversationHealth } from "../workers/conversation-do/index.ts";
-export { Media } from "../workers/media/index.ts";
+export { Media, MediaQuota, StoredBlob } from "../workers/media/index.ts";

@@ -6,12 +6,16 @@ declare namespace Cloudflare {
 	}
 	interface Env {
 		TOKEN_SECRET: string;
+		MEDIA_GRANT_SECRET: string;
+		MEDIA_SUBJECT_SECRET: string;
 		TEST_MIGRATIONS: import("@cloudflare/vitest-plugin").D1Migration[];
 		CONVERSATION: DurableObjectNamespace<import("../workers/conversation-do/index.ts").Conversation>;
 		ACCOUNT: DurableObjectNamespace<import("../workers/account-do/index.ts").Account>;
 		CONVERSATION_HEALTH: Service<typeof import("../workers/conversation-do/index.ts").Health>;
 		ACCOUNT_HEALTH: Service<typeof import("../workers/account-do/index.ts").Health>;
 		MEDIA: Service<typeof import("../workers/media/index.ts").Media>;
+		STORED_BLOB: DurableObjectNamespace<import("../workers/media/index.ts").StoredBlob>;
+		MEDIA_QUOTA: DurableObjectNamespace<import("../workers/media/index.ts").MediaQuota>;
 		DIRECTORY: D1Database;
 		BLOBS: R2Bucket;
 		CHANGES: Queue;

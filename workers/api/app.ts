@@ -10,6 +10,7 @@ import { Refusal, refusalResponse } from "./errors.ts";
 import { type ApiTypes, answerError, limitBody, limitEveryAddress, requireSecret } from "./guards.ts";
 import { addKeys } from "./keys.ts";
 import { addLinks } from "./links.ts";
+import { addMedia } from "./media.ts";
 import { json, refused } from "./shapes.ts";
 import { addSockets } from "./sockets.ts";
 
@@ -47,6 +48,7 @@ addAccounts(app);
 addDevices(app);
 addKeys(app);
 addLinks(app);
+addMedia(app);
 addSockets(app);
 
 app.openapi(health, async (context) => {

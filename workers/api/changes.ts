@@ -4,6 +4,7 @@ import { UUID_PATTERN } from "../../protocol/ids.ts";
 import { DeviceDirectory } from "./directory/devices.ts";
 import { Directory } from "./directory/directory.ts";
 import { type ApiEnv, accountStub, conversationStub } from "./env.ts";
+import { mediaSubject } from "./media.ts";
 
 /** A change that is older than this has lost its message. */
 const LOST_AFTER_MS = 5 * 60 * 1000;
@@ -116,7 +117,12 @@ async function eraseAccount(env: ApiEnv, accountId: string): Promise<void> {
 		await env.CHANGES.send({ type: "account-deleted", accountId } satisfies Change);
 		return;
 	}
-	// The object goes last of the two, because it knows the conversations; the note goes when nothing is left to do.
+	// Rule BLOB-5, a page for each message too.
+	if ((await env.MEDIA.eraseSubject(await mediaSubject(env, accountId))) === "more") {
+		await env.CHANGES.send({ type: "account-deleted", accountId } satisfies Change);
+		return;
+	}
+	// The object goes last, because it knows the conversations; the note goes when nothing is left to do.
 	await account.erase();
 	await new Directory(env.DIRECTORY).deletionDone(accountId);
 }

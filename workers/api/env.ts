@@ -12,6 +12,13 @@ export interface ApiEnv {
 	TOKEN_SECRET?: string;
 	/** The secret before the last rotation: its tokens are good until they expire. */
 	TOKEN_SECRET_PREVIOUS?: string;
+	/** Signs media grants, which the media Worker verifies with the same; at least 32 characters. */
+	MEDIA_GRANT_SECRET?: string;
+	/**
+	 * Makes of an account the subject under which the media Worker counts. It is never rotated: with another, an account's
+	 * deletion would not find its blobs.
+	 */
+	MEDIA_SUBJECT_SECRET?: string;
 	DIRECTORY: D1Database;
 	CONVERSATION: DurableObjectNamespace;
 	ACCOUNT: DurableObjectNamespace;

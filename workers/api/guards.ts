@@ -5,9 +5,10 @@ import { createMiddleware } from "hono/factory";
 import { LIMITS } from "../../protocol/limits.ts";
 import { addressKey } from "./address.ts";
 import { DeviceDirectory, type RemovalReason } from "./directory/devices.ts";
+import { MEDIA_PATHS } from "../../protocol/media.ts";
 import { type ApiEnv, accountStub } from "./env.ts";
 import { REMOVED, Refusal, refusalResponse } from "./errors.ts";
-import { type Caller, tokenSecret, verifyToken } from "./tokens.ts";
+import { type Caller, strongSecret, verifyToken } from "./tokens.ts";
 
 export interface ApiTypes {
 	Bindings: ApiEnv;
@@ -16,14 +17,20 @@ export interface ApiTypes {
 
 /** Nothing is served without a token secret. */
 export const requireSecret = createMiddleware<ApiTypes>(async (context, next) => {
-	tokenSecret(context.env);
+	strongSecret(context.env, "TOKEN_SECRET");
 	await next();
 });
 
-/** Stops reading a body at the limit. */
-export const limitBody = bodyLimit({
+const stopReading = bodyLimit({
 	maxSize: LIMITS.body_bytes,
 	onError: () => refusalResponse(new Refusal("body_too_large", "the body is too large", LIMITS.body_bytes)),
+});
+
+/** Stops reading a body at the limit. Bytes of an upload pass unread; the media Worker counts them (rule UPLOAD-5). */
+export const limitBody = createMiddleware<ApiTypes>(async (context, next) => {
+	const { path } = context.req;
+	if (path === MEDIA_PATHS.uploads || path.startsWith(`${MEDIA_PATHS.uploads}/`)) return next();
+	return stopReading(context, next);
 });
 
 /** A body of another type would be read as an empty one, and an upload lost without a word. */

@@ -22,16 +22,18 @@ const Claims = z.object({
 	iat: z.int(),
 });
 
-let told = false;
+type SecretName = "TOKEN_SECRET" | "MEDIA_GRANT_SECRET" | "MEDIA_SUBJECT_SECRET";
 
-/** The secret that signs; without a good one nothing is served, because anybody could make tokens. */
-export function tokenSecret(env: ApiEnv): string {
-	const secret = env.TOKEN_SECRET;
+const told = new Set<SecretName>();
+
+/** A secret that signs; without a good one nothing of it is served, because anybody could sign. */
+export function strongSecret(env: ApiEnv, name: SecretName): string {
+	const secret = env[name];
 	if (secret !== undefined && secret.length >= SECRET_CHARACTERS_MIN) return secret;
-	const message = `TOKEN_SECRET is missing or shorter than ${SECRET_CHARACTERS_MIN} characters: set it with \`wrangler secret put TOKEN_SECRET\``;
+	const message = `${name} is missing or shorter than ${SECRET_CHARACTERS_MIN} characters: set it with \`wrangler secret put ${name}\``;
 	// Once for each instance: every request would say the same.
-	if (!told) console.error(message);
-	told = true;
+	if (!told.has(name)) console.error(message);
+	told.add(name);
 	throw new Refusal("internal", message);
 }
 
@@ -39,13 +41,13 @@ export async function issueToken(env: ApiEnv, caller: Caller, now_ms: number): P
 	const iat = Math.floor(now_ms / 1000);
 	const exp = iat + LIMITS.access_token_seconds;
 	const claims = { sub: caller.accountId, did: caller.device, exp, iat };
-	return { accessToken: await sign(claims, tokenSecret(env), "HS256"), expiresAtMs: exp * 1000 };
+	return { accessToken: await sign(claims, strongSecret(env, "TOKEN_SECRET"), "HS256"), expiresAtMs: exp * 1000 };
 }
 
 /** The device whose token this is; reads no database. */
 export async function verifyToken(env: ApiEnv, token: string, now_ms: number): Promise<Caller> {
 	const previous = env.TOKEN_SECRET_PREVIOUS;
-	const secrets = [tokenSecret(env)];
+	const secrets = [strongSecret(env, "TOKEN_SECRET")];
 	if (previous !== undefined && previous.length >= SECRET_CHARACTERS_MIN) secrets.push(previous);
 	for (const secret of secrets) {
 		const claims = Claims.safeParse(await signedClaims(token, secret));

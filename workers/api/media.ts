@@ -1,0 +1,60 @@
+/** Media: grants, and the door to the media Worker, which streams. */
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { sign } from "hono/jwt";
+import { encodeBase64Url } from "hono/utils/encode";
+import { MediaGrant } from "../../protocol/http.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { MEDIA_PATHS } from "../../protocol/media.ts";
+import type { GrantClaims } from "../media/interface.ts";
+import type { ApiEnv } from "./env.ts";
+import { type ApiTypes, authenticate, limitAccount, requireDevice } from "./guards.ts";
+import { bearer, json, refused } from "./shapes.ts";
+import { strongSecret } from "./tokens.ts";
+
+const grant = createRoute({
+	method: "post",
+	path: MEDIA_PATHS.grants,
+	summary: "A grant for uploads and holds (rule GRANT-1)",
+	security: bearer,
+	middleware: [authenticate, limitAccount, requireDevice] as const,
+	responses: { 200: json(MediaGrant, "the grant"), ...refused },
+});
+
+/** What the media Worker has no need of: who calls, from where, and with which token. */
+const WITHHELD =
+	/^(?:authorization|cookie|forwarded|true-client-ip|user-agent|referer|x-real-ip|x-forwarded-.*|cf-.*)$/;
+
+export function addMedia(app: OpenAPIHono<ApiTypes>): void {
+	app.openapi(grant, async (context) => {
+		const subject = await mediaSubject(context.env, context.var.caller.accountId);
+		const exp = Math.floor(Date.now() / 1000) + LIMITS.media_grant_seconds;
+		const claims: GrantClaims = { sub: subject, max: LIMITS.media_bytes, exp };
+		const signed = await sign(claims, strongSecret(context.env, "MEDIA_GRANT_SECRET"), "HS256");
+		return context.json({ grant: signed, expiresAtMs: exp * 1000, uploadBytesMax: LIMITS.media_bytes }, 200);
+	});
+
+	// What tus can do is no secret, and its clients ask without a token.
+	for (const path of [MEDIA_PATHS.uploads, `${MEDIA_PATHS.uploads}/:id`]) app.on("OPTIONS", path, passOn);
+	// A removed device's token may read blobs whose ids it has, and continue its uploads, until it expires.
+	for (const path of [MEDIA_PATHS.uploads, `${MEDIA_PATHS.uploads}/*`, "/v1/media/blobs/*"]) {
+		app.all(path, authenticate, limitAccount, passOn);
+	}
+}
+
+/** The name under which the media Worker knows an account: nobody without the secret finds one from the other. */
+export async function mediaSubject(env: ApiEnv, accountId: string): Promise<string> {
+	const encoder = new TextEncoder();
+	const secret = encoder.encode(strongSecret(env, "MEDIA_SUBJECT_SECRET"));
+	const key = await crypto.subtle.importKey("raw", secret, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+	const mac = await crypto.subtle.sign("HMAC", key, encoder.encode(`parley media subject v1\0${accountId}`));
+	return encodeBase64Url(mac).replaceAll("=", "");
+}
+
+/** Both bodies stream through; the api reads neither. */
+function passOn(context: Context<ApiTypes>): Promise<Response> {
+	const { raw } = context.req;
+	const headers = new Headers(raw.headers);
+	for (const name of [...headers.keys()]) if (WITHHELD.test(name)) headers.delete(name);
+	return context.env.MEDIA.fetch(new Request(raw, { headers }));
+}
