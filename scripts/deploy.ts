@@ -18,7 +18,11 @@ const API = "wrangler.toml";
 const DATABASE = "parley-directory";
 const BUCKET = "parley-blobs";
 const QUEUE = "parley-changes";
-const SECRET = "TOKEN_SECRET";
+const MEDIA = "workers/media/wrangler.toml";
+/** The api signs grants with it and the media Worker verifies them. It may change: a client fetches a new grant. */
+const SHARED_SECRET = "MEDIA_GRANT_SECRET";
+/** They stay as they are: a new one would sign everybody out, or lose whose blobs are whose. */
+const LASTING_SECRETS = ["TOKEN_SECRET", "MEDIA_SUBJECT_SECRET"];
 
 /** A step failed, and wrangler has said why. */
 class Failed extends Error {}
@@ -51,33 +55,46 @@ function deploy(): void {
 	ensure("the bucket", ["r2", "bucket", "info", BUCKET], ["r2", "bucket", "create", BUCKET]);
 	ensure("the queue", ["queues", "info", QUEUE], ["queues", "create", QUEUE]);
 
+	const [api, media] = [secretsOf(API), secretsOf(MEDIA)];
+	const shared = api.includes(SHARED_SECRET) && media.includes(SHARED_SECRET) ? {} : random([SHARED_SECRET]);
+
 	step("the inner Workers; none of them has a public address");
-	for (const configuration of INNER) must(["deploy", "-c", configuration]);
+	for (const configuration of INNER) deployWith(configuration, configuration === MEDIA ? shared : {});
 
 	step("the directory's tables, before the code that reads them");
 	must(["d1", "migrations", "apply", DATABASE, "--remote", "-c", API]);
 
 	step("the api, the only public door");
-	deployApi();
+	deployWith(API, { ...shared, ...random(LASTING_SECRETS.filter((name) => !api.includes(name))) });
 	console.log(`\n${colors.green("✓")} deployed. Its address stands above; GET /v1/health answers for every room.`);
 }
 
-/**
- * The secret that signs access tokens goes up in the same step as the code, and only once: a new one would sign
- * everybody out.
- */
-function deployApi(): void {
-	const listing = run("wrangler", ["secret", "list", "-c", API]);
-	if (listing.ok && listing.output.includes(SECRET)) {
-		must(["deploy", "-c", API]);
+/** The names of a Worker's secrets; none where it isn't deployed yet. Fails where that can't be told apart. */
+function secretsOf(configuration: string): string[] {
+	const listing = run("wrangler", ["secret", "list", "-c", configuration]);
+	const names = [SHARED_SECRET, ...LASTING_SECRETS];
+	if (listing.ok) return names.filter((name) => listing.output.includes(name));
+	if (/10007|not found/i.test(listing.output)) return [];
+	throw new Failed(`the secrets of ${configuration} can't be listed, and new ones might do harm:\n${listing.output}`);
+}
+
+function random(names: readonly string[]): Record<string, string> {
+	return Object.fromEntries(names.map((name) => [name, randomBytes(32).toString("hex")]));
+}
+
+/** Deploys a Worker; its new secrets go up in the same step as its code. */
+function deployWith(configuration: string, secrets: Record<string, string>): void {
+	const names = Object.keys(secrets);
+	if (names.length === 0) {
+		must(["deploy", "-c", configuration]);
 		return;
 	}
 	const folder = mkdtempSync(join(tmpdir(), "parley-deploy-"));
 	try {
 		const file = join(folder, "secrets.json");
-		writeFileSync(file, JSON.stringify({ [SECRET]: randomBytes(32).toString("hex") }), { mode: 0o600 });
-		console.log(colors.dim(`  there is no ${SECRET} yet: a random one goes up with the code`));
-		must(["deploy", "-c", API, "--secrets-file", file]);
+		writeFileSync(file, JSON.stringify(secrets), { mode: 0o600 });
+		console.log(colors.dim(`  random secrets go up with the code: ${names.join(", ")}`));
+		must(["deploy", "-c", configuration, "--secrets-file", file]);
 	} finally {
 		rmSync(folder, { recursive: true, force: true });
 	}

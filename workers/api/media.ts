@@ -21,6 +21,19 @@ const grant = createRoute({
 	responses: { 200: json(MediaGrant, "the grant"), ...refused },
 });
 
+/** What the media Worker answers, for the interface's description: the protocol's page has the headers. */
+const PASSED_ON = [
+	["options", "/v1/media/uploads", "What tus can do here"],
+	["post", "/v1/media/uploads", "Creates an upload, by tus 1.0 (rule UPLOAD-1)"],
+	["head", "/v1/media/uploads/{upload}", "How far an upload is"],
+	["patch", "/v1/media/uploads/{upload}", "Continues an upload"],
+	["delete", "/v1/media/uploads/{upload}", "Removes an upload (rule UPLOAD-7)"],
+	["get", "/v1/media/blobs/{blob}", "A blob, or a range of it (rule BLOB-2)"],
+	["head", "/v1/media/blobs/{blob}", "A blob's size and tag"],
+	["delete", "/v1/media/blobs/{blob}", "Ends a hold on a blob (rule BLOB-4)"],
+	["put", "/v1/media/blobs/{blob}/hold", "Holds a blob, or holds it longer (rule BLOB-3)"],
+] as const;
+
 /** What the media Worker has no need of: who calls, from where, and with which token. */
 const WITHHELD =
 	/^(?:authorization|cookie|forwarded|true-client-ip|user-agent|referer|x-real-ip|x-forwarded-.*|cf-.*)$/;
@@ -33,6 +46,12 @@ export function addMedia(app: OpenAPIHono<ApiTypes>): void {
 		const signed = await sign(claims, strongSecret(context.env, "MEDIA_GRANT_SECRET"), "HS256");
 		return context.json({ grant: signed, expiresAtMs: exp * 1000, uploadBytesMax: LIMITS.media_bytes }, 200);
 	});
+
+	for (const [method, path, summary] of PASSED_ON) {
+		const security = method === "options" ? [] : bearer;
+		const responses = { "2XX": { description: "as the protocol's page says" }, ...refused };
+		app.openAPIRegistry.registerPath({ method, path, summary, security, responses });
+	}
 
 	// What tus can do is no secret, and its clients ask without a token.
 	for (const path of [MEDIA_PATHS.uploads, `${MEDIA_PATHS.uploads}/:id`]) app.on("OPTIONS", path, passOn);
