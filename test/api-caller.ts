@@ -1,12 +1,13 @@
 /** Calls the api as a client does, with registrations made beforehand. */
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { HttpError, RegisterRequest, RegisterResponse, SignedPreKey } from "../protocol/http.ts";
+import { HTTP_STATUS, HttpError, RegisterRequest, RegisterResponse, SignedPreKey } from "../protocol/http.ts";
 import { AddDeviceRequest, AddDeviceResponse, DeviceToken } from "../protocol/http_devices.ts";
 import { app } from "../workers/api/app.ts";
 import type { ApiEnv } from "../workers/api/env.ts";
 import devices from "./fixtures/devices.json" with { type: "json" };
 import fixtures from "./fixtures/registrations.json" with { type: "json" };
+import { findOperation } from "./operations.ts";
 
 export interface Call {
 	method?: string;
@@ -32,7 +33,20 @@ export async function call(path: string, options: Call = {}): Promise<Response> 
 	}
 	if (options.raw !== undefined) init.body = options.raw;
 	const request = new Request(`https://parley.test${path}`, init);
-	return app.fetch(request, { ...env, ...options.bindings }, createExecutionContext());
+	const response = await app.fetch(request, { ...env, ...options.bindings }, createExecutionContext());
+	await requireDocumented(init.method ?? "GET", path, response);
+	return response;
+}
+
+/** What every test proves beside its own: an operation refuses with the codes and statuses that its description names. */
+async function requireDocumented(method: string, path: string, response: Response): Promise<void> {
+	// An answer to HEAD has no body, and so no code.
+	if (response.status < 400 || method === "HEAD") return;
+	const operation = findOperation(method, path);
+	if (operation === undefined) return;
+	const { code } = HttpError.parse(await response.clone().json());
+	if (operation.codes.includes(code) && HTTP_STATUS[code] === response.status) return;
+	throw new Error(`${operation.name} does not name ${code} with ${response.status}`);
 }
 
 /** A registration that libsignal made, and another signed prekey of the same identity. */

@@ -20,7 +20,7 @@ import {
 	requireJson,
 	spendAccount,
 } from "./guards.ts";
-import { bearer, body, json, refused } from "./shapes.ts";
+import { bearer, body, json, refusals, refusalsWithToken } from "./shapes.ts";
 import { checkPreKeys, checkProof } from "./signatures.ts";
 import { hashSecret, issueToken, sameHash } from "./tokens.ts";
 
@@ -33,7 +33,10 @@ const register = createRoute({
 	summary: "Registers an account with its first device; may be repeated",
 	middleware: [limitAddress("LIMIT_REGISTER"), requireJson] as const,
 	request: { body: body(RegisterRequest) },
-	responses: { 200: json(RegisterResponse, "the account, with a fresh token"), ...refused },
+	responses: {
+		200: json(RegisterResponse, "the account, with a fresh token"),
+		...refusals("malformed", "bad_signature", "username_taken", "too_many_prekeys", "device_unlinked", "device_idle"),
+	},
 });
 
 const refresh = createRoute({
@@ -42,7 +45,10 @@ const refresh = createRoute({
 	summary: "A fresh access token for a device secret",
 	middleware: [limitAddress("LIMIT_TOKEN"), requireJson] as const,
 	request: { body: body(TokenRequest) },
-	responses: { 200: json(AccessToken, "the token"), ...refused },
+	responses: {
+		200: json(AccessToken, "the token"),
+		...refusals("malformed", "unauthorized", "device_unlinked", "device_idle"),
+	},
 });
 
 const lookUp = createRoute({
@@ -52,7 +58,7 @@ const lookUp = createRoute({
 	security: bearer,
 	middleware: [authenticate, limitAccount, limitLookups, requireDevice] as const,
 	request: { params: z.object({ hash: RegisterRequest.shape.usernameHash }) },
-	responses: { 200: json(UsernameResponse, "the account"), ...refused },
+	responses: { 200: json(UsernameResponse, "the account"), ...refusalsWithToken("malformed", "not_found") },
 });
 
 const remove = createRoute({
@@ -61,7 +67,7 @@ const remove = createRoute({
 	summary: "Deletes the caller's account; may be repeated",
 	security: bearer,
 	middleware: [authenticate, limitAccount] as const,
-	responses: { 204: { description: "gone; its objects follow" }, ...refused },
+	responses: { 204: { description: "gone; its objects follow" }, ...refusalsWithToken() },
 });
 
 export function addAccounts(app: OpenAPIHono<ApiTypes>): void {

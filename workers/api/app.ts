@@ -11,21 +11,21 @@ import { type ApiTypes, answerError, limitBody, limitEveryAddress, requireSecret
 import { addKeys } from "./keys.ts";
 import { addLinks } from "./links.ts";
 import { addMedia } from "./media.ts";
-import { json, refused } from "./shapes.ts";
+import { json, refusals } from "./shapes.ts";
 import { addSockets } from "./sockets.ts";
 
 const health = createRoute({
 	method: "get",
 	path: "/v1/health",
 	summary: "Whether every room answers",
-	responses: { 200: json(Health, "all do"), ...refused },
+	responses: { 200: json(Health, "all do"), ...refusals() },
 });
 
 const describe = createRoute({
 	method: "get",
 	path: "/v1/openapi.json",
 	summary: "This document",
-	responses: { 200: { description: "an OpenAPI 3.1 document, as JSON" }, ...refused },
+	responses: { 200: { description: "an OpenAPI 3.1 document, as JSON" }, ...refusals() },
 });
 
 export const app = new OpenAPIHono<ApiTypes>({

@@ -7,7 +7,7 @@ import { DeviceDirectory } from "./directory/devices.ts";
 import { accountStub } from "./env.ts";
 import { Refusal } from "./errors.ts";
 import { type ApiTypes, authenticate, limitAccount, requireJson, requireListedDevice } from "./guards.ts";
-import { bearer, body, json, refused } from "./shapes.ts";
+import { bearer, body, json, refusalsWithToken } from "./shapes.ts";
 
 const DeviceParameters = z.object({ deviceId: z.coerce.number().int().min(1).max(127) });
 const PageParameters = z.object({
@@ -23,7 +23,7 @@ const list = createRoute({
 	summary: "The devices of the caller's account",
 	security: bearer,
 	middleware: [authenticate, limitAccount, requireListedDevice] as const,
-	responses: { 200: json(DeviceList, "all of them"), ...refused },
+	responses: { 200: json(DeviceList, "all of them"), ...refusalsWithToken() },
 });
 
 const rename = createRoute({
@@ -33,7 +33,7 @@ const rename = createRoute({
 	security: bearer,
 	middleware: [authenticate, limitAccount, requireListedDevice, requireJson] as const,
 	request: { params: DeviceParameters, body: body(RenameDeviceRequest) },
-	responses: { 204: { description: "named" }, ...refused },
+	responses: { 204: { description: "named" }, ...refusalsWithToken("malformed", "not_found") },
 });
 
 const unlink = createRoute({
@@ -43,7 +43,10 @@ const unlink = createRoute({
 	security: bearer,
 	middleware: [authenticate, limitAccount, requireListedDevice] as const,
 	request: { params: DeviceParameters },
-	responses: { 204: { description: "unlinked; every conversation hears of it" }, ...refused },
+	responses: {
+		204: { description: "unlinked; every conversation hears of it" },
+		...refusalsWithToken("malformed", "not_found", "last_device"),
+	},
 });
 
 const conversations = createRoute({
@@ -53,7 +56,7 @@ const conversations = createRoute({
 	security: bearer,
 	middleware: [authenticate, limitAccount, requireListedDevice] as const,
 	request: { query: PageParameters },
-	responses: { 200: json(ConversationList, "by id"), ...refused },
+	responses: { 200: json(ConversationList, "by id"), ...refusalsWithToken("malformed") },
 });
 
 export function addDevices(app: OpenAPIHono<ApiTypes>): void {

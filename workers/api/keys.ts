@@ -8,7 +8,7 @@ import { Directory } from "./directory/directory.ts";
 import { accountStub } from "./env.ts";
 import { REMOVED, Refusal } from "./errors.ts";
 import { type ApiTypes, authenticate, limitAccount, limitClaims, requireDevice, requireJson } from "./guards.ts";
-import { AccountParameters, bearer, body, json, refused } from "./shapes.ts";
+import { AccountParameters, bearer, body, json, refusalsWithToken } from "./shapes.ts";
 import { checkPreKeys } from "./signatures.ts";
 
 const upload = createRoute({
@@ -18,7 +18,10 @@ const upload = createRoute({
 	security: bearer,
 	middleware: [authenticate, limitAccount, requireJson] as const,
 	request: { body: body(PreKeyUpload) },
-	responses: { 200: json(PreKeyCounts, "what is left"), ...refused },
+	responses: {
+		200: json(PreKeyCounts, "what is left"),
+		...refusalsWithToken("malformed", "bad_signature", "too_many_prekeys"),
+	},
 });
 
 const count = createRoute({
@@ -27,7 +30,7 @@ const count = createRoute({
 	summary: "How many one-time prekeys the caller's device has left",
 	security: bearer,
 	middleware: [authenticate, limitAccount] as const,
-	responses: { 200: json(PreKeyCounts, "what is left"), ...refused },
+	responses: { 200: json(PreKeyCounts, "what is left"), ...refusalsWithToken() },
 });
 
 const claim = createRoute({
@@ -37,7 +40,7 @@ const claim = createRoute({
 	security: bearer,
 	middleware: [authenticate, limitAccount, limitClaims, requireDevice] as const,
 	request: { params: AccountParameters },
-	responses: { 200: json(PreKeyBundles, "one bundle a device"), ...refused },
+	responses: { 200: json(PreKeyBundles, "one bundle a device"), ...refusalsWithToken("malformed", "not_found") },
 });
 
 export function addKeys(app: OpenAPIHono<ApiTypes>): void {

@@ -19,7 +19,7 @@ import { LinkDirectory } from "./directory/linking.ts";
 import { type ApiEnv, accountStub } from "./env.ts";
 import { Refusal } from "./errors.ts";
 import { type ApiTypes, authenticate, limitAccount, limitAddress, requireJson, requireListedDevice } from "./guards.ts";
-import { bearer, body, json, refused } from "./shapes.ts";
+import { bearer, body, json, refusals, refusalsWithToken } from "./shapes.ts";
 import { checkDeviceProof, checkPreKeys } from "./signatures.ts";
 import { hashSecret, issueToken } from "./tokens.ts";
 
@@ -31,7 +31,7 @@ const open = createRoute({
 	summary: "Opens the mailbox of a new device for ten minutes",
 	middleware: [limitAddress("LIMIT_REGISTER"), requireJson] as const,
 	request: { body: body(OpenLinkRequest) },
-	responses: { 200: json(OpenLinkResponse, "when it ends"), ...refused },
+	responses: { 200: json(OpenLinkResponse, "when it ends"), ...refusals("malformed", "not_found") },
 });
 
 const put = createRoute({
@@ -41,7 +41,7 @@ const put = createRoute({
 	security: bearer,
 	middleware: [authenticate, limitAccount, requireListedDevice, requireJson] as const,
 	request: { params: parameters, body: body(LinkCiphertext) },
-	responses: { 204: { description: "it waits there" }, ...refused },
+	responses: { 204: { description: "it waits there" }, ...refusalsWithToken("malformed", "not_found", "link_used") },
 });
 
 const take = createRoute({
@@ -50,7 +50,10 @@ const take = createRoute({
 	summary: "Takes the ciphertext out of a mailbox, once; the address is what allows it",
 	middleware: [limitAddress("LIMIT_LINK")] as const,
 	request: { params: parameters },
-	responses: { 200: json(TakenLink, "the ciphertext, if it is there"), ...refused },
+	responses: {
+		200: json(TakenLink, "the ciphertext, if it is there"),
+		...refusals("malformed", "not_found", "link_used"),
+	},
 });
 
 const mint = createRoute({
@@ -59,7 +62,7 @@ const mint = createRoute({
 	summary: "A token with which one device can be added to the caller's account",
 	security: bearer,
 	middleware: [authenticate, limitAccount, requireListedDevice] as const,
-	responses: { 200: json(DeviceToken, "the token"), ...refused },
+	responses: { 200: json(DeviceToken, "the token"), ...refusalsWithToken("too_many_devices") },
 });
 
 const add = createRoute({
@@ -68,7 +71,10 @@ const add = createRoute({
 	summary: "Adds a device to an account, with a token that one of its devices has asked for; may be repeated",
 	middleware: [limitAddress("LIMIT_REGISTER"), requireJson] as const,
 	request: { body: body(AddDeviceRequest) },
-	responses: { 200: json(AddDeviceResponse, "the device, with a fresh access token"), ...refused },
+	responses: {
+		200: json(AddDeviceResponse, "the device, with a fresh access token"),
+		...refusals("malformed", "not_found", "bad_signature", "too_many_prekeys", "too_many_devices"),
+	},
 });
 
 const EXPIRED = new Refusal("not_found", "this code or token is over, or was never there");

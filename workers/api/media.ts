@@ -9,7 +9,7 @@ import { MEDIA_PATHS } from "../../protocol/media.ts";
 import type { GrantClaims } from "../media/interface.ts";
 import type { ApiEnv } from "./env.ts";
 import { type ApiTypes, authenticate, limitAccount, requireDevice } from "./guards.ts";
-import { bearer, json, refused } from "./shapes.ts";
+import { bearer, json, refusals, refusalsWithToken } from "./shapes.ts";
 import { strongSecret } from "./tokens.ts";
 
 const grant = createRoute({
@@ -18,7 +18,7 @@ const grant = createRoute({
 	summary: "A grant for uploads and holds (rule GRANT-1)",
 	security: bearer,
 	middleware: [authenticate, limitAccount, requireDevice] as const,
-	responses: { 200: json(MediaGrant, "the grant"), ...refused },
+	responses: { 200: json(MediaGrant, "the grant"), ...refusalsWithToken() },
 });
 
 /** What the media Worker answers, for the interface's description: the protocol's page has the headers. */
@@ -32,6 +32,29 @@ const PASSED_ON = [
 	["head", "/v1/media/blobs/{blob}", "A blob's size and tag"],
 	["delete", "/v1/media/blobs/{blob}", "Ends a hold on a blob (rule BLOB-4)"],
 	["put", "/v1/media/blobs/{blob}/hold", "Holds a blob, or holds it longer (rule BLOB-3)"],
+] as const;
+
+/** What the media Worker refuses requests with; the protocol's page says which code means what. */
+const REFUSED = [
+	"malformed",
+	"not_found",
+	"grant_invalid",
+	"grant_expired",
+	"tus_version_unsupported",
+	"metadata_refused",
+	"upload_empty",
+	"upload_too_large",
+	"content_type_unsupported",
+	"offset_conflict",
+	"upload_superseded",
+	"checksum_unsupported",
+	"checksum_mismatch",
+	"quota_day_exceeded",
+	"quota_kept_exceeded",
+	"too_many_holds",
+	"precondition_failed",
+	"range_not_satisfiable",
+	"storage_unavailable",
 ] as const;
 
 /** What the media Worker has no need of: who calls, from where, and with which token. */
@@ -49,7 +72,9 @@ export function addMedia(app: OpenAPIHono<ApiTypes>): void {
 
 	for (const [method, path, summary] of PASSED_ON) {
 		const security = method === "options" ? [] : bearer;
-		const responses = { "2XX": { description: "as the protocol's page says" }, ...refused };
+		const answered = { "2XX": { description: "as the protocol's page says" } };
+		const codes = method === "options" ? refusals() : refusalsWithToken(...REFUSED);
+		const responses = { ...answered, ...codes };
 		app.openAPIRegistry.registerPath({ method, path, summary, security, responses });
 	}
 

@@ -1,6 +1,6 @@
 /** Pieces of the OpenAPI description that routes share. */
 import { z } from "zod";
-import { HttpError } from "../../protocol/http.ts";
+import { HTTP_STATUS, HttpError, type HttpErrorCode } from "../../protocol/http.ts";
 import { UUID_PATTERN } from "../../protocol/ids.ts";
 
 /** A JSON answer. */
@@ -15,8 +15,24 @@ export const body = <T extends z.ZodType>(schema: T) => ({
 	required: true,
 });
 
-/** Any refusal. */
-export const refused = { default: json(HttpError, "refused; the code says why") };
+/** What any request may be refused with. */
+const ALWAYS = ["body_too_large", "rate_limited", "internal"] as const;
+
+/**
+ * The refusals of an operation: these codes, and those that every operation has. The tests fail on an answer whose code
+ * its operation doesn't name.
+ */
+export function refusals(...codes: HttpErrorCode[]) {
+	const all = [...codes, ...ALWAYS];
+	const schema = HttpError.extend({ code: z.enum(all) });
+	const text = all.map((code) => `${code} (${HTTP_STATUS[code]})`).join(", ");
+	return { default: json(schema, `refused: ${text}`) };
+}
+
+/** The same for an operation that needs an access token. */
+export function refusalsWithToken(...codes: HttpErrorCode[]) {
+	return refusals("unauthorized", "token_expired", ...codes);
+}
 
 export const bearer = [{ accessToken: [] }];
 

@@ -7,10 +7,10 @@ import { DeviceDirectory } from "./directory/devices.ts";
 import { type ApiEnv, accountStub, conversationStub } from "./env.ts";
 import { REMOVED, Refusal } from "./errors.ts";
 import { type ApiTypes, authenticate, limitAccount } from "./guards.ts";
-import { AccountParameters, bearer, refused } from "./shapes.ts";
+import { AccountParameters, bearer, refusalsWithToken } from "./shapes.ts";
 import type { Caller } from "./tokens.ts";
 
-const upgraded = { 101: { description: "a WebSocket" }, ...refused };
+const upgraded = { description: "a WebSocket" };
 
 const account = createRoute({
 	method: "get",
@@ -18,7 +18,7 @@ const account = createRoute({
 	summary: "The device's always-on socket",
 	security: bearer,
 	middleware: [authenticate, limitAccount] as const,
-	responses: upgraded,
+	responses: { 101: upgraded, ...refusalsWithToken("upgrade_expected") },
 });
 
 const direct = createRoute({
@@ -28,7 +28,10 @@ const direct = createRoute({
 	security: bearer,
 	middleware: [authenticate, limitAccount] as const,
 	request: { params: AccountParameters },
-	responses: upgraded,
+	responses: {
+		101: upgraded,
+		...refusalsWithToken("malformed", "not_found", "upgrade_expected", "too_many_conversations"),
+	},
 });
 
 export function addSockets(app: OpenAPIHono<ApiTypes>): void {
