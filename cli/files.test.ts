@@ -25,6 +25,7 @@ const MESSAGE: StoredMessage = {
 	sentAtMs: 0,
 	serverTimeMs: 0,
 	status: "received",
+	underChangedKey: false,
 	file: {
 		name: "a.jpg",
 		size: 2_100_000,
@@ -92,4 +93,11 @@ test("images go to terminals that show them, in pieces that those take", () => {
 	expect(chunks.length).toBe(4);
 	for (const chunk of chunks) expect(chunk.length).toBeLessThan(4096 + 60);
 	expect(imageText(preview, "iterm").text).toContain("width=40;height=10");
+});
+
+test("CLIENT-3 what came under a key that nobody has accepted does not look like the contact's own", () => {
+	const line = (message: StoredMessage): string => messageLine(message, "bob", pico.createColors(false));
+	expect(line({ ...MESSAGE, underChangedKey: true })).toContain("bob?! (new key, not accepted): ");
+	expect(line(MESSAGE)).toContain(" bob: ");
+	expect(messageObject({ ...MESSAGE, underChangedKey: true }, "bob")).toMatchObject({ underChangedKey: true });
 });

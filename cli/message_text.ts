@@ -30,7 +30,9 @@ export function ticks(status: MessageStatus, colors: Colors): string {
 export function messageLine(message: StoredMessage, name: string, colors: Colors): string {
 	const time = new Date(message.serverTimeMs ?? message.sentAtMs);
 	const clock = colors.dim(`${two(time.getHours())}:${two(time.getMinutes())}`);
-	const who = message.outgoing ? colors.green("you") : colors.bold(printable(name));
+	// Whose it is, nobody has said yet: it must not look like the contact's own.
+	const sender = message.underChangedKey ? colors.red(`${printable(name)}?! (new key, not accepted)`) : undefined;
+	const who = message.outgoing ? colors.green("you") : (sender ?? colors.bold(printable(name)));
 	const text =
 		message.body === undefined
 			? colors.yellow("(cannot be decrypted; the sender has been asked to send it again)")
@@ -53,6 +55,7 @@ export function messageObject(message: StoredMessage, name: string): { type: "me
 		sentAtMs: message.sentAtMs,
 		serverTimeMs: message.serverTimeMs ?? null,
 		status: message.status,
+		underChangedKey: message.underChangedKey,
 	};
 }
 

@@ -1,12 +1,15 @@
 /** A server that lies: what it says must not bring a text to a stranger, nor end the machine. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { PrivateKey } from "@signalapp/libsignal-client";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import { uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
+import { Cipher } from "../signal/cipher.ts";
 import { writeMeta } from "../store/account.ts";
+import { findIdentity, putIdentity } from "../store/identities.ts";
 import { enqueue } from "../store/outbox.ts";
-import { history } from "../store/queries.ts";
+import { history, message } from "../store/queries.ts";
 import { retryContent } from "./content.ts";
 import { Context } from "./context.ts";
 import { ClientMachine } from "./machine.ts";
@@ -142,4 +145,31 @@ test("RETRY-1 whoever shows another key can't ask for what was encrypted for the
 	expect(world.alice.notices).toContainEqual({ type: "identity-changed", peer: BOB, blocked: false });
 	expect(history(bob.store, ALICE, 10).map(({ body }) => body)).not.toContain("for the old key only");
 	bob.store.close();
+});
+
+test("CLIENT-2 a session with which libsignal can't encrypt is replaced, and the messages go in order", async () => {
+	world.server.devices.delete(EVE);
+	const known = findIdentity(world.alice.store, BOB);
+	if (known === undefined) throw new Error("no identity");
+	// libsignal refuses to send to a key that is not the accepted one.
+	const other = PrivateKey.generate().getPublicKey().serialize();
+	putIdentity(world.alice.store, { ...known, key: other });
+	for (const body of ["one", "two", "three"]) world.text(world.alice, body);
+	await world.settle();
+	expect(history(world.bob.store, ALICE, 10).map(({ body }) => body)).toEqual(["hello", "hi", "one", "two", "three"]);
+	expect(world.server.log).toHaveLength(5);
+});
+
+test("CLIENT-2 what can't be encrypted at all fails, visibly, and ends neither the machine nor the rest", async () => {
+	world.server.devices.delete(EVE);
+	const seal = vi.spyOn(Cipher.prototype, "seal").mockResolvedValue(undefined);
+	const id = world.text(world.alice, "never");
+	await world.settle();
+	seal.mockRestore();
+	expect(message(world.alice.store, id)?.status).toBe("failed");
+	const failed = { type: "refused", peer: BOB, code: "ENCRYPTION_FAILED", messageId: id };
+	expect(world.alice.notices).toContainEqual(failed);
+	world.text(world.alice, "again");
+	await world.settle();
+	expect(history(world.bob.store, ALICE, 10).map(({ body }) => body)).toEqual(["hello", "hi", "again"]);
 });

@@ -59,7 +59,10 @@ test("CLIENT-3 a first message under a changed key is shown, and blocks answers 
 	reinstall(world.bob);
 	world.text(world.bob, "my new phone");
 	await world.settle();
-	expect(history(world.alice.store, BOB, 10).at(-1)).toMatchObject({ body: "my new phone", status: "received" });
+	const marked = { body: "my new phone", status: "received", underChangedKey: true };
+	expect(history(world.alice.store, BOB, 10).map((row) => row.underChangedKey)).toEqual([false, false, true]);
+	expect(history(world.alice.store, BOB, 10).at(-1)).toMatchObject(marked);
+	expect(world.alice.notices).toContainEqual({ type: "message", message: expect.objectContaining(marked) });
 	expect(identityState(world.alice.store, BOB)).toBe("blocked");
 	const logged = world.server.log.length;
 	world.text(world.alice, "who is it?");
@@ -68,6 +71,8 @@ test("CLIENT-3 a first message under a changed key is shown, and blocks answers 
 	world.alice.inbox.push({ type: "set-verified", peer: BOB, verified: true });
 	await world.settle();
 	expect(history(world.bob.store, ALICE, 10).at(-1)).toMatchObject({ body: "who is it?" });
+	// The key is accepted now, and what came under it is Bob's.
+	expect(history(world.alice.store, BOB, 10).map((row) => row.underChangedKey)).toEqual([false, false, false, false]);
 });
 
 test("CLIENT-4 both compute the same safety number; a man in the middle changes it", async () => {

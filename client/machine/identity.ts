@@ -1,7 +1,7 @@
 /** Trust on first use, and what happens when a key changes (rule CLIENT-3). */
 import { fromBase64url, sameBytes } from "../signal/bytes.ts";
 import { findIdentity, putIdentity } from "../store/identities.ts";
-import { forgetAddressees } from "../store/messages.ts";
+import { acceptUnderKey, forgetAddressees } from "../store/messages.ts";
 import type { Context } from "./context.ts";
 
 /**
@@ -41,11 +41,23 @@ export function isBlocked(context: Context, account: string): boolean {
 	return (findIdentity(context.store, account)?.pending_key ?? null) !== null;
 }
 
+/** The key, where it is a changed one that nobody has accepted. */
+export function unacceptedKey(
+	context: Context,
+	account: string,
+	key: Uint8Array<ArrayBuffer> | undefined,
+): Uint8Array<ArrayBuffer> | null {
+	const known = key === undefined ? undefined : findIdentity(context.store, account);
+	if (key === undefined || known === undefined || known.pending_key === null) return null;
+	return sameBytes(known.key, key) ? null : key;
+}
+
 /** A person takes the changed key, without having compared it. */
 export function acceptIdentity(context: Context, peer: string): void {
 	const known = findIdentity(context.store, peer);
 	if (known === undefined || known.pending_key === null) return;
 	putIdentity(context.store, { account: peer, key: known.pending_key, verified: 0, pending_key: null });
+	acceptUnderKey(context.store, peer, known.pending_key);
 	endSessions(context, peer);
 	context.touched.add(peer);
 }

@@ -93,6 +93,8 @@ export interface StoredMessage {
 	/** By the server's clock; undefined while queued. */
 	serverTimeMs: number | undefined;
 	status: MessageStatus;
+	/** It came under a changed identity key that nobody has accepted: it may be somebody else's (rule CLIENT-3). */
+	underChangedKey: boolean;
 }
 
 /** Time and randomness are handed in, so that a simulation decides them. */

@@ -13,10 +13,12 @@ import {
 	findMessage,
 	type NewMessage,
 	removeMessage,
+	setUnderKey,
 	toStoredMessage,
 } from "../store/messages.ts";
 import { parseContent } from "./content.ts";
 import type { Context } from "./context.ts";
+import { unacceptedKey } from "./identity.ts";
 import { answerRetry, noteReadable, requestRetry } from "./retry.ts";
 import { isPlausible } from "./rewind.ts";
 
@@ -53,13 +55,21 @@ async function openEntry(context: Context, peer: string, account: string, entry:
 			}
 			// Asking again would bring the same.
 			if (content === undefined || content === "misplaced") addPlaceholder(context, peer, account, entry);
-			else onContent(context, peer, account, entry, content);
+			else onContent(context, peer, account, entry, content, unacceptedKey(context, account, opened.identityKey));
 			return;
 		}
 	}
 }
 
-function onContent(context: Context, peer: string, account: string, entry: Entry, content: Content): void {
+/** `underKey`: the changed and not accepted identity key that the content came under. */
+function onContent(
+	context: Context,
+	peer: string,
+	account: string,
+	entry: Entry,
+	content: Content,
+	underKey: Uint8Array<ArrayBuffer> | null,
+): void {
 	const id = uuidFromBytes(content.messageId);
 	const known = findMessage(context.store, account, id);
 	const placeholder = known?.status === "undecryptable" && known.peer === peer ? known : undefined;
@@ -87,12 +97,14 @@ function onContent(context: Context, peer: string, account: string, entry: Entry
 				server_time_ms: placeholder?.server_time_ms ?? Number(entry.serverTimeMs),
 				status: outgoing ? "sent" : "received",
 			};
+			const shown = toStoredMessage({ ...message, under_key: underKey });
 			if (placeholder !== undefined) {
 				fillPlaceholder(context.store, placeholder.row, message);
-				context.notify({ type: "message-changed", message: toStoredMessage(message) });
+				context.notify({ type: "message-changed", message: shown });
 			} else if (addMessage(context.store, message)) {
-				context.notify({ type: "message", message: toStoredMessage(message) });
-			}
+				context.notify({ type: "message", message: shown });
+			} else return;
+			if (underKey !== null) setUnderKey(context.store, account, id, underKey);
 			return;
 		}
 		case "retryRequest":

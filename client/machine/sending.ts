@@ -1,12 +1,13 @@
 /** From the outbox to the wire: encryption, the window, and answers of the server. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Envelope, EnvelopeSchema } from "../../protocol/gen/common_pb.js";
+import { type Envelope, EnvelopeKind, EnvelopeSchema } from "../../protocol/gen/common_pb.js";
 import type { Accepted } from "../../protocol/gen/conversation_down_pb.js";
 import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
 import { uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
 import { addOwnNumber, advanceCursor, conversation, type RosterDevice, rosterDevices } from "../store/conversations.ts";
 import { addMessage, findMessage, setAccepted, setAddressed, setStatus, toStoredMessage } from "../store/messages.ts";
 import {
+	countAttempt,
 	encryptedOutbox,
 	enqueue,
 	type OutboxRow,
@@ -25,6 +26,9 @@ import { isPlausible } from "./rewind.ts";
 const WINDOW = 32;
 /** How often one message is encrypted anew for a changed roster before it counts as failed. */
 const ATTEMPTS = 8;
+
+/** What a device gets for which libsignal can't encrypt. */
+const UNREADABLE = { kind: EnvelopeKind.SESSION, ciphertext: new Uint8Array(1) };
 
 /** Writes a text into the outbox (rule CLIENT-2). The same id twice is one message. */
 export function sendText(context: Context, event: { id: string; peer: string; body: string }): void {
@@ -100,7 +104,11 @@ export async function pump(context: Context, peer: string): Promise<void> {
 	const version = conversation(context.store, peer).roster_version;
 	for (const row of waiting) {
 		if (row.attempts >= ATTEMPTS) failMessage(context, row, "STALE_ROSTER");
-		else await encryptRow(context, row, devices, version);
+		else if (!(await encryptRow(context, row, devices, version))) {
+			// New prekeys begin new sessions; what waits goes after it, in order.
+			readyDevices(context, connection, peer);
+			return;
+		}
 	}
 }
 
@@ -121,7 +129,7 @@ function readyDevices(context: Context, connection: Connection, peer: string): R
 			continue;
 		}
 		// After a claim the server's word on the device stands, be it another installation than on this roster.
-		if (session !== undefined) ready.push({ ...device, registration_id: session.remoteRegistrationId() });
+		ready.push({ ...device, registration_id: session?.remoteRegistrationId() ?? device.registration_id });
 	}
 	return waiting ? undefined : ready;
 }
@@ -136,26 +144,38 @@ function isOwn(context: Context, device: { account: string; device: number }): b
 	return device.account === context.account.accountId && device.device === context.account.deviceId;
 }
 
+/** Returns false where nothing could be encrypted for the peer and the row has to wait for new sessions. */
 async function encryptRow(
 	context: Context,
 	row: OutboxRow,
 	devices: readonly RosterDevice[],
 	version: number,
-): Promise<void> {
+): Promise<boolean> {
 	const conversationId = context.conversationId(row.peer);
 	const content = plaintextOf(row.content, conversationId);
 	const nothing = row.target === null ? content : plaintextOf(emptyContent(row.id), conversationId);
 	const now = context.now();
 	const envelopes: Envelope[] = [];
+	let sealedForPeer = false;
 	for (const device of devices) {
 		const meant = row.target === null || row.target === `${device.account}.${device.device}`;
-		const sealed = await context.cipher.seal(device.account, device.device, meant ? content : nothing, now);
+		const cipher = await context.cipher.seal(device.account, device.device, meant ? content : nothing, now);
+		// Each device of the roster has to get something; this one will ask for the message (rule RETRY-1).
+		const sealed = cipher ?? UNREADABLE;
+		if (cipher === undefined) endSession(context, row.peer, device);
+		else sealedForPeer ||= device.account === row.peer;
 		const to = {
 			account: uuidToBytes(device.account),
 			device: device.device,
 			registrationId: device.registration_id,
 		};
 		envelopes.push(create(EnvelopeSchema, { to, kind: sealed.kind, ciphertext: sealed.ciphertext }));
+	}
+	if (!sealedForPeer) {
+		countAttempt(context.store, row.position);
+		if (row.attempts + 1 < ATTEMPTS) return false;
+		failMessage(context, row, "ENCRYPTION_FAILED");
+		return true;
 	}
 	const frame = create(ConversationUpSchema, {
 		frame: {
@@ -167,6 +187,13 @@ async function encryptRow(
 	if (row.target === null) setAddressed(context.store, context.account.accountId, row.id, addressList(devices));
 	context.connection(row.peer).inFlight.add(row.id);
 	context.request({ type: "send-frame", peer: row.peer, frame });
+	return true;
+}
+
+/** A session with which libsignal can't encrypt is replaced before the next message. */
+function endSession(context: Context, peer: string, { account, device }: RosterDevice): void {
+	context.cipher.sessions.archive(account, device);
+	context.connection(peer).claimed.delete(account);
 }
 
 /** `account.device.registration` of each, between spaces. */

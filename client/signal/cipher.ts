@@ -29,7 +29,11 @@ export interface Sealed {
 }
 
 /** What became of a ciphertext. `repeated`: this very message was decrypted before. */
-export type Opened = { type: "plaintext"; plaintext: Uint8Array } | { type: "repeated" } | { type: "undecryptable" };
+export type Opened =
+	/** `identityKey`: the sender's, as the message shows it. */
+	| { type: "plaintext"; plaintext: Uint8Array; identityKey: Uint8Array<ArrayBuffer> | undefined }
+	| { type: "repeated" }
+	| { type: "undecryptable" };
 
 export class Cipher {
 	readonly sessions: Sessions;
@@ -82,20 +86,35 @@ export class Cipher {
 		await processPreKeyBundle(bundle, address, this.#local, this.sessions, this.#identities, now);
 	}
 
-	/** Throws when there is no session, or the key is not the accepted one. */
-	async seal(account: string, device: number, plaintext: Uint8Array<ArrayBuffer>, now: Date): Promise<Sealed> {
+	/**
+	 * Undefined where libsignal can't: there is no session, it is damaged, or its key is not the accepted one. Errors of
+	 * the file pass through.
+	 */
+	async seal(
+		account: string,
+		device: number,
+		plaintext: Uint8Array<ArrayBuffer>,
+		now: Date,
+	): Promise<Sealed | undefined> {
 		const address = this.#address(account, device);
-		const message = await signalEncrypt(plaintext, address, this.#local, this.sessions, this.#identities, now);
-		const first = message.type() === CiphertextMessageType.PreKey;
-		return { kind: first ? EnvelopeKind.PREKEY : EnvelopeKind.SESSION, ciphertext: message.serialize() };
+		try {
+			const message = await signalEncrypt(plaintext, address, this.#local, this.sessions, this.#identities, now);
+			const first = message.type() === CiphertextMessageType.PreKey;
+			return { kind: first ? EnvelopeKind.PREKEY : EnvelopeKind.SESSION, ciphertext: message.serialize() };
+		} catch (error) {
+			if (isFileError(error) || !(error instanceof LibSignalErrorBase)) throw error;
+			return undefined;
+		}
 	}
 
 	/** Never throws for what a peer sent; errors of the file pass through. */
 	async open(account: string, device: number, kind: EnvelopeKind, ciphertext: Uint8Array): Promise<Opened> {
 		const address = this.#address(account, device);
+		this.#identities.lastKey = undefined;
 		try {
 			const plaintext = await this.#decrypt(address, kind, ownBytes(ciphertext));
-			return plaintext === undefined ? { type: "undecryptable" } : { type: "plaintext", plaintext };
+			if (plaintext === undefined) return { type: "undecryptable" };
+			return { type: "plaintext", plaintext, identityKey: this.#identities.lastKey };
 		} catch (error) {
 			if (isFileError(error)) throw error;
 			const repeated = error instanceof LibSignalErrorBase && error.code === ErrorCode.DuplicatedMessage;

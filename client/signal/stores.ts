@@ -140,9 +140,13 @@ export class Identities extends IdentityKeyStore {
 		return this.#registrationId;
 	}
 
+	/** The key under which libsignal has decrypted the last message. */
+	lastKey: Uint8Array<ArrayBuffer> | undefined;
+
 	override async saveIdentity(name: ProtocolAddress, key: PublicKey): Promise<IdentityChange> {
+		this.lastKey = key.serialize();
 		if (name.name() === this.#ownAccount) return IdentityChange.NewOrUnchanged;
-		const replaced = this.#changed(name.name(), key.serialize());
+		const replaced = this.#changed(name.name(), this.lastKey);
 		return replaced ? IdentityChange.ReplacedExisting : IdentityChange.NewOrUnchanged;
 	}
 

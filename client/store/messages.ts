@@ -19,11 +19,13 @@ export type MessageRow = {
 	addressed: string | null;
 	/** Serialised `Attachment`. */
 	attachment: Uint8Array<ArrayBuffer> | null;
+	/** The changed identity key that it came under, until somebody accepts that key. */
+	under_key: Uint8Array<ArrayBuffer> | null;
 };
 
-export type NewMessage = Omit<MessageRow, "row" | "addressed">;
+export type NewMessage = Omit<MessageRow, "row" | "addressed" | "under_key">;
 
-export function toStoredMessage(row: NewMessage): StoredMessage {
+export function toStoredMessage(row: NewMessage & Partial<Pick<MessageRow, "under_key">>): StoredMessage {
 	return {
 		id: row.id,
 		peer: row.peer,
@@ -33,6 +35,7 @@ export function toStoredMessage(row: NewMessage): StoredMessage {
 		sentAtMs: row.sent_at_ms,
 		serverTimeMs: row.server_time_ms ?? undefined,
 		status: row.status,
+		underChangedKey: (row.under_key ?? null) !== null,
 		file: row.attachment === null ? undefined : storedFile(fromBinary(AttachmentSchema, row.attachment)),
 	};
 }
@@ -100,6 +103,20 @@ export function setAccepted(
 
 export function setStatus(store: Store, row: number, status: MessageStatus): void {
 	store.run("UPDATE messages SET status = ? WHERE row = ?", [status, row]);
+}
+
+/** Marks a message as come under a key that nobody has accepted. */
+export function setUnderKey(store: Store, sender: string, id: string, key: Uint8Array<ArrayBuffer>): void {
+	store.run("UPDATE messages SET under_key = ? WHERE sender = ? AND id = ?", [key, sender, id]);
+}
+
+/** A person has accepted the key: what came under it is the contact's own. */
+export function acceptUnderKey(store: Store, sender: string, key: Uint8Array<ArrayBuffer>): void {
+	store.run("UPDATE messages SET under_key = NULL WHERE peer = ? AND sender = ? AND under_key = ?", [
+		sender,
+		sender,
+		key,
+	]);
 }
 
 /** Own messages after the log's head that nobody is known to have: the server has lost them. */

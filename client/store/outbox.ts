@@ -54,6 +54,11 @@ export function setFrame(store: Store, position: number, frame: Uint8Array<Array
 	]);
 }
 
+/** An attempt that brought no frame. */
+export function countAttempt(store: Store, position: number): void {
+	store.run("UPDATE outbox SET attempts = attempts + 1 WHERE position = ?", [position]);
+}
+
 export function dropFrame(store: Store, position: number): void {
 	store.run("UPDATE outbox SET frame = NULL WHERE position = ?", [position]);
 }

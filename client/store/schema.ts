@@ -96,4 +96,8 @@ export const MIGRATIONS: readonly string[] = [
 	-- Own holds on blobs at the server, by the message that needs them.
 	CREATE TABLE holds (message TEXT PRIMARY KEY, blob TEXT NOT NULL, delete_key TEXT NOT NULL) WITHOUT ROWID;
 	`,
+	`
+	-- under_key: the identity key that the message came under, while nobody has accepted it (rule CLIENT-3).
+	ALTER TABLE messages ADD COLUMN under_key BLOB;
+	`,
 ];
