@@ -8,13 +8,23 @@ const IMMUTABLE = `private, max-age=${LIMITS.media_days * 86_400}, immutable`;
 
 type Reader = Pick<R2Bucket, "head" | "get">;
 
-/** The answer to GET and HEAD of the blob that stands under `key`. */
+/** The answer to GET and HEAD of the blob that stands under `key`. Where R2 fails it throws `storage_unavailable`. */
 export async function download(
 	bucket: Reader,
 	key: string,
 	method: "GET" | "HEAD",
 	headers: Headers,
 ): Promise<Response> {
+	try {
+		return await answer(bucket, key, method, headers);
+	} catch (error) {
+		if (error instanceof Refusal) throw error;
+		console.warn(`R2 failed: ${error instanceof Error ? error.name : "unknown"}`);
+		throw new Refusal("storage_unavailable", "the storage does not answer: try again");
+	}
+}
+
+async function answer(bucket: Reader, key: string, method: "GET" | "HEAD", headers: Headers): Promise<Response> {
 	const range = readRange(headers.get("range"));
 	const conditional = ["if-match", "if-none-match", "if-range"].some((name) => headers.has(name));
 	// Mostly one operation; the conditions of the few requests that have any need the tag first.
