@@ -57,6 +57,8 @@ test.each([
 	["a server that is no URL", ["--server", "nonsense", "register", "alice"]],
 	["a name that can't be one", ["--server", NOBODY, "register", "No Name"]],
 	["a deletion without --yes", ["delete-account"]],
+	["a device that can't be", ["unlink", "0"]],
+	["a device without a number", ["devices", "rename", "laptop", "x"]],
 	["a text beside a file", ["send", "bob", "hi", "--file", "x"]],
 	["a voice that is a document", ["send", "bob", "--file", "x", "--voice", "--document"]],
 	["a size that is none", ["auto-download", "much"]],
@@ -86,6 +88,10 @@ test.each([
 	["auto-download"],
 	["send", "bob", "--file", "x"],
 	["delete-account", "--yes"],
+	["devices"],
+	["devices", "rename", "2", "laptop"],
+	["unlink", "2"],
+	["link", "parley://link?v=1&s=x&a=x&k=x&n=x", "--yes"],
 ])("exit code 3 without an account: %s", async (...args) => {
 	const { code, err } = await run("--json", ...args);
 	expect(code).toBe(3);

@@ -13,6 +13,7 @@ export const EXIT = {
 	identity_changed: 7,
 	data_in_use: 8,
 	file_refused: 9,
+	device_unlinked: 10,
 } as const;
 
 export interface Told {
@@ -26,7 +27,11 @@ export function tell(error: unknown): Told {
 	if (error instanceof Failure) return { exitCode: exitCodeOf(error.code), code: error.code, message: error.message };
 	if (error instanceof ServerUnreachable)
 		return { exitCode: EXIT.unreachable, code: "unreachable", message: error.message };
-	if (error instanceof ServerRefusal) return { exitCode: EXIT.refused, code: error.code, message: error.message };
+	if (error instanceof ServerRefusal) {
+		const removed = error.code === "device_unlinked" || error.code === "device_idle";
+		const exitCode = removed ? EXIT.device_unlinked : EXIT.refused;
+		return { exitCode, code: error.code, message: error.message };
+	}
 	return {
 		exitCode: EXIT.unexpected,
 		code: "unexpected",
@@ -43,10 +48,12 @@ function exitCodeOf(code: FailureCode): number {
 			return EXIT.not_registered;
 		case "no_such_user":
 		case "no_such_message":
+		case "no_such_device":
 		case "no_key_yet":
 		case "file_gone":
 			return EXIT.not_found;
 		case "refused":
+		case "link_over":
 			return EXIT.refused;
 		case "unreachable":
 			return EXIT.unreachable;
@@ -58,6 +65,9 @@ function exitCodeOf(code: FailureCode): number {
 		case "file_tampered":
 		case "file_unsafe":
 			return EXIT.file_refused;
+		case "device_unlinked":
+		case "device_idle":
+			return EXIT.device_unlinked;
 		case "wrong_key":
 			return EXIT.unexpected;
 		default:

@@ -3,9 +3,11 @@ import { Command, CommanderError } from "commander";
 import { addAccept } from "./commands/accept.ts";
 import { addChat } from "./commands/chat.ts";
 import { addDeleteAccount } from "./commands/delete_account.ts";
+import { addDevices, addUnlink } from "./commands/devices.ts";
 import { addAutoDownload, addDeleteFile, addDownload } from "./commands/download.ts";
 import { addHistory } from "./commands/history.ts";
 import { addKeys } from "./commands/keys.ts";
+import { addLink } from "./commands/link.ts";
 import { addReceive } from "./commands/receive.ts";
 import { addRegister } from "./commands/register.ts";
 import { addSafetyNumber } from "./commands/safety_number.ts";
@@ -25,11 +27,16 @@ Two people, two terminals:
   $ parley --data .parley/bob receive
   $ parley --data .parley/bob chat alice
 
+Another device for Alice:
+  $ parley --data .parley/laptop link
+  $ parley --data .parley/alice link 'parley://link?…'
+
 With --json each result is one JSON object on a line of its own, and an error is {"error":{"code","message"}} on
 standard error. PARLEY_PASSPHRASE encrypts the data directory with a passphrase instead of a key file.
 
 Exit codes: 0 done, 1 unexpected, 2 usage, 3 not registered, 4 not found, 5 refused by the server,
-6 the server cannot be reached, 7 an identity changed and a person must decide, 8 the data directory is in use, 9 a file isn't what was sent, or unsafe.`;
+6 the server cannot be reached, 7 an identity changed and a person must decide, 8 the data directory is in use, 9 a file isn't what was sent, or unsafe,
+10 this device was unlinked.`;
 
 /** Runs the command line and returns its exit code. */
 export async function main(args: readonly string[], terminal: Terminal = processTerminal()): Promise<number> {
@@ -83,6 +90,9 @@ function program(terminal: Terminal, json: boolean): Command {
 		addVerify,
 		addAccept,
 		addKeys,
+		addLink,
+		addDevices,
+		addUnlink,
 		addDeleteAccount,
 	];
 	for (const addCommand of add) addCommand(root, terminal);

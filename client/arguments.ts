@@ -1,4 +1,5 @@
 /** Checks of what people hand in, and the failures that several places tell in the same words. */
+import { LIMITS } from "../protocol/limits.ts";
 import { Failure } from "./failure.ts";
 import { InvalidUsernameError, normaliseUsername } from "./signal/username.ts";
 import { ServerRefusal, ServerUnreachable } from "./transport/errors.ts";
@@ -8,6 +9,14 @@ export function identityChanged(name: string): Failure {
 		"identity_changed",
 		`the identity key of ${name} has changed: check with them, then parley accept ${name}`,
 	);
+}
+
+export function accountMoved(name: string): Failure {
+	return new Failure("identity_changed", `${name} is another account now: check with them, then parley accept ${name}`);
+}
+
+export function noKeyYet(name: string): Failure {
+	return new Failure("no_key_yet", `the key of ${name} is not known yet: send or receive a message first`);
 }
 
 export function unreachable(error: Error): Failure | ServerUnreachable | ServerRefusal {
@@ -22,6 +31,12 @@ export function checkedName(name: string): string {
 		if (error instanceof InvalidUsernameError) throw new Failure("bad_argument", error.message, error);
 		throw error;
 	}
+}
+
+export function checkText(text: string): void {
+	if (text === "") throw new Failure("bad_argument", "the text is empty");
+	if (Buffer.byteLength(text) <= LIMITS.text_bytes) return;
+	throw new Failure("bad_argument", `the text is longer than ${LIMITS.text_bytes} bytes`);
 }
 
 export function checkedServer(server: string): string {

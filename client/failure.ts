@@ -5,6 +5,7 @@ export type FailureCode =
 	| "already_registered"
 	| "no_such_user"
 	| "no_such_message"
+	| "no_such_device"
 	| "no_key_yet"
 	| "identity_changed"
 	| "safety_number_differs"
@@ -14,6 +15,9 @@ export type FailureCode =
 	| "file_gone"
 	| "file_tampered"
 	| "file_unsafe"
+	| "link_over"
+	| "device_unlinked"
+	| "device_idle"
 	| "data_in_use";
 
 export class Failure extends Error {

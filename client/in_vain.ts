@@ -1,8 +1,13 @@
 /** Which notices mean that somebody waits in vain. */
+import { LIMITS } from "../protocol/limits.ts";
 import { identityChanged, unreachable } from "./arguments.ts";
 import { Failure } from "./failure.ts";
 import type { RunnerNotice } from "./transport/runner.ts";
+import type { StopReason } from "./transport/socket.ts";
 
+const AGAIN = "what is here can still be read; to use the account again, link a new --data directory";
+const UNLINKED = `this device was unlinked from its account: ${AGAIN}`;
+const IDLE = `this device was unlinked because it had not connected for ${LIMITS.device_idle_days} days: ${AGAIN}`;
 /** Failed attempts after which somebody who waits is told that the server can't be reached. */
 const ATTEMPTS_BEFORE_UNREACHABLE = 3;
 
@@ -23,8 +28,7 @@ export function inVain(
 			// A message in the outbox has its own patience; only those who wait for news give up.
 			return { concern: lineOf(notice.peer), error: unreachable(notice.error) };
 		case "line-stopped": {
-			const concern = notice.peer ?? lineOf(undefined);
-			return { concern, error: new Failure("refused", `the server closed the connection: ${notice.reason}`) };
+			return stopped(notice.peer, notice.reason);
 		}
 		case "broken":
 			return { concern: undefined, error: notice.error };
@@ -36,11 +40,34 @@ export function inVain(
 		case "caught-up":
 		case "account-caught-up":
 		case "prekey-counts":
+		case "synced":
 		case "line-opened":
 			return;
 		default:
 			return notice satisfies never;
 	}
+}
+
+function stopped(peer: string | undefined, reason: StopReason): { concern: string | undefined; error: Error } {
+	switch (reason) {
+		case "unlinked":
+			return { concern: undefined, error: new Failure("device_unlinked", UNLINKED) };
+		case "idle":
+			return { concern: undefined, error: new Failure("device_idle", IDLE) };
+		case "removed":
+			// The account's own line ends so for a device that was unlinked while it was connected.
+			if (peer === undefined) return { concern: undefined, error: new Failure("device_unlinked", UNLINKED) };
+			break;
+		case "superseded":
+		case "unauthorized":
+		case "not_found":
+		case "refused":
+			break;
+		default:
+			reason satisfies never;
+	}
+	const error = new Failure("refused", `the server closed the connection: ${reason}`);
+	return { concern: peer ?? lineOf(undefined), error };
 }
 
 /** What those wait for whom the loss of a line concerns: that of a conversation, or the account's own. */

@@ -5,16 +5,19 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { UUID_PATTERN } from "../protocol/ids.ts";
-import { LIMITS } from "../protocol/limits.ts";
-import { checkedName, checkedServer, identityChanged } from "./arguments.ts";
+import { accountMoved, checkedName, checkedServer, checkText, identityChanged, noKeyYet } from "./arguments.ts";
 import { ClaimedNames } from "./claimed_names.ts";
 import { defaultDataDirectory, eraseDataDirectory, openDataDirectory, openStore } from "./data_directory.ts";
+import { Devices } from "./devices.ts";
 import { Failure } from "./failure.ts";
 import { inVain, lineOf } from "./in_vain.ts";
+import { becomeDevice } from "./linking.ts";
 import type { LocalAccount, StoredMessage } from "./machine/interface.ts";
 import { ClientMachine } from "./machine/machine.ts";
 import { Files } from "./media/files.ts";
 import type { FileNotice } from "./media/transfers.ts";
+import type { Lookup, ParleyOptions } from "./options.ts";
+import { Settings } from "./settings.ts";
 import { toBase64url } from "./signal/bytes.ts";
 import { completeRegistration, makeRegistration } from "./signal/registration.ts";
 import { safetyNumber } from "./signal/safety.ts";
@@ -24,6 +27,7 @@ import { contactAccount, contactName, rememberContact } from "./store/contacts.t
 import type { Store } from "./store/database.ts";
 import { conversationsWithOutbox, history, identityState, message, positions } from "./store/queries.ts";
 import { type Clock, systemClock } from "./transport/clock.ts";
+import { DeviceCalls } from "./transport/device_calls.ts";
 import { ServerUnreachable } from "./transport/errors.ts";
 import { Api } from "./transport/http.ts";
 import { Runner, type RunnerNotice } from "./transport/runner.ts";
@@ -32,25 +36,6 @@ import { Waiters } from "./waiters.ts";
 export type ParleyNotice = RunnerNotice | FileNotice;
 
 const DEFAULT_SERVER = "http://127.0.0.1:8787";
-
-export interface ParleyOptions {
-	/** Where keys and messages are kept; `defaultDataDirectory` where it is left out. */
-	dataDir?: string;
-	/** The api's URL; the one of the registration where it is left out. */
-	server?: string;
-	/** Told of everything that a person may want to see. */
-	onNotice?(notice: ParleyNotice): void;
-	/** Read for XDG_DATA_HOME and PARLEY_PASSPHRASE. */
-	environment?: NodeJS.ProcessEnv;
-	clock?: Clock;
-}
-
-/** Where a name leads; `movedTo` is set when the server now says another account than is remembered. */
-export interface Lookup {
-	username: string;
-	account: string;
-	movedTo: string | undefined;
-}
 
 interface Connection {
 	account: LocalAccount;
@@ -90,7 +75,7 @@ export class Parley {
 	}
 
 	/** Makes an account. The same again after a crash goes on with the same keys (rule ACCOUNT-1). */
-	async register(name: string): Promise<LocalAccount> {
+	async register(name: string, deviceName?: string): Promise<LocalAccount> {
 		const username = checkedName(name);
 		const existing = localAccount(this.#store);
 		if (existing !== undefined) {
@@ -101,9 +86,34 @@ export class Parley {
 			);
 		}
 		const server = this.#server ?? DEFAULT_SERVER;
-		const request = makeRegistration(this.#store, username, server, this.#clock.nowMs());
+		const request = makeRegistration(this.#store, username, server, this.#clock.nowMs(), deviceName);
 		const answer = await new Api({ server, clock: this.#clock }).register(request);
 		return completeRegistration(this.#store, answer);
+	}
+
+	/** Makes this directory a new device of an account, with a code for an old one; see `becomeDevice`. */
+	async link(name: string, onCode: (link: string, expiresAtMs: number) => void): Promise<LocalAccount> {
+		const server = this.#server ?? DEFAULT_SERVER;
+		const clock = this.#clock;
+		const calls = new DeviceCalls(new Api({ server, clock }));
+		return becomeDevice({ store: this.#store, calls, clock, server, name, onCode });
+	}
+
+	/** The account's devices. */
+	get devices(): Devices {
+		const { account, api, runner } = this.#connect();
+		return new Devices({
+			post: (event) => runner.post(event),
+			...{ store: this.#store, account, server: api.server, calls: new DeviceCalls(api), clock: this.#clock },
+			onSelfUnlinked: () => {
+				this.#deleted = true;
+			},
+		});
+	}
+
+	/** What is the same on all devices of the account: muted, archived and pinned conversations, read receipts. */
+	get settings(): Settings {
+		return new Settings(this.#store, this.#connect().runner, (name) => this.#resolve(name));
 	}
 
 	/** The account of this device. Throws `Failure` `not_registered`. */
@@ -121,20 +131,19 @@ export class Parley {
 		if (known !== undefined) return { username, account: known, movedTo: found === known ? undefined : found };
 		if (found === undefined) throw new Failure("no_such_user", `nobody is called ${username}`);
 		rememberContact(this.#store, username, found);
+		this.#connect().runner.post({ type: "share-contact", username, account: found });
 		return { username, account: found, movedTo: undefined };
 	}
 
 	/** A person's name for an account: the username where it is known, else the account id. */
 	nameOf(account: string): string {
-		return contactName(this.#store, account) ?? account;
+		const own = localAccount(this.#store);
+		return contactName(this.#store, account) ?? (own?.accountId === account ? own.username : account);
 	}
 
 	/** Puts a text into the outbox, on disk, and starts sending it. `sent` waits for the server. */
 	async send(to: string, text: string): Promise<{ id: string }> {
-		if (text === "") throw new Failure("bad_argument", "the text is empty");
-		if (Buffer.byteLength(text) > LIMITS.text_bytes) {
-			throw new Failure("bad_argument", `the text is longer than ${LIMITS.text_bytes} bytes`);
-		}
+		checkText(text);
 		const { machine, runner } = this.#connect();
 		const peer = await this.#addressee(to);
 		const id = machine.newMessageId();
@@ -171,6 +180,7 @@ export class Parley {
 	/** Connects for good: news comes as notices from now on. */
 	connect(): void {
 		const { runner, names, files } = this.#connect();
+		this.devices.learnConversations();
 		runner.openAccount();
 		names.checkAll();
 		files.start();
@@ -234,9 +244,7 @@ export class Parley {
 	async safetyNumber(name: string): Promise<{ safetyNumber: string; verified: boolean }> {
 		const peer = await this.#resolve(name);
 		const number = safetyNumber(this.#store, peer);
-		if (number === undefined) {
-			throw new Failure("no_key_yet", `the key of ${name} is not known yet: send or receive a message first`);
-		}
+		if (number === undefined) throw noKeyYet(name);
 		return { safetyNumber: number.displayable, verified: identityState(this.#store, peer) === "verified" };
 	}
 
@@ -258,7 +266,9 @@ export class Parley {
 		if (UUID_PATTERN.test(name)) return;
 		try {
 			const { username, movedTo } = await this.lookup(name);
-			if (movedTo !== undefined) rememberContact(this.#store, username, movedTo);
+			if (movedTo === undefined) return;
+			rememberContact(this.#store, username, movedTo);
+			runner.post({ type: "share-contact", username, account: movedTo });
 		} catch (error) {
 			// The key is accepted; whether the name has moved can be asked another time.
 			if (!(error instanceof ServerUnreachable)) throw error;
@@ -342,9 +352,7 @@ export class Parley {
 
 	/** Whom something can be sent to. Throws `Failure` `bad_argument`, `identity_changed` and what a lookup throws. */
 	async #addressee(to: string): Promise<string> {
-		const { account } = this.#connect();
 		const peer = await this.#resolve(to);
-		if (peer === account.accountId) throw new Failure("bad_argument", "that is you");
 		if (identityState(this.#store, peer) === "blocked") throw identityChanged(this.nameOf(peer));
 		return peer;
 	}
@@ -367,11 +375,7 @@ export class Parley {
 		const name = contactName(this.#store, peer);
 		if (name === undefined) return;
 		const found = await this.lookup(name).catch(() => undefined);
-		if (found?.movedTo === undefined) return;
-		throw new Failure(
-			"identity_changed",
-			`${name} is another account now: check with them, then parley accept ${name}`,
-		);
+		if (found?.movedTo !== undefined) throw accountMoved(name);
 	}
 
 	#untilDrained(concerns: readonly string[], patienceMs: number): Promise<void> {

@@ -33,7 +33,7 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 	},
 	{
 		version: 1,
-		fingerprint: "b3b19576f1315e48233a2abe41bcba82eb45f89e1b28e64ca3b9c8cd071785ef",
+		fingerprint: "216ade54b94a8af08171889fd7868a4b9689e5b0e68f2975477accc79886c8ff",
 		change: "content: its conversation",
 	},
 ];

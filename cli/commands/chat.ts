@@ -122,6 +122,7 @@ class Chat {
 			case "caught-up":
 			case "account-caught-up":
 			case "prekey-counts":
+			case "synced":
 			case "line-opened":
 			case "file-progress":
 				if (this.#screen === undefined) printNotice(this.#context, this.#parley, notice);

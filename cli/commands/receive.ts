@@ -103,6 +103,7 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 		case "caught-up":
 		case "account-caught-up":
 		case "prekey-counts":
+		case "synced":
 		case "refused":
 		case "line-opened":
 		case "line-failed":

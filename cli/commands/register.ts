@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import type { Command } from "commander";
 import { contextOf } from "../context.ts";
 import type { Terminal } from "../terminal.ts";
@@ -7,6 +8,7 @@ export function addRegister(program: Command, terminal: Terminal): void {
 		.command("register")
 		.description("Make an account and keep its keys in the data directory")
 		.argument("<name>", "your username: 3 to 32 of a-z, 0-9 and _, beginning with a letter")
+		.option("--device-name <name>", "what this device is called (default: this computer's name)")
 		.addHelpText(
 			"after",
 			`
@@ -17,9 +19,9 @@ Examples:
   $ parley register alice
   $ parley --server https://parley-api.example.workers.dev register alice`,
 		)
-		.action(async (name: string, _options: unknown, command: Command) => {
+		.action(async (name: string, options: { deviceName?: string }, command: Command) => {
 			const context = contextOf(command, terminal);
-			const account = await context.withParley((parley) => parley.register(name));
+			const account = await context.withParley((parley) => parley.register(name, options.deviceName ?? hostname()));
 			const { username, accountId, deviceId, server } = account;
 			context.print(
 				{ type: "registered", username, account: accountId, device: deviceId, server },

@@ -4,19 +4,28 @@ import type { AccountDown, News } from "../../protocol/gen/account_pb.js";
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import { uuidFromBytes } from "../../protocol/ids.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
+import { forgetMeta } from "../store/account.ts";
 import { conversation, hotConversations } from "../store/conversations.ts";
 import type { Context } from "./context.ts";
 import { sendNewsSeen } from "./conversation.ts";
 import { onCounts } from "./prekeys.ts";
+import { requestSync } from "./sync.ts";
 
 export function onAccountOpened(context: Context): void {
 	context.accountOpen = true;
 	const value = { $typeName: "parley.v1.AccountHello" as const, protocolVersion: PROTOCOL_VERSION };
 	context.sendAccount({ case: "hello", value });
+	requestSync(context);
 	// A crash of the conversation can have taken an entry and its nudge with the dead connection (rule NUDGE-3).
 	for (const peer of hotConversations(context.store)) {
 		if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
 	}
+}
+
+/** A new device knows them by name, and what is said in them from its arrival on (rule SYNC-4). */
+export function learnConversations(context: Context, peers: readonly string[]): void {
+	for (const peer of peers) conversation(context.store, peer);
+	forgetMeta(context.store, "conversations_wanted");
 }
 
 export function onAccountClosed(context: Context): void {

@@ -1,5 +1,5 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Attachment, type Content, ContentSchema } from "../../protocol/gen/content_pb.js";
+import { type Attachment, type Content, ContentSchema, type Sync } from "../../protocol/gen/content_pb.js";
 import { isUuidV7, uuidToBytes } from "../../protocol/ids.ts";
 import { sameBytes } from "../signal/bytes.ts";
 import { pad, unpad } from "./padding.ts";
@@ -17,6 +17,11 @@ export function fileContent(
 	senderName: string,
 ): Uint8Array<ArrayBuffer> {
 	return serialise(id, sentAtMs, { case: "attachment", value: pointer }, senderName);
+}
+
+/** What one device tells the others of its account. */
+export function syncContent(id: string, sentAtMs: number, sync: Sync): Uint8Array<ArrayBuffer> {
+	return serialise(id, sentAtMs, { case: "sync", value: sync });
 }
 
 /** A serialised request for the message with the wire id `wanted`. */

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { type AccountUp, AccountUpSchema } from "../../protocol/gen/account_pb.js";
+import type { SyncItem } from "../../protocol/gen/content_pb.js";
 import { type ConversationUp, ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
 import { directConversationInput, nextUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
 import type { Cipher } from "../signal/cipher.ts";
@@ -57,6 +58,8 @@ export class Context {
 	/** What accounts have called themselves since the start: only what changes has to be written. */
 	readonly claimedNames = new Map<string, string>();
 	readonly #conversationIds = new Map<string, Uint8Array<ArrayBuffer>>();
+	/** What this step has changed for the other devices of the account. */
+	readonly shared: SyncItem[] = [];
 	accountOpen = false;
 	requests: MachineRequest[] = [];
 	lastId: Uint8Array | undefined;

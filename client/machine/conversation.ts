@@ -21,6 +21,7 @@ import { onEntry, onMissed } from "./receiving.ts";
 import { onRefused } from "./refusals.ts";
 import { isPlausible } from "./rewind.ts";
 import { onAccepted, resendEncrypted, statusOf } from "./sending.ts";
+import { share } from "./sync.ts";
 
 export function onOpened(context: Context, peer: string): void {
 	const { cursor, hot } = conversation(context.store, peer);
@@ -95,7 +96,10 @@ function onWatermarks(context: Context, peer: string, watermarks: readonly Water
 	let delivered = before.peer_delivered;
 	let read = before.peer_read;
 	for (const mark of watermarks) {
-		if (mark.account.length !== 16 || uuidFromBytes(mark.account) !== peer) continue;
+		const account = mark.account.length === 16 ? uuidFromBytes(mark.account) : "";
+		if (account === context.account.accountId) onOwnWatermark(context, peer, mark);
+		const own = account === context.account.accountId && mark.device === context.account.deviceId;
+		if (account !== peer || own) continue;
 		delivered = Math.max(delivered, mark.delivered, mark.read);
 		read = Math.max(read, mark.read);
 	}
@@ -104,6 +108,13 @@ function onWatermarks(context: Context, peer: string, watermarks: readonly Water
 	// Only what has changed: a conversation that is never marked as read has a long way between the two.
 	changeStatus(context, peer, before.peer_read, read, { delivered, read });
 	changeStatus(context, peer, Math.max(before.peer_delivered, read), delivered, { delivered, read });
+}
+
+/** What another device of the account has read is read here too (rule SYNC-1). */
+function onOwnWatermark(context: Context, peer: string, { read }: Watermark): void {
+	if (read <= conversation(context.store, peer).read) return;
+	setRead(context.store, peer, read);
+	context.notify({ type: "synced", peer });
 }
 
 /** Brings own messages with numbers in (after, upTo] to the status that the watermarks give them. */
@@ -161,6 +172,7 @@ export function markRead(context: Context, peer: string, upTo: number): void {
 	const position = Math.min(Math.trunc(upTo), state.cursor);
 	if (position <= state.read) return;
 	setRead(context.store, peer, position);
+	share(context, { case: "read", value: { conversation: peer, upTo: position } });
 	if (!context.connection(peer).welcomed || !readReceipts(context.store)) return;
 	context.send(peer, { case: "read", value: { $typeName: "parley.v1.Read", upTo: position } });
 }

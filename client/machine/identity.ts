@@ -3,6 +3,7 @@ import { fromBase64url, sameBytes } from "../signal/bytes.ts";
 import { findIdentity, putIdentity } from "../store/identities.ts";
 import { acceptUnderKey, forgetAddressees } from "../store/messages.ts";
 import type { Context } from "./context.ts";
+import { share } from "./sync.ts";
 
 /**
  * Notes the identity key that an account shows. A changed key replaces one that nobody verified, with a notice; where
@@ -60,13 +61,33 @@ export function acceptIdentity(context: Context, peer: string): void {
 	acceptUnderKey(context.store, peer, known.pending_key);
 	endSessions(context, peer);
 	context.touched.add(peer);
+	share(context, { case: "identity", value: { account: peer, key: known.pending_key, verified: false } });
+}
+
+/**
+ * Another device of the account has accepted or verified a key (rule SYNC-3). Where this one knows another key, the
+ * changed one is shown here first: nothing is sent to a key that is not the one that the person has seen.
+ */
+export function syncIdentity(context: Context, account: string, key: Uint8Array<ArrayBuffer>, verified: boolean): void {
+	const known = findIdentity(context.store, account);
+	const pending = known?.pending_key ?? null;
+	if (known === undefined || (pending === null && sameBytes(known.key, key))) {
+		putIdentity(context.store, { account, key, verified: verified ? 1 : 0, pending_key: null });
+		return;
+	}
+	if (pending === null || !sameBytes(pending, key)) return;
+	putIdentity(context.store, { account, key, verified: verified ? 1 : 0, pending_key: null });
+	endSessions(context, account);
+	context.touched.add(account);
 }
 
 /** A person has compared the safety number; that accepts a changed key too. */
 export function setVerified(context: Context, peer: string, verified: boolean): void {
 	if (verified) acceptIdentity(context, peer);
 	const known = findIdentity(context.store, peer);
-	if (known !== undefined) putIdentity(context.store, { ...known, verified: verified ? 1 : 0 });
+	if (known === undefined) return;
+	putIdentity(context.store, { ...known, verified: verified ? 1 : 0 });
+	share(context, { case: "identity", value: { account: peer, key: known.key, verified } });
 }
 
 /** Sessions with the old key must not be used again. */

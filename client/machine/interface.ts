@@ -4,7 +4,7 @@
  * everything that they rely on is on disk (rule CLIENT-1).
  */
 import type { AccountDown, AccountUp } from "../../protocol/gen/account_pb.js";
-import type { Attachment } from "../../protocol/gen/content_pb.js";
+import type { Attachment, ConversationFlag } from "../../protocol/gen/content_pb.js";
 import type { ConversationDown } from "../../protocol/gen/conversation_down_pb.js";
 import type { ConversationUp } from "../../protocol/gen/conversation_up_pb.js";
 import type { PreKeyBundles, PreKeyUpload } from "../../protocol/http.ts";
@@ -42,6 +42,13 @@ export type MachineEvent =
 	/** A person compared the safety number, or accepts a changed identity key without comparing. */
 	| { type: "set-verified"; peer: string; verified: boolean }
 	| { type: "accept-identity"; peer: string }
+	/** A person mutes, archives or pins a conversation; 0 undoes it. For all devices of the account (rule SYNC-1). */
+	| { type: "set-flag"; peer: string; flag: ConversationFlag; value: number }
+	| { type: "set-read-receipts"; on: boolean }
+	/** The conversations that the account has at the server: the other members. */
+	| { type: "learn-conversations"; peers: readonly string[] }
+	/** A person has found an account under a name. */
+	| { type: "share-contact"; username: string; account: string }
 	/** The wait that a `wake` request asked for is over. */
 	| { type: "wake"; account: string }
 	/** Time passes: prekey rotation. Sent by the runner now and then. */
@@ -72,6 +79,8 @@ export type Notice =
 	| { type: "log-went-back"; peer: string; from: number; to: number }
 	| { type: "caught-up"; peer: string; head: number }
 	| { type: "account-caught-up" }
+	/** Another device of the account has changed how a conversation stands: what is read, muted, archived or pinned. */
+	| { type: "synced"; peer: string }
 	| { type: "prekey-counts"; oneTimePreKeys: number; oneTimeKyberPreKeys: number }
 	/** The server refused something that the machine can't repair; `code` is the protocol's name for it. */
 	| { type: "refused"; peer: string | undefined; code: string; messageId: string | undefined };

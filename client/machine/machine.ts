@@ -5,7 +5,7 @@ import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
 import { conversation } from "../store/conversations.ts";
 import type { Store } from "../store/database.ts";
 import { conversationsWithOutbox } from "../store/queries.ts";
-import { onAccountClosed, onAccountFrame, onAccountOpened } from "./account.ts";
+import { learnConversations, onAccountClosed, onAccountFrame, onAccountOpened } from "./account.ts";
 import { onClaimFailed, onWake } from "./again.ts";
 import { Context } from "./context.ts";
 import { acknowledge, markRead, onClosed, onFrame, onLeft, onOpened, sendNewsSeen, typing } from "./conversation.ts";
@@ -14,6 +14,7 @@ import { acceptIdentity, noteIdentity, setVerified } from "./identity.ts";
 import type { Machine, MachineEnvironment, MachineEvent, MachineRequest } from "./interface.ts";
 import { onClaimed, onUploaded, rotateIfDue } from "./prekeys.ts";
 import { pump, sendText } from "./sending.ts";
+import { changeReadReceipts, sendShared, setFlag, shareContact } from "./sync.ts";
 
 /**
  * The state machine over one device's file. A step is one transaction: what it returns is sent after the commit, and
@@ -70,6 +71,7 @@ export class ClientMachine implements Machine {
 			context.failedClaims.clear();
 			context.failing.clear();
 			context.claimedNames.clear();
+			context.shared.length = 0;
 			context.accountOpen = false;
 			throw error;
 		} finally {
@@ -145,6 +147,14 @@ async function handle(context: Context, event: MachineEvent): Promise<void> {
 			return setVerified(context, event.peer, event.verified);
 		case "accept-identity":
 			return acceptIdentity(context, event.peer);
+		case "learn-conversations":
+			return learnConversations(context, event.peers);
+		case "set-flag":
+			return setFlag(context, event.peer, event.flag, event.value);
+		case "set-read-receipts":
+			return changeReadReceipts(context, event.on);
+		case "share-contact":
+			return shareContact(context, event.username, event.account);
 		case "wake":
 			return onWake(context, event.account);
 		case "tick":
@@ -162,6 +172,7 @@ function onTick(context: Context): void {
 
 /** What a step owes to the conversations that it touched, after all its events. */
 async function finish(context: Context): Promise<void> {
+	sendShared(context);
 	for (const peer of context.touched) {
 		await pump(context, peer);
 		acknowledge(context, peer);

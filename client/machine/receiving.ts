@@ -19,8 +19,11 @@ import {
 import { parseContent } from "./content.ts";
 import type { Context } from "./context.ts";
 import { unacceptedKey } from "./identity.ts";
+import type { MessageStatus } from "./interface.ts";
 import { answerRetry, noteReadable, requestRetry } from "./retry.ts";
 import { isPlausible } from "./rewind.ts";
+import { statusOf } from "./sending.ts";
+import { onSync } from "./sync.ts";
 
 /** Stores an entry and moves the cursor. What is at or below the cursor is a repeat (rule DELIVERED-1). */
 export async function onEntry(context: Context, peer: string, entry: Entry): Promise<void> {
@@ -95,7 +98,7 @@ function onContent(
 				attachment: pointer === undefined ? null : toBinary(AttachmentSchema, pointer),
 				sent_at_ms: Number(content.sentAtMs),
 				server_time_ms: placeholder?.server_time_ms ?? Number(entry.serverTimeMs),
-				status: outgoing ? "sent" : "received",
+				status: outgoing ? statusHere(context, peer, placeholder?.number ?? entry.number) : "received",
 			};
 			const shown = toStoredMessage({ ...message, under_key: underKey });
 			if (placeholder !== undefined) {
@@ -107,6 +110,11 @@ function onContent(
 			if (underKey !== null) setUnderKey(context.store, account, id, underKey);
 			return;
 		}
+		case "sync":
+			if (placeholder !== undefined) removeMessage(context.store, placeholder.row);
+			if (account === context.account.accountId && peer === account)
+				onSync(context, entry.senderDevice, content.kind.value);
+			return;
 		case "retryRequest":
 			if (placeholder !== undefined) removeMessage(context.store, placeholder.row);
 			answerRetry(context, peer, account, entry.senderDevice, content.kind.value.messageId);
@@ -116,6 +124,12 @@ function onContent(
 			if (placeholder !== undefined) removeMessage(context.store, placeholder.row);
 			return;
 	}
+}
+
+/** How far an entry of another own device has come, by what the peer has said so far. */
+function statusHere(context: Context, peer: string, number: number): MessageStatus {
+	const { peer_delivered, peer_read } = conversation(context.store, peer);
+	return statusOf(number, peer_delivered, peer_read);
 }
 
 /** Keeps what a stranger goes by, for the SDK to check; a contact has a name already. */

@@ -9,6 +9,8 @@ import { enqueue } from "../store/outbox.ts";
 import { emptyContent, fileContent, retryContent, textContent } from "./content.ts";
 import type { Context } from "./context.ts";
 
+/** What was last told to own devices and can be asked for again. */
+const RESENDABLE_SYNCS = 200;
 /** In the place of a message's id: the count of unreadable entries since the last readable one. */
 const FAILING = "failing";
 /** After so many the device is not asked until an entry of it can be read. */
@@ -65,8 +67,9 @@ function askedContent(
 		return addressed ? contentOf(context, message, message.body) : undefined;
 	}
 	const other = context.store.get<{ content: Uint8Array<ArrayBuffer> }>(
-		"SELECT content FROM resendable WHERE id = ? AND peer = ? AND target = ?",
-		[id, peer, `${account}.${device}`],
+		// Nobody but own devices is in the conversation with oneself.
+		"SELECT content FROM resendable WHERE id = ? AND peer = ? AND (target = ? OR (target = '' AND peer = ?))",
+		[id, peer, `${account}.${device}`, context.account.accountId],
 	);
 	return other === undefined ? undefined : ownBytes(other.content);
 }
@@ -76,6 +79,24 @@ function contentOf(context: Context, message: MessageRow, body: string): Uint8Ar
 	const { username } = context.account;
 	if (attachment === null) return textContent(id, sent_at_ms, body, username);
 	return fileContent(id, sent_at_ms, fromBinary(AttachmentSchema, attachment), username);
+}
+
+/** What own devices may ask for again; an empty target stands for all of them. Only the last are kept. */
+export function keepResendable(
+	context: Context,
+	id: string,
+	peer: string,
+	target: string,
+	content: Uint8Array<ArrayBuffer>,
+): void {
+	context.store.run("INSERT INTO resendable (id, peer, target, content) VALUES (?, ?, ?, ?)", [
+		...[id, peer, target, content],
+	]);
+	context.store.run(
+		`DELETE FROM resendable WHERE peer = ? AND id <= (SELECT id FROM resendable WHERE peer = ?
+		 ORDER BY id DESC LIMIT 1 OFFSET ?)`,
+		[peer, peer, RESENDABLE_SYNCS],
+	);
 }
 
 function enqueueResendable(

@@ -5,6 +5,7 @@ import type { LocalAccount } from "../machine/interface.ts";
 import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
 import type { Store } from "../store/database.ts";
 import { fromBase64url, toBase64url } from "./bytes.ts";
+import { fittingName, sealName } from "./device_name.ts";
 import {
 	addOneTimePreKeys,
 	hasPendingUpload,
@@ -18,9 +19,16 @@ import { normaliseUsername, usernameHash } from "./username.ts";
 /**
  * The request that registers this device's account. All keys and the device secret are on disk when it returns, and
  * the same request comes again until `completeRegistration` (rule ACCOUNT-1). With another username, because the first
- * was taken, the keys stay. `server` is the api's URL. Throws `InvalidUsernameError`.
+ * was taken, the keys stay. `server` is the api's URL, `deviceName` what this device is called. Throws
+ * `InvalidUsernameError`.
  */
-export function makeRegistration(store: Store, username: string, server: string, nowMs = Date.now()): RegisterRequest {
+export function makeRegistration(
+	store: Store,
+	username: string,
+	server: string,
+	nowMs = Date.now(),
+	deviceName?: string,
+): RegisterRequest {
 	const name = normaliseUsername(username);
 	return store.transaction(() => {
 		const before = readMeta<string>(store, "registration_request");
@@ -29,7 +37,7 @@ export function makeRegistration(store: Store, username: string, server: string,
 			return JSON.parse(before) as RegisterRequest;
 		}
 		if (readMeta(store, "identity_key_pair") === undefined) createKeys(store, nowMs);
-		const request = buildRequest(store, name);
+		const request = buildRequest(store, name, deviceName);
 		writeMeta(store, "username", name);
 		writeMeta(store, "server", server);
 		writeMeta(store, "registration_request", JSON.stringify(request));
@@ -56,7 +64,7 @@ function createKeys(store: Store, nowMs: number): void {
 	addOneTimePreKeys(store, nowMs, { ec: true, kyber: true });
 }
 
-function buildRequest(store: Store, name: string): RegisterRequest {
+function buildRequest(store: Store, name: string, deviceName: string | undefined): RegisterRequest {
 	const hash = usernameHash(name);
 	const identity = identityKeyPair(store);
 	const registrationId = readMeta<number>(store, "registration_id");
@@ -73,6 +81,7 @@ function buildRequest(store: Store, name: string): RegisterRequest {
 		registrationId,
 		deviceSecret,
 		proof: toBase64url(proof),
+		...(deviceName === undefined ? {} : { sealedName: sealName(identity, registrationId, fittingName(deviceName)) }),
 		signedPreKey: keys.signedPreKey,
 		lastResortKyberPreKey: keys.lastResortKyberPreKey,
 		oneTimePreKeys: keys.oneTimePreKeys,

@@ -12,6 +12,9 @@ export type MetaKey =
 	| "identity_key_pair"
 	| "registration_id"
 	| "registration_request"
+	| "link_request"
+	| "sync_wanted"
+	| "conversations_wanted"
 	| "next_prekey_id"
 	| "last_message_id"
 	| "read_receipts"
@@ -26,6 +29,10 @@ export function writeMeta(store: Store, key: MetaKey, value: SqlValue): void {
 		key,
 		value,
 	]);
+}
+
+export function forgetMeta(store: Store, key: MetaKey): void {
+	store.run("DELETE FROM meta WHERE key = ?", [key]);
 }
 
 /** The registered account, or undefined before registration. */

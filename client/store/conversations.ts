@@ -31,6 +31,12 @@ export function hotConversations(store: Store): string[] {
 	return store.all<{ peer: string }>("SELECT peer FROM conversations WHERE hot = 1").map(({ peer }) => peer);
 }
 
+/** Whether any roster that is known lists another device of the account. */
+export function knowsOwnDevices(store: Store, own: { accountId: string; deviceId: number }): boolean {
+	const sql = "SELECT 1 AS value FROM roster_devices WHERE account = ? AND device <> ? LIMIT 1";
+	return store.value<number>(sql, [own.accountId, own.deviceId]) !== undefined;
+}
+
 export function setRead(store: Store, peer: string, read: number): void {
 	store.run("UPDATE conversations SET read = MAX(read, ?) WHERE peer = ?", [read, peer]);
 }

@@ -101,6 +101,10 @@ export class Store {
 		}
 	}
 
+	get isOpen(): boolean {
+		return this.#open;
+	}
+
 	/** Grows with each rollback: what was read before one may never have been there. */
 	get rollbacks(): number {
 		return this.#rollbacks;

@@ -100,4 +100,12 @@ export const MIGRATIONS: readonly string[] = [
 	-- under_key: the identity key that the message came under, while nobody has accepted it (rule CLIENT-3).
 	ALTER TABLE messages ADD COLUMN under_key BLOB;
 	`,
+	`
+	-- What all devices of the account agree on (rules SYNC-1 to SYNC-3): the newest change of each thing, and the device
+	-- that made it.
+	CREATE TABLE synced (
+		kind TEXT NOT NULL, subject TEXT NOT NULL, item BLOB NOT NULL, changed_ms INTEGER NOT NULL, device INTEGER NOT NULL,
+		PRIMARY KEY (kind, subject)
+	) WITHOUT ROWID;
+	`,
 ];

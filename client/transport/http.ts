@@ -37,7 +37,7 @@ export interface ApiOptions {
 	timeoutMs?: number;
 }
 
-interface Call {
+export interface Call {
 	method: "GET" | "POST" | "PUT" | "DELETE";
 	path: string;
 	body?: unknown;
@@ -123,6 +123,11 @@ export class Api {
 		return token;
 	}
 
+	/** For the parts of the interface that have a file of their own. */
+	call<T>(call: Call, answer: z.ZodType<T>): Promise<T> {
+		return this.#ask(call, answer);
+	}
+
 	async #askOrNothing<T>(call: Call, answer: z.ZodType<T>): Promise<T | undefined> {
 		try {
 			return await this.#ask(call, answer);
@@ -138,7 +143,9 @@ export class Api {
 		try {
 			return await this.#once(call, answer, token);
 		} catch (error) {
-			if (!(error instanceof ServerRefusal) || error.code !== "token_expired") throw error;
+			// A removed device's token is refused before it expires: asking for a new one tells why (rule DEVICE-6).
+			if (!(error instanceof ServerRefusal)) throw error;
+			if (error.code !== "token_expired" && error.code !== "unauthorized") throw error;
 			this.dropToken(token);
 			return this.#once(call, answer, await this.accessToken());
 		}

@@ -20,6 +20,9 @@ export type StopReason =
 	| "superseded"
 	/** The device is no longer on the roster (close code 4403). */
 	| "removed"
+	/** The device was unlinked, by a person or for idleness (rule DEVICE-6). */
+	| "unlinked"
+	| "idle"
 	/** The device's credentials are refused. */
 	| "unauthorized"
 	/** What the socket leads to does not exist. */
@@ -111,7 +114,7 @@ export class ManagedSocket {
 			token = await this.#options.accessToken();
 		} catch (error) {
 			if (this.#state !== "connecting") return;
-			if (error instanceof ServerRefusal && !error.passing) this.#stop("unauthorized");
+			if (error instanceof ServerRefusal && !error.passing) this.#stop(refusedReason(error));
 			else this.#retry(error instanceof Error ? error : new Error(String(error)));
 			return;
 		}
@@ -190,6 +193,11 @@ export class ManagedSocket {
 		this.#cancelTimer();
 		for (const resolve of this.#whenDone.splice(0)) resolve(agreed);
 	}
+}
+
+function refusedReason({ code }: ServerRefusal): StopReason {
+	if (code === "device_unlinked") return "unlinked";
+	return code === "device_idle" ? "idle" : "unauthorized";
 }
 
 function stopReason(code: number, refusedStatus: number | undefined, unauthorized: number): StopReason | undefined {

@@ -161,6 +161,209 @@ export declare type Attachment = Message<"parley.v1.Attachment"> & {
 export declare const AttachmentSchema: GenMessage<Attachment>;
 
 /**
+ * What one device of an account tells its others (rules SYNC-1 to SYNC-3). Only in the conversation with oneself.
+ *
+ * @generated from message parley.v1.Sync
+ */
+export declare type Sync = Message<"parley.v1.Sync"> & {
+  /**
+   * @generated from field: repeated parley.v1.SyncItem items = 1;
+   */
+  items: SyncItem[];
+
+  /**
+   * A new device asks the others for everything.
+   *
+   * @generated from field: bool request = 2;
+   */
+  request: boolean;
+};
+
+/**
+ * Describes the message parley.v1.Sync.
+ * Use `create(SyncSchema)` to create a new message.
+ */
+export declare const SyncSchema: GenMessage<Sync>;
+
+/**
+ * One thing that all devices agree on: the newest change of a thing stays, by `changed_ms`, then by the device.
+ *
+ * @generated from message parley.v1.SyncItem
+ */
+export declare type SyncItem = Message<"parley.v1.SyncItem"> & {
+  /**
+   * Milliseconds since 1970, and later than every change of the same thing that the device knew of.
+   *
+   * @generated from field: uint64 changed_ms = 1;
+   */
+  changedMs: bigint;
+
+  /**
+   * @generated from oneof parley.v1.SyncItem.kind
+   */
+  kind: {
+    /**
+     * @generated from field: parley.v1.SyncRead read = 2;
+     */
+    value: SyncRead;
+    case: "read";
+  } | {
+    /**
+     * @generated from field: parley.v1.SyncIdentity identity = 3;
+     */
+    value: SyncIdentity;
+    case: "identity";
+  } | {
+    /**
+     * @generated from field: parley.v1.SyncContact contact = 4;
+     */
+    value: SyncContact;
+    case: "contact";
+  } | {
+    /**
+     * @generated from field: parley.v1.SyncFlag flag = 5;
+     */
+    value: SyncFlag;
+    case: "flag";
+  } | {
+    /**
+     * @generated from field: parley.v1.SyncSetting setting = 6;
+     */
+    value: SyncSetting;
+    case: "setting";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message parley.v1.SyncItem.
+ * Use `create(SyncItemSchema)` to create a new message.
+ */
+export declare const SyncItemSchema: GenMessage<SyncItem>;
+
+/**
+ * The user has read up to here. Never goes back, whatever `changed_ms` says.
+ *
+ * @generated from message parley.v1.SyncRead
+ */
+export declare type SyncRead = Message<"parley.v1.SyncRead"> & {
+  /**
+   * As the client names it: the other member's account id.
+   *
+   * @generated from field: string conversation = 1;
+   */
+  conversation: string;
+
+  /**
+   * @generated from field: uint32 up_to = 2;
+   */
+  upTo: number;
+};
+
+/**
+ * Describes the message parley.v1.SyncRead.
+ * Use `create(SyncReadSchema)` to create a new message.
+ */
+export declare const SyncReadSchema: GenMessage<SyncRead>;
+
+/**
+ * An identity key that a person has accepted or verified.
+ *
+ * @generated from message parley.v1.SyncIdentity
+ */
+export declare type SyncIdentity = Message<"parley.v1.SyncIdentity"> & {
+  /**
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * @generated from field: bytes key = 2;
+   */
+  key: Uint8Array;
+
+  /**
+   * @generated from field: bool verified = 3;
+   */
+  verified: boolean;
+};
+
+/**
+ * Describes the message parley.v1.SyncIdentity.
+ * Use `create(SyncIdentitySchema)` to create a new message.
+ */
+export declare const SyncIdentitySchema: GenMessage<SyncIdentity>;
+
+/**
+ * @generated from message parley.v1.SyncContact
+ */
+export declare type SyncContact = Message<"parley.v1.SyncContact"> & {
+  /**
+   * @generated from field: string username = 1;
+   */
+  username: string;
+
+  /**
+   * @generated from field: string account = 2;
+   */
+  account: string;
+};
+
+/**
+ * Describes the message parley.v1.SyncContact.
+ * Use `create(SyncContactSchema)` to create a new message.
+ */
+export declare const SyncContactSchema: GenMessage<SyncContact>;
+
+/**
+ * How a person has set up a conversation. 0: not.
+ *
+ * @generated from message parley.v1.SyncFlag
+ */
+export declare type SyncFlag = Message<"parley.v1.SyncFlag"> & {
+  /**
+   * @generated from field: string conversation = 1;
+   */
+  conversation: string;
+
+  /**
+   * @generated from field: parley.v1.ConversationFlag flag = 2;
+   */
+  flag: ConversationFlag;
+
+  /**
+   * @generated from field: uint64 value = 3;
+   */
+  value: bigint;
+};
+
+/**
+ * Describes the message parley.v1.SyncFlag.
+ * Use `create(SyncFlagSchema)` to create a new message.
+ */
+export declare const SyncFlagSchema: GenMessage<SyncFlag>;
+
+/**
+ * @generated from message parley.v1.SyncSetting
+ */
+export declare type SyncSetting = Message<"parley.v1.SyncSetting"> & {
+  /**
+   * @generated from field: parley.v1.Setting setting = 1;
+   */
+  setting: Setting;
+
+  /**
+   * @generated from field: bool on = 2;
+   */
+  on: boolean;
+};
+
+/**
+ * Describes the message parley.v1.SyncSetting.
+ * Use `create(SyncSettingSchema)` to create a new message.
+ */
+export declare const SyncSettingSchema: GenMessage<SyncSetting>;
+
+/**
  * @generated from message parley.v1.Content
  */
 export declare type Content = Message<"parley.v1.Content"> & {
@@ -199,6 +402,12 @@ export declare type Content = Message<"parley.v1.Content"> & {
      */
     value: Attachment;
     case: "attachment";
+  } | {
+    /**
+     * @generated from field: parley.v1.Sync sync = 9;
+     */
+    value: Sync;
+    case: "sync";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -252,4 +461,56 @@ export enum Presentation {
  * Describes the enum parley.v1.Presentation.
  */
 export declare const PresentationSchema: GenEnum<Presentation>;
+
+/**
+ * @generated from enum parley.v1.ConversationFlag
+ */
+export enum ConversationFlag {
+  /**
+   * @generated from enum value: CONVERSATION_FLAG_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The value is until when, in milliseconds since 1970.
+   *
+   * @generated from enum value: CONVERSATION_FLAG_MUTED = 1;
+   */
+  MUTED = 1,
+
+  /**
+   * @generated from enum value: CONVERSATION_FLAG_ARCHIVED = 2;
+   */
+  ARCHIVED = 2,
+
+  /**
+   * @generated from enum value: CONVERSATION_FLAG_PINNED = 3;
+   */
+  PINNED = 3,
+}
+
+/**
+ * Describes the enum parley.v1.ConversationFlag.
+ */
+export declare const ConversationFlagSchema: GenEnum<ConversationFlag>;
+
+/**
+ * @generated from enum parley.v1.Setting
+ */
+export enum Setting {
+  /**
+   * @generated from enum value: SETTING_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: SETTING_READ_RECEIPTS = 1;
+   */
+  READ_RECEIPTS = 1,
+}
+
+/**
+ * Describes the enum parley.v1.Setting.
+ */
+export declare const SettingSchema: GenEnum<Setting>;
 

@@ -10,7 +10,7 @@ import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/code
  * Describes the file content.proto.
  */
 export const file_content = /*@__PURE__*/
-  fileDesc("Cg1jb250ZW50LnByb3RvEglwYXJsZXkudjEiFAoEVGV4dBIMCgRib2R5GAEgASgJIiIKDFJldHJ5UmVxdWVzdBISCgptZXNzYWdlX2lkGAEgASgMIt8CCgpBdHRhY2htZW50EgwKBGJsb2IYASABKAkSCwoDa2V5GAIgASgMEg4KBmRpZ2VzdBgDIAEoDBIXCg9pbmNyZW1lbnRhbF9tYWMYBCABKAwSEwoLY2h1bmtfYnl0ZXMYBSABKA0SDAoEc2l6ZRgGIAEoBBIUCgxjb250ZW50X3R5cGUYByABKAkSEQoJZmlsZV9uYW1lGAggASgJEi0KDHByZXNlbnRhdGlvbhgJIAEoDjIXLnBhcmxleS52MS5QcmVzZW50YXRpb24SDQoFd2lkdGgYCiABKA0SDgoGaGVpZ2h0GAsgASgNEhMKC2R1cmF0aW9uX21zGAwgASgNEhIKCnRodW1iX2hhc2gYDSABKAwSEAoId2F2ZWZvcm0YDiABKAwSDwoHY2FwdGlvbhgPIAEoCRIQCghhbHRfdGV4dBgQIAEoCRIVCg1leHBpcmVzX2F0X21zGBEgASgEIuQBCgdDb250ZW50EhIKCm1lc3NhZ2VfaWQYASABKAwSEgoKc2VudF9hdF9tcxgCIAEoBBIfCgR0ZXh0GAMgASgLMg8ucGFybGV5LnYxLlRleHRIABIwCg1yZXRyeV9yZXF1ZXN0GAQgASgLMhcucGFybGV5LnYxLlJldHJ5UmVxdWVzdEgAEisKCmF0dGFjaG1lbnQYCCABKAsyFS5wYXJsZXkudjEuQXR0YWNobWVudEgAEhMKC3NlbmRlcl9uYW1lGAUgASgJEhQKDGNvbnZlcnNhdGlvbhgGIAEoDEIGCgRraW5kKl8KDFByZXNlbnRhdGlvbhIcChhQUkVTRU5UQVRJT05fVU5TUEVDSUZJRUQQABIZChVQUkVTRU5UQVRJT05fRE9DVU1FTlQQARIWChJQUkVTRU5UQVRJT05fVk9JQ0UQAmIGcHJvdG8z");
+  fileDesc("Cg1jb250ZW50LnByb3RvEglwYXJsZXkudjEiFAoEVGV4dBIMCgRib2R5GAEgASgJIiIKDFJldHJ5UmVxdWVzdBISCgptZXNzYWdlX2lkGAEgASgMIt8CCgpBdHRhY2htZW50EgwKBGJsb2IYASABKAkSCwoDa2V5GAIgASgMEg4KBmRpZ2VzdBgDIAEoDBIXCg9pbmNyZW1lbnRhbF9tYWMYBCABKAwSEwoLY2h1bmtfYnl0ZXMYBSABKA0SDAoEc2l6ZRgGIAEoBBIUCgxjb250ZW50X3R5cGUYByABKAkSEQoJZmlsZV9uYW1lGAggASgJEi0KDHByZXNlbnRhdGlvbhgJIAEoDjIXLnBhcmxleS52MS5QcmVzZW50YXRpb24SDQoFd2lkdGgYCiABKA0SDgoGaGVpZ2h0GAsgASgNEhMKC2R1cmF0aW9uX21zGAwgASgNEhIKCnRodW1iX2hhc2gYDSABKAwSEAoId2F2ZWZvcm0YDiABKAwSDwoHY2FwdGlvbhgPIAEoCRIQCghhbHRfdGV4dBgQIAEoCRIVCg1leHBpcmVzX2F0X21zGBEgASgEIjsKBFN5bmMSIgoFaXRlbXMYASADKAsyEy5wYXJsZXkudjEuU3luY0l0ZW0SDwoHcmVxdWVzdBgCIAEoCCLzAQoIU3luY0l0ZW0SEgoKY2hhbmdlZF9tcxgBIAEoBBIjCgRyZWFkGAIgASgLMhMucGFybGV5LnYxLlN5bmNSZWFkSAASKwoIaWRlbnRpdHkYAyABKAsyFy5wYXJsZXkudjEuU3luY0lkZW50aXR5SAASKQoHY29udGFjdBgEIAEoCzIWLnBhcmxleS52MS5TeW5jQ29udGFjdEgAEiMKBGZsYWcYBSABKAsyEy5wYXJsZXkudjEuU3luY0ZsYWdIABIpCgdzZXR0aW5nGAYgASgLMhYucGFybGV5LnYxLlN5bmNTZXR0aW5nSABCBgoEa2luZCIvCghTeW5jUmVhZBIUCgxjb252ZXJzYXRpb24YASABKAkSDQoFdXBfdG8YAiABKA0iPgoMU3luY0lkZW50aXR5Eg8KB2FjY291bnQYASABKAkSCwoDa2V5GAIgASgMEhAKCHZlcmlmaWVkGAMgASgIIjAKC1N5bmNDb250YWN0EhAKCHVzZXJuYW1lGAEgASgJEg8KB2FjY291bnQYAiABKAkiWgoIU3luY0ZsYWcSFAoMY29udmVyc2F0aW9uGAEgASgJEikKBGZsYWcYAiABKA4yGy5wYXJsZXkudjEuQ29udmVyc2F0aW9uRmxhZxINCgV2YWx1ZRgDIAEoBCI+CgtTeW5jU2V0dGluZxIjCgdzZXR0aW5nGAEgASgOMhIucGFybGV5LnYxLlNldHRpbmcSCgoCb24YAiABKAgihQIKB0NvbnRlbnQSEgoKbWVzc2FnZV9pZBgBIAEoDBISCgpzZW50X2F0X21zGAIgASgEEh8KBHRleHQYAyABKAsyDy5wYXJsZXkudjEuVGV4dEgAEjAKDXJldHJ5X3JlcXVlc3QYBCABKAsyFy5wYXJsZXkudjEuUmV0cnlSZXF1ZXN0SAASKwoKYXR0YWNobWVudBgIIAEoCzIVLnBhcmxleS52MS5BdHRhY2htZW50SAASHwoEc3luYxgJIAEoCzIPLnBhcmxleS52MS5TeW5jSAASEwoLc2VuZGVyX25hbWUYBSABKAkSFAoMY29udmVyc2F0aW9uGAYgASgMQgYKBGtpbmQqXwoMUHJlc2VudGF0aW9uEhwKGFBSRVNFTlRBVElPTl9VTlNQRUNJRklFRBAAEhkKFVBSRVNFTlRBVElPTl9ET0NVTUVOVBABEhYKElBSRVNFTlRBVElPTl9WT0lDRRACKpABChBDb252ZXJzYXRpb25GbGFnEiEKHUNPTlZFUlNBVElPTl9GTEFHX1VOU1BFQ0lGSUVEEAASGwoXQ09OVkVSU0FUSU9OX0ZMQUdfTVVURUQQARIeChpDT05WRVJTQVRJT05fRkxBR19BUkNISVZFRBACEhwKGENPTlZFUlNBVElPTl9GTEFHX1BJTk5FRBADKj0KB1NldHRpbmcSFwoTU0VUVElOR19VTlNQRUNJRklFRBAAEhkKFVNFVFRJTkdfUkVBRF9SRUNFSVBUUxABYgZwcm90bzM");
 
 /**
  * Describes the message parley.v1.Text.
@@ -34,11 +34,60 @@ export const AttachmentSchema = /*@__PURE__*/
   messageDesc(file_content, 2);
 
 /**
+ * Describes the message parley.v1.Sync.
+ * Use `create(SyncSchema)` to create a new message.
+ */
+export const SyncSchema = /*@__PURE__*/
+  messageDesc(file_content, 3);
+
+/**
+ * Describes the message parley.v1.SyncItem.
+ * Use `create(SyncItemSchema)` to create a new message.
+ */
+export const SyncItemSchema = /*@__PURE__*/
+  messageDesc(file_content, 4);
+
+/**
+ * Describes the message parley.v1.SyncRead.
+ * Use `create(SyncReadSchema)` to create a new message.
+ */
+export const SyncReadSchema = /*@__PURE__*/
+  messageDesc(file_content, 5);
+
+/**
+ * Describes the message parley.v1.SyncIdentity.
+ * Use `create(SyncIdentitySchema)` to create a new message.
+ */
+export const SyncIdentitySchema = /*@__PURE__*/
+  messageDesc(file_content, 6);
+
+/**
+ * Describes the message parley.v1.SyncContact.
+ * Use `create(SyncContactSchema)` to create a new message.
+ */
+export const SyncContactSchema = /*@__PURE__*/
+  messageDesc(file_content, 7);
+
+/**
+ * Describes the message parley.v1.SyncFlag.
+ * Use `create(SyncFlagSchema)` to create a new message.
+ */
+export const SyncFlagSchema = /*@__PURE__*/
+  messageDesc(file_content, 8);
+
+/**
+ * Describes the message parley.v1.SyncSetting.
+ * Use `create(SyncSettingSchema)` to create a new message.
+ */
+export const SyncSettingSchema = /*@__PURE__*/
+  messageDesc(file_content, 9);
+
+/**
  * Describes the message parley.v1.Content.
  * Use `create(ContentSchema)` to create a new message.
  */
 export const ContentSchema = /*@__PURE__*/
-  messageDesc(file_content, 3);
+  messageDesc(file_content, 10);
 
 /**
  * Describes the enum parley.v1.Presentation.
@@ -53,4 +102,28 @@ export const PresentationSchema = /*@__PURE__*/
  */
 export const Presentation = /*@__PURE__*/
   tsEnum(PresentationSchema);
+
+/**
+ * Describes the enum parley.v1.ConversationFlag.
+ */
+export const ConversationFlagSchema = /*@__PURE__*/
+  enumDesc(file_content, 1);
+
+/**
+ * @generated from enum parley.v1.ConversationFlag
+ */
+export const ConversationFlag = /*@__PURE__*/
+  tsEnum(ConversationFlagSchema);
+
+/**
+ * Describes the enum parley.v1.Setting.
+ */
+export const SettingSchema = /*@__PURE__*/
+  enumDesc(file_content, 2);
+
+/**
+ * @generated from enum parley.v1.Setting
+ */
+export const Setting = /*@__PURE__*/
+  tsEnum(SettingSchema);
 

@@ -52,9 +52,18 @@ export function addSockets(app: OpenAPIHono<ApiTypes>): void {
 		if (membership === "removed") throw new Refusal("unauthorized", REMOVED);
 		if (membership === "stranger") await found(context.env, conversation, caller.accountId, peer);
 		const first = await conversationStub(context.env, conversation).fetch(asCaller(context.req.raw, caller));
-		if (first.status !== 428) return answer(first);
-		// A founding that stopped half-way is taken up.
-		await found(context.env, conversation, caller.accountId, peer);
+		switch (first.status) {
+			case 428:
+				// A founding that stopped half-way is taken up.
+				await found(context.env, conversation, caller.accountId, peer);
+				break;
+			case 403:
+				// A device that was just linked is here before the queue has told the conversation of it (rule DEVICE-4).
+				await tellDevices(context.env, conversation, caller.accountId);
+				break;
+			default:
+				return answer(first);
+		}
 		return answer(await conversationStub(context.env, conversation).fetch(asCaller(context.req.raw, caller)));
 	});
 }
@@ -91,6 +100,11 @@ async function found(env: ApiEnv, conversation: string, me: string, peer: string
 		if (now.devices.length === 0) await stub.removeMember(account);
 		else if (now.version !== version) await stub.setDevices({ account, ...now });
 	}
+}
+
+async function tellDevices(env: ApiEnv, conversation: string, account: string): Promise<void> {
+	const now = await new DeviceDirectory(env.DIRECTORY).devicesOf(account);
+	if (now.devices.length > 0) await conversationStub(env, conversation).setDevices({ account, ...now });
 }
 
 /** Before an object is woken. */

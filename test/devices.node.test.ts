@@ -1,0 +1,190 @@
+/** Several devices for one account, with real clients and the deployed split. */
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Parley, type ParleyNotice } from "../client/parley.ts";
+import { Backend } from "../scripts/backend.ts";
+import { searchFolders } from "../scripts/canaries.ts";
+import { until } from "../scripts/people.ts";
+
+const PATIENCE_MS = 30_000;
+const TEST_MS_MAX = 120_000;
+const folder = mkdtempSync(join(tmpdir(), "parley-devices-"));
+const stateDir = join(folder, "backend");
+const mark = randomBytes(6).toString("hex");
+const [ALICE, BOB] = [`alice_${mark}`, `bob_${mark}`];
+let backend: Backend;
+const devices = new Map<string, { parley: Parley; notices: ParleyNotice[] }>();
+
+/** A device's program, which starts where it was killed or closed. */
+async function device(name: string): Promise<Parley> {
+	const known = devices.get(name);
+	if (known !== undefined) return known.parley;
+	const notices: ParleyNotice[] = [];
+	const parley = await Parley.open({
+		dataDir: join(folder, name),
+		server: backend.url,
+		environment: {},
+		onNotice: (notice) => void notices.push(notice),
+	});
+	devices.set(name, { parley, notices });
+	return parley;
+}
+
+async function off(name: string): Promise<void> {
+	await devices.get(name)?.parley.close();
+	devices.delete(name);
+}
+
+/** Links a new device by handing the code from one program to the other, as a person does. */
+async function link(name: string, old: Parley): Promise<number> {
+	const parley = await device(name);
+	let linking: Promise<number | undefined> | undefined;
+	const account = await parley.link(name, (code) => {
+		linking = old.devices.link(code, async (shown) => shown === name);
+	});
+	const seen = await linking;
+	expect(seen).toBe(account.deviceId);
+	return account.deviceId;
+}
+
+const texts = async (parley: Parley, other: string) =>
+	(await parley.history(other, 1_000)).map(({ body, outgoing }) => `${outgoing ? "out" : "in"} ${body}`);
+
+beforeAll(async () => {
+	backend = await Backend.start({ stateDir });
+	for (const name of [ALICE, BOB]) {
+		const parley = await device(name);
+		await parley.register(name, `first of ${name}`);
+		parley.connect();
+	}
+}, TEST_MS_MAX);
+
+afterAll(async () => {
+	for (const name of [...devices.keys()]) await off(name);
+	await backend?.stop();
+	rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+}, TEST_MS_MAX);
+
+test("LINK-1 DEVICE-2 SYNC-4 a device is linked with a code and named, and knows the account's conversations", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const [alice, bob] = [await device(ALICE), await device(BOB)];
+	const { id } = await alice.send(BOB, "before the laptop");
+	await alice.sent(id, PATIENCE_MS);
+	await until(async () => (await texts(bob, ALICE)).length === 1, PATIENCE_MS, "the first message");
+	const laptop = await device("laptop");
+	await link("laptop", alice);
+	expect(laptop.whoami()).toMatchObject({ username: ALICE, accountId: alice.whoami().accountId, deviceId: 2 });
+	const list = await laptop.devices.list();
+	expect(list.map(({ id, name, current }) => [id, name, current])).toEqual([
+		[1, `first of ${ALICE}`, false],
+		[2, "laptop", true],
+	]);
+	await alice.devices.rename(2, "Büro 🖥");
+	expect((await laptop.devices.list())[1]?.name).toBe("Büro 🖥");
+	laptop.connect();
+	await until(() => laptop.nameOf(bob.whoami().accountId) === BOB, PATIENCE_MS, "the contact on the laptop");
+	expect(await texts(laptop, BOB)).toEqual([]);
+});
+
+test("ROSTER-2 SYNC-1 senders re-encrypt by themselves, and what one device sends is on the other, with its status", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const [alice, bob, laptop] = [await device(ALICE), await device(BOB), await device("laptop")];
+	await bob.send(ALICE, "to both of you");
+	for (const parley of [alice, laptop]) {
+		await until(async () => (await texts(parley, BOB)).includes("in to both of you"), PATIENCE_MS, "Bob's text");
+	}
+	const sent = await laptop.send(BOB, "from the laptop");
+	await until(async () => (await texts(bob, ALICE)).includes("in from the laptop"), PATIENCE_MS, "the laptop's text");
+	await until(() => alice.find(sent.id)?.status === "delivered", PATIENCE_MS, "its status on the other device");
+	expect(alice.find(sent.id)).toMatchObject({ outgoing: true, body: "from the laptop" });
+	bob.markAllRead(alice.whoami().accountId);
+	for (const parley of [alice, laptop]) {
+		await until(() => parley.find(sent.id)?.status === "read", PATIENCE_MS, "that it was read");
+	}
+	// Nobody was asked for anything.
+	const refused = [...devices.values()].flatMap(({ notices }) => notices.filter(({ type }) => type === "refused"));
+	expect(refused).toEqual([]);
+});
+
+test("SYNC-1 SYNC-3 reading, verifying, muting and notes to oneself appear on the other device", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const [alice, bob, laptop] = [await device(ALICE), await device(BOB), await device("laptop")];
+	const peer = bob.whoami().accountId;
+	await alice.verify(BOB);
+	await until(async () => (await laptop.safetyNumber(BOB)).verified, PATIENCE_MS, "that Bob is verified");
+	const synced = () => devices.get(ALICE)?.notices.some((notice) => notice.type === "synced" && notice.peer === peer);
+	laptop.markAllRead(peer);
+	await until(() => synced() === true, PATIENCE_MS, "that the laptop has read");
+	await laptop.settings.setFlag(BOB, "archived", 1);
+	await until(async () => (await alice.settings.flag(BOB, "archived")) === 1, PATIENCE_MS, "that it is archived");
+	await alice.send(ALICE, "milk");
+	await until(async () => (await texts(laptop, ALICE)).includes("out milk"), PATIENCE_MS, "the note");
+	expect(await texts(bob, ALICE)).not.toContain("in milk");
+});
+
+test("LINK-3 LINK-5 a code serves once, and a new device that was killed after it goes on without one", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const alice = await device(ALICE);
+	const tablet = await device("tablet");
+	const codes: string[] = [];
+	// Killed while it waits: nothing is left, and the next code is another one.
+	const first = tablet.link("tablet", (code) => void codes.push(code)).catch((error: unknown) => error);
+	await until(() => codes.length === 1, PATIENCE_MS, "a code");
+	await off("tablet");
+	const again = await device("tablet");
+	let used: unknown;
+	const account = await again.link("tablet", (code) => {
+		codes.push(code);
+		used = alice.devices.link(code, async () => true);
+	});
+	await used;
+	await first;
+	expect(new Set(codes).size).toBe(2);
+	await expect(alice.devices.link(codes[1] ?? "", async () => true)).rejects.toMatchObject({ code: "link_over" });
+	await expect(alice.devices.link(codes[0] ?? "", async () => false)).rejects.toMatchObject({ code: "refused" });
+	await expect(again.link("tablet", () => {})).rejects.toMatchObject({ code: "already_registered" });
+	expect((await alice.devices.list()).map(({ id }) => id)).toContain(account.deviceId);
+});
+
+test("DEVICE-3 DEVICE-4 DEVICE-6 an unlinked device gets nothing more, is told so, and others write on unaware", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const [alice, bob] = [await device(ALICE), await device(BOB)];
+	const tablet = await device("tablet");
+	tablet.connect();
+	await bob.send(ALICE, "tablet too");
+	await until(async () => (await texts(tablet, BOB)).includes("in tablet too"), PATIENCE_MS, "the tablet's text");
+	const { deviceId } = tablet.whoami();
+	await alice.devices.unlink(deviceId);
+	const notices = devices.get("tablet")?.notices ?? [];
+	const told = () => notices.some((each) => each.type === "line-stopped" && each.peer === undefined);
+	await until(told, PATIENCE_MS, "that the tablet's line has ended");
+	await expect(tablet.devices.list()).rejects.toMatchObject({ code: "device_unlinked" });
+	const { id } = await bob.send(ALICE, "not for the tablet");
+	await bob.sent(id, PATIENCE_MS);
+	await until(async () => (await texts(alice, BOB)).includes("in not for the tablet"), PATIENCE_MS, "the next text");
+	await off("tablet");
+	const back = await device("tablet");
+	await expect(back.receive({ timeoutMs: 10_000 })).rejects.toMatchObject({ code: "device_unlinked" });
+	expect(await texts(back, BOB)).not.toContain("in not for the tablet");
+	await expect(alice.devices.unlink(deviceId)).rejects.toMatchObject({ code: "no_such_device" });
+});
+
+test("LINK-1 the server stores neither the code's key, nor the account's, nor the devices' names", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const laptop = await device("laptop");
+	const { username, accountId, deviceSecret } = laptop.whoami();
+	for (const name of [...devices.keys()]) await off(name);
+	await backend.stop();
+	const secrets = [username, deviceSecret, "Büro 🖥", "first of alice"].map((secret) => ({ name: secret, secret }));
+	expect(searchFolders([stateDir], [{ name: "control", secret: accountId }]).hits.length).toBeGreaterThan(0);
+	expect(searchFolders([stateDir], secrets).hits).toEqual([]);
+});
