@@ -67,8 +67,11 @@ app.openAPIRegistry.registerComponent("securitySchemes", "accessToken", {
 	bearerFormat: "JWT",
 });
 
+/** Made once: it never changes, and anybody may ask for it. */
+let document: ReturnType<typeof app.getOpenAPI31Document> | undefined;
+
 app.openapi(describe, () => {
-	const document = app.getOpenAPI31Document({
+	document ??= app.getOpenAPI31Document({
 		openapi: "3.1.0",
 		info: { title: "Parley", version: "1", license: { name: "AGPL-3.0-only" } },
 	});

@@ -33,9 +33,12 @@ export const limitBody = createMiddleware<ApiTypes>(async (context, next) => {
 	return stopReading(context, next);
 });
 
+/** What the library behind the routes takes for JSON, and no more. */
+const JSON_TYPE = /^application\/json(;\s*[A-Za-z0-9-]+=[^;]+)*$/i;
+
 /** A body of another type would be read as an empty one, and an upload lost without a word. */
 export const requireJson = createMiddleware<ApiTypes>(async (context, next) => {
-	if (!/^application\/json(;|$)/i.test(context.req.header("content-type") ?? "")) {
+	if (!JSON_TYPE.test(context.req.header("content-type") ?? "")) {
 		throw new Refusal("malformed", "the body is not JSON: the content type must be application/json");
 	}
 	await next();
