@@ -4,9 +4,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { ParleyNotice } from "../client/parley.ts";
 import { Backend } from "../scripts/backend.ts";
 import { searchFolders } from "../scripts/canaries.ts";
-import { Person } from "../scripts/people.ts";
+import { Person, until } from "../scripts/people.ts";
 
 const PATIENCE_MS = 30_000;
 const TEST_MS_MAX = 90_000;
@@ -16,10 +17,12 @@ const mark = `canary-${randomBytes(8).toString("hex")}`;
 let backend: Backend;
 let alice: Person;
 let bob: Person;
+/** Bob's lines, in the order in which they opened: "account", or the peer of a conversation. */
+const lines: string[] = [];
 
 beforeAll(async () => {
 	backend = await Backend.start({ stateDir });
-	[alice, bob] = [new Person("alice", folder, backend.url), new Person("bob", folder, backend.url)];
+	[alice, bob] = [new Person("alice", folder, backend.url), new Person("bob", folder, backend.url, note)];
 	await Promise.all([alice.goOnline(), bob.goOnline()]);
 }, TEST_MS_MAX);
 
@@ -37,15 +40,37 @@ test("two people talk through the four Workers as they are deployed", { timeout:
 	expect((await bob.heard(alice)).map((message) => message.body)).toEqual([`${mark} one`]);
 });
 
+function note(notice: ParleyNotice): void {
+	if (notice.type === "line-opened") lines.push(notice.peer ?? "account");
+	if (notice.type === "account-caught-up") lines.push("all told");
+}
+
+test("NUDGE-1 NUDGE-2 NUDGE-3 news comes by the account's socket, and is not told again once it was seen", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const peer = alice.device.whoami().accountId;
+	// Only the account's line was open when Alice wrote for the first time.
+	expect(lines.slice(0, 3)).toEqual(["account", "all told", peer]);
+	await bob.goOffline();
+	lines.length = 0;
+	await bob.goOnline();
+	await until(() => lines.includes("all told"), PATIENCE_MS, "the account's news");
+	expect(lines).toEqual(["account", "all told"]);
+	await alice.device.send(bob.name, `${mark} nudge`);
+	await bob.hear(alice, 2, PATIENCE_MS);
+	expect(lines).toEqual(["account", "all told", peer]);
+});
+
 test("DURABLE-1 what was accepted survives a SIGKILL of the whole backend", { timeout: TEST_MS_MAX }, async () => {
 	await bob.goOffline();
 	const { id } = await alice.device.send(bob.name, `${mark} three`);
-	expect((await alice.device.sent(id, PATIENCE_MS)).number).toBe(3);
+	expect((await alice.device.sent(id, PATIENCE_MS)).number).toBe(4);
 	await backend.kill();
 	backend = await Backend.start({ stateDir, port: Number(new URL(backend.url).port) });
 	await bob.goOnline();
-	await bob.hear(alice, 2, PATIENCE_MS);
-	expect((await bob.heard(alice)).map((message) => message.body)).toEqual([`${mark} one`, `${mark} three`]);
+	await bob.hear(alice, 3, PATIENCE_MS);
+	const heard = (await bob.heard(alice)).map((message) => message.body);
+	expect(heard).toEqual([`${mark} one`, `${mark} nudge`, `${mark} three`]);
 });
 
 test("ACCOUNT-2 storage and logs hold no text, no name and no key", { timeout: TEST_MS_MAX }, async () => {

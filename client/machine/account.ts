@@ -9,12 +9,14 @@ import { conversation, hotConversations } from "../store/conversations.ts";
 import type { Context } from "./context.ts";
 import { sendNewsSeen } from "./conversation.ts";
 import { onCounts } from "./prekeys.ts";
+import { forgetOldRetries } from "./retry.ts";
 import { requestSync } from "./sync.ts";
 
 export function onAccountOpened(context: Context): void {
 	context.accountOpen = true;
 	const value = { $typeName: "parley.v1.AccountHello" as const, protocolVersion: PROTOCOL_VERSION };
 	context.sendAccount({ case: "hello", value });
+	forgetOldRetries(context);
 	requestSync(context);
 	// A crash of the conversation can have taken an entry and its nudge with the dead connection (rule NUDGE-3).
 	for (const peer of hotConversations(context.store)) {

@@ -74,3 +74,26 @@ test("RETRY-1 a lost resend is asked for too, and leaves no second placeholder",
 	await world.settle();
 	expect(history(world.bob.store, ALICE, 10).map((row) => row.body)).toEqual(["hello", "hi", "twice unlucky"]);
 });
+
+test("RETRY-1 what nobody can ask for any more is forgotten after the retention time", async () => {
+	let left = 2;
+	damage(() => left-- > 0);
+	world.text(world.alice, "damaged");
+	await world.settle();
+	const rows = () =>
+		[world.alice, world.bob].flatMap(({ store }) =>
+			["retries", "resendable"].map((table) => store.value<number>(`SELECT COUNT(*) AS value FROM ${table}`)),
+		);
+	const before = rows();
+	expect(Math.min(...before.map((count) => count ?? 0))).toBeGreaterThan(0);
+	const day = 24 * 60 * 60 * 1_000;
+	const start = async () => {
+		for (const device of [world.alice, world.bob]) await device.machine.step([{ type: "account-opened" }]);
+	};
+	world.nowMs += 45 * day;
+	await start();
+	expect(rows()).toEqual(before);
+	world.nowMs += day;
+	await start();
+	expect(rows()).toEqual([0, 0, 0, 0]);
+});

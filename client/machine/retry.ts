@@ -15,6 +15,7 @@ const RESENDABLE_SYNCS = 200;
 const FAILING = "failing";
 /** After so many the device is not asked until an entry of it can be read. */
 const FAILURES_IN_A_ROW = 32;
+const DAY_MS = 24 * 60 * 60 * 1_000;
 
 /** Asks a device for its message once more; false when it was asked often enough. */
 export function requestRetry(context: Context, peer: string, device: string, wanted: Uint8Array): boolean {
@@ -45,6 +46,12 @@ export function answerRetry(context: Context, peer: string, account: string, dev
 	enqueueResendable(context, context.newMessageId(), peer, requester, content);
 	// The resend itself was lost: its placeholder goes away with an empty content in its place.
 	if (uuidFromBytes(known) !== id) enqueue(context.store, context.newMessageId(), peer, emptyContent(id), requester);
+}
+
+/** Forgets what nobody can ask for any more: entries wait for the retention time, and requests come with them. */
+export function forgetOldRetries(context: Context): void {
+	const before = context.environment.nowMs() - LIMITS.retention_days * DAY_MS;
+	for (const table of ["retries", "resendable"]) context.store.run(`DELETE FROM ${table} WHERE at_ms < ?`, [before]);
 }
 
 /** A device's entry could be read: what fails later begins a new row of failures. */
@@ -106,11 +113,12 @@ function enqueueResendable(
 	target: string,
 	content: Uint8Array<ArrayBuffer>,
 ): void {
-	context.store.run("INSERT INTO resendable (id, peer, target, content) VALUES (?, ?, ?, ?)", [
+	context.store.run("INSERT INTO resendable (id, peer, target, content, at_ms) VALUES (?, ?, ?, ?, ?)", [
 		id,
 		peer,
 		target,
 		content,
+		context.environment.nowMs(),
 	]);
 	enqueue(context.store, id, peer, content, target);
 	context.touched.add(peer);
@@ -119,9 +127,10 @@ function enqueueResendable(
 /** Counts one more, and returns the count. */
 function countRetry(context: Context, message: string, device: string, direction: "asked" | "answered"): number {
 	const count = context.store.value<number>(
-		`INSERT INTO retries (message, device, direction, count) VALUES (?, ?, ?, 1)
-		 ON CONFLICT (message, device, direction) DO UPDATE SET count = count + 1 RETURNING count AS value`,
-		[message, device, direction],
+		`INSERT INTO retries (message, device, direction, count, at_ms) VALUES (?, ?, ?, 1, ?)
+		 ON CONFLICT (message, device, direction) DO UPDATE SET count = count + 1, at_ms = excluded.at_ms
+		 RETURNING count AS value`,
+		[message, device, direction, context.environment.nowMs()],
 	);
 	return count ?? 0;
 }

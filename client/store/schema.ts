@@ -108,4 +108,9 @@ export const MIGRATIONS: readonly string[] = [
 		PRIMARY KEY (kind, subject)
 	) WITHOUT ROWID;
 	`,
+	`
+	-- When it was counted last; after the retention time nobody asks any more.
+	ALTER TABLE retries ADD COLUMN at_ms INTEGER NOT NULL DEFAULT 0;
+	ALTER TABLE resendable ADD COLUMN at_ms INTEGER NOT NULL DEFAULT 0;
+	`,
 ];
