@@ -68,3 +68,25 @@ test("ACCOUNT-6 a retired account has no devices, closes its sockets and keeps o
 	await stub.erase();
 	expect(await stub.conversations("")).toEqual([]);
 });
+
+test("REFUSED-2 a mebibyte of garbage and a storm of tiny frames close their sender's socket, and the account goes on", async () => {
+	const { id, stub } = await newAccount();
+	const garbage = await TestSocket.ready(id);
+	await garbage.take(2);
+	for (let left = 1024 * 1024; left > 0; left -= 65_536) {
+		const piece = crypto.getRandomValues(new Uint8Array(65_536));
+		// An unknown wire type first, so that no piece is a frame by chance.
+		piece[0] = 0xff;
+		garbage.sendRaw(piece);
+	}
+	expect(await garbage.closed).toBe(4400);
+	const storm = await TestSocket.ready(id);
+	await storm.take(2);
+	const tiny = { case: "seen", value: { conversation: new Uint8Array(32), upTo: 1 } } as const;
+	// More than enough: tokens come back while they are read.
+	for (let count = 0; count < 2 * (LIMITS.frame_burst + LIMITS.refused_frames); count++) storm.send(tiny);
+	await stub.nudge(await joinConversation(stub), 1, 1);
+	expect(await storm.closed).toBe(4429);
+	const next = await TestSocket.ready(id);
+	expect(await next.take(3)).toEqual(["news 1", "end", "counts 30 30"]);
+});
