@@ -31,6 +31,12 @@ export class Accounts {
 		this.#devices.set(device.name, device);
 	}
 
+	/** The device was unlinked: nudges for it are ignored. */
+	remove(device: Device): void {
+		this.#devices.delete(device.name);
+		this.#waiting.delete(device.name);
+	}
+
 	/** No call fails from here on. */
 	calm(): void {
 		this.#failures = 0;

@@ -29,6 +29,8 @@ class Reading {
 	readonly marks = new Map<DeviceName, Map<DeviceName, { delivered: number; read: number }>>();
 	/** The object's life from which each device had its last Welcome. */
 	readonly lives = new Map<DeviceName, number>();
+	/** Rosters in order: each counts for the entries after its head. */
+	readonly rosters: { devices: ReadonlySet<DeviceName>; head: number }[] = [];
 	/** Highest number that any device was told of. */
 	promised = 0;
 	rested: Map<DeviceName, number> | undefined;
@@ -36,6 +38,22 @@ class Reading {
 
 	fail(rule: string, what: string): void {
 		this.violations.push({ rule, what });
+	}
+
+	/** Who was on the roster when an entry got its number. */
+	rosterAt(number: number): ReadonlySet<DeviceName> {
+		return this.rosters.findLast(({ head }) => head < number)?.devices ?? new Set();
+	}
+
+	/** Where the log ended when the device came; undefined for one that was there from the beginning. */
+	arrivalOf(device: DeviceName): number | undefined {
+		const first = this.rosters.findIndex(({ devices }) => devices.has(device));
+		return first > 0 ? this.rosters[first]?.head : undefined;
+	}
+
+	/** Whether the device is one of its account's at the end. */
+	remains(device: DeviceName): boolean {
+		return this.end?.devices.includes(device) ?? true;
 	}
 
 	/** A number belongs to one id and one time, whoever says so. */
@@ -62,6 +80,7 @@ export function check(history: History, devices: readonly DeviceName[]): Violati
 	}
 	checkLog(reading, end);
 	checkAccepted(reading, end);
+	checkRosters(reading, end);
 	checkDelivered(reading, end);
 	checkKept(reading, end.rows);
 	checkWatermarks(reading, devices);
@@ -81,6 +100,7 @@ function observe(reading: Reading, seen: Observation): void {
 				reading.fail("ONCE-1", `${seen.id} was accepted as ${first.number}, then as ${seen.number}`);
 			}
 			reading.place(seen.number, seen.id, seen.timeMs, seen.device);
+			checkAddressees(reading, seen);
 			return;
 		}
 		case "arrived": {
@@ -114,6 +134,9 @@ function observe(reading: Reading, seen: Observation): void {
 		case "refused":
 			if (seen.code !== "SUPERSEDED") reading.fail("REFUSED-1", `${seen.device} was refused: ${seen.code}`);
 			return;
+		case "roster":
+			reading.rosters.push({ devices: new Set(seen.devices), head: seen.head });
+			return;
 		case "object-crashed":
 			return;
 		case "rested":
@@ -144,6 +167,22 @@ function observeWatermark(reading: Reading, seen: Of<"watermark">): void {
 		);
 	}
 	marks.set(subject, { delivered, read });
+}
+
+/** It was encrypted for exactly those who were on the roster, but its sender. */
+function checkAddressees(reading: Reading, { number, id, device, to }: Of<"accepted">): void {
+	if (to === undefined) return;
+	const expected = [...reading.rosterAt(number)].filter((name) => name !== device).sort();
+	if (expected.join(" ") === [...to].sort().join(" ")) return;
+	reading.fail("ROSTER-1", `${id} at ${number} is for ${to.join(" ")}; on the roster were ${expected.join(" ")}`);
+}
+
+/** The conversation knows the devices that there are. */
+function checkRosters(reading: Reading, end: Of<"ended">): void {
+	const last = reading.rosters.at(-1);
+	if (last === undefined) return;
+	const [known, actual] = [[...last.devices].sort().join(" "), [...end.devices].sort().join(" ")];
+	if (known !== actual) reading.fail("DEVICE-4", `the roster is ${known}, the devices are ${actual}`);
 }
 
 /** Numbers 1 to n without gaps, one log for all, time in order. */
@@ -177,7 +216,9 @@ function checkAccepted(reading: Reading, end: Of<"ended">): void {
 		if (row !== id) reading.fail("DURABLE-1", `${id} was accepted as ${number}; there the log has ${row}`);
 	}
 	for (const [id, device] of reading.offered) {
-		if (!reading.accepted.has(id)) reading.fail("DELIVERED-1", `${device}: ${id} was never accepted`);
+		if (!reading.accepted.has(id) && reading.remains(device)) {
+			reading.fail("DELIVERED-1", `${device}: ${id} was never accepted`);
+		}
 	}
 }
 
@@ -186,20 +227,25 @@ function checkDelivered(reading: Reading, end: Of<"ended">): void {
 	const senders = new Map<number, DeviceName | undefined>();
 	for (const row of end.rows) senders.set(row.number, reading.offered.get(row.id));
 	for (const [device, entries] of reading.stored) {
-		const expected = [...senders].filter(([, sender]) => sender !== device).map(([number]) => number);
+		const expected = [...senders]
+			.filter(([number, sender]) => sender !== device && reading.rosterAt(number).has(device))
+			.map(([number]) => number);
+		const meant = new Set(expected);
 		let last = 0;
 		for (const entry of entries) {
 			if (entry.number <= last) reading.fail("DELIVERED-1", `${device} stored ${entry.number} after ${last}`);
 			if (entry.sender !== senders.get(entry.number)) {
 				reading.fail("DELIVERED-1", `${device}: entry ${entry.number} names another sender`);
 			}
+			if (!meant.has(entry.number)) reading.fail("ROSTER-3", `${device} has read ${entry.number}, which it may not`);
 			last = entry.number;
 		}
 		const have = new Set(entries.map(({ number }) => number));
-		const lacking = expected.filter((number) => !have.has(number));
+		// Who was removed may have left early.
+		const lacking = reading.remains(device) ? expected.filter((number) => !have.has(number)) : [];
 		if (lacking.length > 0) reading.fail("DELIVERED-1", `${device} never got ${lacking.join(", ")}`);
 		const rested = reading.rested?.get(device) ?? 0;
-		if (rested < expected.length && lacking.length === 0) {
+		if (rested < expected.length && lacking.length === 0 && reading.remains(device)) {
 			reading.fail("NUDGE-1", `${device} was not woken for ${expected.slice(rested).join(", ")}`);
 		}
 		for (const caughtUp of reading.caughtUp) {
@@ -225,17 +271,16 @@ function checkKept(reading: Reading, rows: readonly LogRow[]): void {
 function checkWatermarks(reading: Reading, devices: readonly DeviceName[]): void {
 	for (const observer of devices) {
 		// The real client keeps its watermarks to itself.
-		if (!reading.lives.has(observer)) continue;
+		if (!reading.lives.has(observer) || !reading.remains(observer)) continue;
 		for (const subject of devices) {
-			if (observer === subject) continue;
+			if (observer === subject || !reading.remains(subject)) continue;
 			const mark = reading.marks.get(observer)?.get(subject);
 			const actual = reading.cursors.get(subject);
 			if (actual === undefined) continue;
-			if (mark === undefined || mark.delivered !== actual.cursor) {
-				reading.fail(
-					"WATERMARK-2",
-					`${observer} thinks that ${subject} has ${mark?.delivered}, it has ${actual.cursor}`,
-				);
+			// A new device has everything up to its arrival, which the roster tells.
+			const delivered = mark?.delivered ?? reading.arrivalOf(subject);
+			if (delivered !== actual.cursor) {
+				reading.fail("WATERMARK-2", `${observer} thinks that ${subject} has ${delivered}, it has ${actual.cursor}`);
 			}
 		}
 	}

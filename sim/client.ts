@@ -11,59 +11,19 @@ import {
 	ErrorCode,
 	type Refused,
 } from "../protocol/gen/common_pb.js";
-import { type ConversationDown, ConversationDownSchema, type Entry } from "../protocol/gen/conversation_down_pb.js";
+import { type ConversationDown, ConversationDownSchema } from "../protocol/gen/conversation_down_pb.js";
 import { type Send, SendSchema } from "../protocol/gen/conversation_up_pb.js";
 import { nextUuidV7, uuidFromBytes } from "../protocol/ids.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import { addressName, bodyFor, encodeUp } from "./bodies.ts";
 import type { Device } from "./device.ts";
 import { deviceName } from "./device.ts";
-import type { Fault } from "./faults.ts";
-import type { DeviceName, History } from "./history.ts";
+import type { DeviceName } from "./history.ts";
+import type { Disk, Session, Surroundings } from "./light.ts";
 import type { Link } from "./network.ts";
-import type { Random } from "./random.ts";
-import type { Schedule } from "./schedule.ts";
 
 /** Code of a connection that a side closed because it was done. */
 const NORMAL_CLOSURE = 1000;
-
-/** What is on the device's disk. */
-interface Disk {
-	cursor: number;
-	read: number;
-	/** The conversation's socket was wanted: it is opened again after a crash or a broken connection. */
-	open: boolean;
-	lastId: Uint8Array<ArrayBuffer> | undefined;
-	/** Unsent or unanswered messages, in order, as they go over the wire. */
-	outbox: Send[];
-	/** Entries of the running step; they are written with it. */
-	storing: Entry[];
-}
-
-/** What the device knows of its connection; gone with a crash. */
-interface Session {
-	link: Link;
-	open: boolean;
-	leaving: boolean;
-	welcomed: boolean;
-	caughtUp: boolean;
-	acknowledging: boolean;
-	acknowledged: number;
-}
-
-/** What a device needs of its world. */
-export interface Surroundings {
-	schedule: Schedule;
-	history: History;
-	random: Random;
-	fault: Fault;
-	/** Probability of a crash in the middle of a step. */
-	crashes: number;
-	/** Opens a connection to the conversation. */
-	connect(device: Device): Link;
-	/** No more trouble: nobody crashes, disconnects or goes idle. */
-	calm(): boolean;
-}
 
 export class LightClient implements Device {
 	readonly account: string;
@@ -74,6 +34,7 @@ export class LightClient implements Device {
 	#disk: Disk = { cursor: 0, read: 0, open: false, lastId: undefined, outbox: [], storing: [] };
 	#session: Session | undefined;
 	#running = true;
+	#removed = false;
 	#connecting = false;
 	#newsUpTo = 0;
 	#outgoing: Uint8Array[] = [];
@@ -213,10 +174,22 @@ export class LightClient implements Device {
 		this.#session = undefined;
 		this.#newsUpTo = 0;
 		schedule.after(downMs, () => {
+			if (this.#removed) return;
 			history.note(`${this.name} restarted`);
 			this.#running = true;
 			this.wake();
 		});
+	}
+
+	/** The device was unlinked and has learned it: its program ends. */
+	shutOut(): void {
+		if (this.#removed) return;
+		this.#around.history.note(`${this.name} learns that it was unlinked`);
+		this.#removed = true;
+		this.#running = false;
+		this.#outgoing = [];
+		this.#session?.link.abandon("down");
+		this.#session = undefined;
 	}
 
 	#closed(session: Session, code: number): void {
@@ -277,7 +250,10 @@ export class LightClient implements Device {
 			case "accepted": {
 				const { number } = frame.value;
 				const id = uuidFromBytes(frame.value.messageId);
-				history.observe({ type: "accepted", device, id, number, timeMs: Number(frame.value.serverTimeMs) });
+				const sent = disk.outbox.find((send) => uuidFromBytes(send.messageId) === id);
+				const to = sent?.envelopes.flatMap((envelope) => (envelope.to === undefined ? [] : [addressName(envelope.to)]));
+				const timeMs = Number(frame.value.serverTimeMs);
+				history.observe({ type: "accepted", device, id, number, timeMs, ...(to === undefined ? {} : { to }) });
 				disk.outbox = disk.outbox.filter((send) => uuidFromBytes(send.messageId) !== id);
 				if (number === disk.cursor + 1) disk.cursor = number;
 				return;
@@ -313,6 +289,8 @@ export class LightClient implements Device {
 			this.#send(send);
 			return;
 		}
+		// The closing follows, and the next connection is refused.
+		if (refused.code === ErrorCode.NOT_ON_ROSTER) return;
 		const code = ErrorCode[refused.code] ?? String(refused.code);
 		this.#around.history.observe({ type: "refused", device: this.name, code, id });
 	}

@@ -16,6 +16,8 @@ export interface Device {
 	readonly saysSeen?: boolean;
 	/** The conversation has accepted the connection that the device asked for. */
 	opened(link: Link): void | Promise<void>;
+	/** The server has said that this device is none of its account's any more. */
+	shutOut?(): void;
 	/** The account says that there is something to fetch up to this number. */
 	news(upTo: number): void | Promise<void>;
 }

@@ -21,6 +21,12 @@ export interface Fault {
 	acknowledgesBeforeStoring?: boolean;
 	/** The nudge is lost, and the object thinks that it arrived. */
 	dropsNudges?: boolean;
+	/** Planted where devices are linked and unlinked. */
+	changing?: boolean;
+	/** A call that tells of changed devices, and fails, is not repeated. */
+	forgetsChanges?: boolean;
+	/** The conversation is told lists of devices without their versions. */
+	forgetsVersions?: boolean;
 	/** Another store for the core that wakes. */
 	wrapStore?(store: SimulatedStore, waking: Waking, random: Random): Store;
 	/** Changes a frame on its way to the object. */
@@ -44,6 +50,16 @@ export const FAULTS: readonly Fault[] = [
 	{ name: "watermark-goes-back", breaks: ["WATERMARK-1"], effects: lowerWatermarks },
 	{ name: "cursor-jumps-ahead", breaks: ["KEPT-1", "DELIVERED-1"], up: jumpToHead },
 	{ name: "nudge-dropped", breaks: ["NUDGE-1"], dropsNudges: true },
+	{ name: "devices-not-told", breaks: ["DEVICE-4"], changing: true, forgetsChanges: true },
+	{ name: "older-list-of-devices-wins", breaks: ["DEVICE-4"], changing: true, forgetsVersions: true },
+	{ name: "arrival-forgotten", breaks: ["KEPT-1", "ROSTER-3"], changing: true, wrapStore: withoutArrivals },
+	{ name: "removed-device-reads-on", breaks: ["ROSTER-3"], changing: true, effects: keepReading() },
+	{
+		name: "device-forgotten-by-senders",
+		breaks: ["ROSTER-1", "DELIVERED-1"],
+		changing: true,
+		wrapStore: withoutLastDevice,
+	},
 	{ name: "acknowledged-before-stored", breaks: ["KEPT-1", "DELIVERED-1"], acknowledgesBeforeStoring: true },
 ];
 
@@ -92,6 +108,39 @@ function wipingEarly(store: SimulatedStore): Store {
 		store.wipe(row.number - 2, row.number - 1, undefined);
 	};
 	return changed(store, { append });
+}
+
+/** What a device may read begins before its arrival. */
+function withoutArrivals(store: SimulatedStore): Store {
+	const readState: Store["readState"] = () => store.readState()?.replaceAll(/"arrived":\d+/g, '"arrived":0');
+	return changed(store, { readState });
+}
+
+/** The newest device is missing from the roster that senders are told of, and is back after each waking. */
+function withoutLastDevice(store: SimulatedStore, waking: Waking): Store {
+	const state = store.readState();
+	if (waking === "start" || state === undefined) return store;
+	const json: { devices: unknown[]; version: number } = JSON.parse(state);
+	if (json.devices.length < 4) return store;
+	const readState: Store["readState"] = () => JSON.stringify({ ...json, devices: json.devices.slice(0, -1) });
+	return changed(store, { readState });
+}
+
+/** A socket that the core has closed stays open, and gets what others get. */
+function keepReading(): NonNullable<Fault["effects"]> {
+	const closed = new Set<number>();
+	return (effects, event) => {
+		// Another world begins.
+		if (event.type === "found") closed.clear();
+		return effects.flatMap((effect) => {
+			if (effect.type === "close") {
+				closed.add(effect.socket);
+				return [];
+			}
+			if (effect.type !== "send" || frameOf(effect)?.case !== "entry") return [effect];
+			return [effect, ...[...closed].map((socket) => ({ ...effect, socket }))];
+		});
+	};
 }
 
 function frameOf(effect: Effect | undefined): ConversationDown["frame"] | undefined {

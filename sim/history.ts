@@ -6,7 +6,8 @@ export type DeviceName = string;
 export type Observation =
 	/** A person wrote something; it is in the device's outbox. */
 	| { type: "offered"; device: DeviceName; id: string }
-	| { type: "accepted"; device: DeviceName; id: string; number: number; timeMs: number }
+	/** `to`: the devices for which it was encrypted, where the sender tells. */
+	| { type: "accepted"; device: DeviceName; id: string; number: number; timeMs: number; to?: readonly DeviceName[] }
 	/** An entry came down a connection, repeats included. */
 	| { type: "arrived"; device: DeviceName; link: number; number: number }
 	/** An entry that the device has stored for good. */
@@ -19,11 +20,13 @@ export type Observation =
 	/** What the device itself has on disk: bounds what others may be told about it. */
 	| { type: "cursor"; device: DeviceName; cursor: number; read: number }
 	| { type: "refused"; device: DeviceName; code: string; id: string | undefined }
+	/** The object has a new roster on its disk; the log ends at `head`. */
+	| { type: "roster"; version: number; devices: readonly DeviceName[]; head: number }
 	| { type: "object-crashed" }
 	/** The world has calmed down, and nudges have had their time. */
 	| { type: "rested" }
-	/** Every device has been connected once more. */
-	| { type: "ended"; head: number; rows: readonly LogRow[] };
+	/** Every device has been connected once more. `devices`: who is one of an account's now. */
+	| { type: "ended"; head: number; rows: readonly LogRow[]; devices: readonly DeviceName[] };
 
 /** A row of the object's log at the end of a world. */
 export interface LogRow {

@@ -71,8 +71,8 @@ export async function runMachineWorld(seed: number): Promise<Outcome> {
 		await schedule.runUntil(schedule.nowMs + LAST_MS);
 		for (const client of clients) client.report();
 		const rows = host.rows();
-		history.observe({ type: "ended", head: rows.at(-1)?.number ?? 0, rows });
 		const names = clients.map(({ name }) => name);
+		history.observe({ type: "ended", head: rows.at(-1)?.number ?? 0, rows, devices: names });
 		return { seed, violations: check(history, names), trace: history.trace, entries: rows.length };
 	} finally {
 		for (const client of clients) client.close();

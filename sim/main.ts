@@ -1,4 +1,4 @@
-/** `node sim/main.ts --seeds N [--from SEED] [--real | --fault NAME] [--json]`: runs worlds and prints broken promises. */
+/** `node sim/main.ts --seeds N [--from SEED] [--real | --devices | --fault NAME] [--json]`: runs worlds and prints broken promises. */
 import { parseArgs } from "node:util";
 import { FAULTS, NO_FAULT } from "./faults.ts";
 import { runMachineWorld } from "./machine-world.ts";
@@ -14,6 +14,8 @@ const { values } = parseArgs({
 		fault: { type: "string" },
 		/** Worlds with the real client, its encrypted files and libsignal; about eight a second. */
 		real: { type: "boolean", default: false },
+		/** Worlds in which devices are linked and unlinked. */
+		devices: { type: "boolean", default: false },
 		json: { type: "boolean", default: false },
 		/** The whole trace of each world. */
 		trace: { type: "boolean", default: false },
@@ -25,7 +27,9 @@ const fault = values.fault === undefined ? NO_FAULT : FAULTS.find(({ name }) => 
 // Faults are planted in the light client's worlds.
 const wrongPair = values.real && values.fault !== undefined;
 if (!Number.isSafeInteger(seeds) || !Number.isSafeInteger(from) || fault === undefined || wrongPair) {
-	console.error("usage: node sim/main.ts --seeds N [--from SEED] [--real | --fault NAME] [--json] [--trace]");
+	console.error(
+		"usage: node sim/main.ts --seeds N [--from SEED] [--real | --devices | --fault NAME] [--json] [--trace]",
+	);
 	console.error(`faults: ${FAULTS.map(({ name }) => name).join(", ")}`);
 	process.exit(2);
 }
@@ -35,7 +39,9 @@ let entries = 0;
 let worlds = 0;
 const broken: Outcome[] = [];
 for (let seed = from; seed < from + seeds && broken.length < 5; seed++) {
-	const outcome = await (values.real ? runMachineWorld(seed) : runWorld(seed, fault));
+	const outcome = await (values.real
+		? runMachineWorld(seed)
+		: runWorld(seed, fault, values.devices || fault.changing === true));
 	worlds++;
 	entries += outcome.entries;
 	if (values.trace) console.log(outcome.trace.join("\n"));
@@ -55,7 +61,7 @@ process.exitCode = broken.length > 0 ? 1 : 0;
 function report(outcome: Outcome): void {
 	if (!values.trace) console.log(outcome.trace.slice(-LAST_EVENTS).join("\n"));
 	console.log(
-		`\nseed ${outcome.seed} is broken; again with: ${values.real ? "--real " : ""}--from ${outcome.seed} --seeds 1 --trace`,
+		`\nseed ${outcome.seed} is broken; again with: ${values.real ? "--real " : ""}${values.devices ? "--devices " : ""}--from ${outcome.seed} --seeds 1 --trace`,
 	);
 	for (const { rule, what } of outcome.violations) console.log(`  ${rule}: ${what}`);
 }

@@ -12,7 +12,9 @@ import {
 	type Effect,
 	type SocketState,
 } from "../workers/conversation-do/core.ts";
+import type { RosterMember } from "../workers/conversation-do/interface.ts";
 import type { Accounts } from "./account.ts";
+import type { Changes } from "./changes.ts";
 import { type Device, deviceName } from "./device.ts";
 import type { Fault, Waking } from "./faults.ts";
 import type { History, LogRow } from "./history.ts";
@@ -47,6 +49,8 @@ interface HostSocket {
 export class ObjectHost {
 	/** Who founds the conversation. */
 	members: readonly Device[] = [];
+	/** The accounts' devices as the directory has them, where they change. */
+	changes: Changes | undefined;
 	#options: HostOptions;
 	#store = new SimulatedStore();
 	#core: ConversationCore | undefined;
@@ -58,6 +62,7 @@ export class ObjectHost {
 	/** Counts crashes: the answers of calls from before one reach nobody. */
 	#lives = 0;
 	#waking: Waking = "start";
+	#rosterVersion = 0;
 
 	constructor(options: HostOptions) {
 		this.#options = options;
@@ -67,8 +72,15 @@ export class ObjectHost {
 	connect(link: Link, device: Device): void {
 		const { schedule, random } = this.#options;
 		if (link.broken) return;
-		if (!this.#wake().founded) this.#turn({ type: "found", members: membersOf(this.members) });
-		const state = this.#wake().admit(link.id, device.account, device.device);
+		if (!this.#wake().founded) {
+			this.#turn({ type: "found", members: this.changes?.members() ?? membersOf(this.members) });
+		}
+		const state = this.#admit(link, device);
+		if (state === "removed") {
+			link.cut();
+			device.shutOut?.();
+			return;
+		}
 		// The founding may just have crashed.
 		if (state === undefined) {
 			link.cut();
@@ -93,6 +105,20 @@ export class ObjectHost {
 		});
 		this.#turn({ type: "connected", socket: state });
 		schedule.after(random.between(1, 50), () => device.opened(link));
+	}
+
+	/** The queue's call. Says whether it was committed; one that comes before the founding changes nothing. */
+	setDevices(member: RosterMember): boolean {
+		return !this.#wake().founded || this.#turn({ type: "setDevices", member });
+	}
+
+	/** The api in front of the object: a listed device that the roster does not know yet is told to it. */
+	#admit(link: Link, device: Device): SocketState | "removed" | undefined {
+		const admitted = this.#wake().admit(link.id, device.account, device.device);
+		if (admitted !== undefined || this.changes === undefined) return admitted;
+		if (!this.changes.has(device)) return "removed";
+		this.setDevices(this.changes.member(device.account));
+		return this.#wake().admit(link.id, device.account, device.device);
 	}
 
 	/** Hibernation: memory goes, sockets and attachments stay. */
@@ -149,6 +175,7 @@ export class ObjectHost {
 		const leaving = fault.effects?.(effects, event, random) ?? effects;
 		if (crashing && fault.sendsBeforeCommit === true) for (const effect of leaving) this.#send(effect);
 		if (!committed) this.#store.restore(image);
+		else if (event.type === "found" || event.type === "setDevices") this.#noteRoster();
 		if (crashing) {
 			// The alarm is on the disk as the rows are; everything else of this turn is lost.
 			if (committed) for (const effect of effects) if (effect.type === "alarm") this.#setAlarm(effect.at_ms);
@@ -157,6 +184,18 @@ export class ObjectHost {
 		}
 		for (const effect of leaving) this.#carryOut(effect);
 		return true;
+	}
+
+	/** The roster as it is on disk, where it has changed. */
+	#noteRoster(): void {
+		const state = this.#store.readState();
+		if (state === undefined) return;
+		const { version, devices }: { version: number; devices: { account: string; device: number }[] } = JSON.parse(state);
+		if (version === this.#rosterVersion) return;
+		this.#rosterVersion = version;
+		const names = devices.map(({ account, device }) => deviceName(account, device));
+		const head = this.#store.head()?.number ?? 0;
+		this.#options.history.observe({ type: "roster", version, devices: names, head });
 	}
 
 	#carryOut(effect: Effect): void {

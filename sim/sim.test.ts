@@ -28,6 +28,19 @@ test("DELIVERED-2 KEPT-1 NUDGE-1 WATERMARK-1 WATERMARK-2 IDLE-1 other seeds hold
 	}
 });
 
+test("DEVICE-3 DEVICE-4 ROSTER-1 ROSTER-2 ROSTER-3 worlds hold in which devices are linked and unlinked", {
+	timeout: 60_000,
+}, async () => {
+	let changes = 0;
+	for (let seed = 1; seed <= WORLDS; seed++) {
+		const outcome = await runWorld(seed, NO_FAULT, true);
+		changes += outcome.trace.filter((line) => / roster \d/.test(line)).length;
+		expect(outcome.violations, `seed ${seed}`).toEqual([]);
+	}
+	// Two changes a world beside the founding.
+	expect(changes).toBeGreaterThan(WORLDS * 3);
+});
+
 test("ORDER-1 the same seed gives the same world, event by event", async () => {
 	for (const seed of [3, 17, 42]) {
 		const first = await runWorld(seed, NO_FAULT);

@@ -3,7 +3,9 @@
  * while the trouble ends; then everything that was promised must have come true.
  */
 import { uuidFromBytes } from "../protocol/ids.ts";
+import type { RosterMember } from "../workers/conversation-do/interface.ts";
 import { Accounts } from "./account.ts";
+import { Changes } from "./changes.ts";
 import { check, type Violation } from "./checker.ts";
 import { LightClient } from "./client.ts";
 import type { Device } from "./device.ts";
@@ -43,8 +45,8 @@ const START_MS = Date.UTC(2026, 0, 1);
 const REST_MS = 3 * 60 * 60_000;
 const LAST_MS = 2 * 60_000;
 
-/** Runs the world of a seed to its end and judges it. */
-export async function runWorld(seed: number, fault: Fault): Promise<Outcome> {
+/** Runs the world of a seed to its end and judges it. `changing`: devices are linked and unlinked meanwhile. */
+export async function runWorld(seed: number, fault: Fault, changing = fault.changing === true): Promise<Outcome> {
 	const random = new Random(seed);
 	const climate = makeClimate(random);
 	const schedule = new Schedule(START_MS);
@@ -68,25 +70,35 @@ export async function runWorld(seed: number, fault: Fault): Promise<Outcome> {
 		return link;
 	};
 	const clients: LightClient[] = [];
+	const add = (account: string, device: number, random: Random): LightClient => {
+		const around = {
+			schedule,
+			history,
+			random: random.fork(),
+			fault,
+			// The fault shows only in devices that crash.
+			crashes: fault.acknowledgesBeforeStoring === true ? 0.05 : climate.clientCrashes,
+			connect,
+			calm: () => calm,
+		};
+		const client = new LightClient(account, device, random.between(1, 16_380), around);
+		clients.push(client);
+		accounts.add(client);
+		return client;
+	};
 	for (const count of climate.devices) {
 		const account = uuidFromBytes(random.bytes(16));
-		for (let device = 1; device <= count; device++) {
-			const around = {
-				schedule,
-				history,
-				random: random.fork(),
-				fault,
-				// The fault shows only in devices that crash.
-				crashes: fault.acknowledgesBeforeStoring === true ? 0.05 : climate.clientCrashes,
-				connect,
-				calm: () => calm,
-			};
-			clients.push(new LightClient(account, device, random.between(1, 16_380), around));
-		}
+		for (let device = 1; device <= count; device++) add(account, device, random);
 	}
-	for (const client of clients) accounts.add(client);
 	host.members = clients;
 	plan(climate, schedule, random.fork(), clients, host);
+	if (changing) {
+		const tell = (member: RosterMember): boolean => host.setDevices(member);
+		const changes = new Changes({ schedule, random: random.fork(), history, fault, tell, calm: () => calm });
+		changes.begin(clients);
+		host.changes = changes;
+		planChanges({ climate, schedule, random: random.fork(), clients, changes, accounts, add });
+	}
 
 	await schedule.runUntil(START_MS + climate.troubleMs);
 	history.note("the trouble ends");
@@ -97,7 +109,8 @@ export async function runWorld(seed: number, fault: Fault): Promise<Outcome> {
 	for (const client of clients) client.connect();
 	await schedule.runUntil(schedule.nowMs + LAST_MS);
 	const rows = host.rows();
-	history.observe({ type: "ended", head: rows.at(-1)?.number ?? 0, rows });
+	const devices = (host.changes?.all() ?? clients).map(({ name }) => name);
+	history.observe({ type: "ended", head: rows.at(-1)?.number ?? 0, rows, devices });
 	const names = clients.map(({ name }) => name);
 	return { seed, violations: check(history, names), trace: history.trace, entries: rows.length };
 }
@@ -165,4 +178,48 @@ function plan(climate: Climate, schedule: Schedule, random: Random, clients: Lig
 	);
 	somewhen(climate.evictions, () => host.evict());
 	somewhen(climate.objectCrashes, () => host.crash());
+}
+
+interface ChangePlan {
+	climate: Climate;
+	schedule: Schedule;
+	random: Random;
+	clients: LightClient[];
+	changes: Changes;
+	accounts: Accounts;
+	add(account: string, device: number, random: Random): LightClient;
+}
+
+const DEVICES_MAX = 4;
+
+/** Devices come and go while messages are under way. */
+function planChanges({ climate, schedule, random, clients, changes, accounts, add }: ChangePlan): void {
+	const somewhen = (action: () => void): void =>
+		schedule.after(random.between(0, climate.troubleMs - 1), () => {
+			action();
+			// Often two changes follow each other closely.
+			if (random.chance(0.5)) schedule.after(random.between(1, 3_000), action);
+		});
+	const owners = [...new Set(clients.map(({ account }) => account))];
+	const next = new Map(owners.map((account) => [account, 10]));
+	const link = (): void => {
+		const account = owners[random.between(0, owners.length - 1)] ?? "";
+		const device = next.get(account) ?? 10;
+		if (changes.count(account) >= DEVICES_MAX) return;
+		next.set(account, device + 1);
+		const client = add(account, device, random);
+		changes.link(client);
+		if (random.chance(0.7)) schedule.after(random.between(1, 5_000), () => client.connect());
+		if (random.chance(0.5)) schedule.after(random.between(1, 10_000), () => client.offer());
+	};
+	const unlink = (): void => {
+		const client = clients[random.between(0, clients.length - 1)];
+		if (client === undefined || !changes.has(client) || changes.count(client.account) < 2) return;
+		changes.unlink(client);
+		accounts.remove(client);
+		// Its account's socket tells it, if the device is there to hear it.
+		if (random.chance(0.5)) schedule.after(random.between(1, 8_000), () => client.shutOut());
+	};
+	for (let count = random.between(1, 4); count > 0; count--) somewhen(link);
+	for (let count = random.between(1, 4); count > 0; count--) somewhen(unlink);
 }
