@@ -1,6 +1,5 @@
 /**
- * Every limit of the system, in one table: the server enforces it, the client knows it, and
- * `specs/protocol.md` prints it. Units stand last in each name.
+ * Every limit of the system, in one table: the server enforces it and the client knows it. Units stand last in each name.
  */
 export const LIMITS = {
 	/** The largest frame that a socket takes, either way. */

@@ -77,6 +77,9 @@ const add = createRoute({
 	},
 });
 
+/** Curve25519's base point: a key like any other, to be verified against where there is none. */
+const NOBODYS_KEY = Uint8Array.from({ length: 33 }, (_, index) => [5, 9][index] ?? 0);
+
 const EXPIRED = new Refusal("not_found", "this code or token is over, or was never there");
 const FULL = `an account has at most ${LIMITS.devices_per_account} devices`;
 
@@ -139,10 +142,10 @@ async function addDevice(env: ApiEnv, request: AddDeviceRequest): Promise<number
 	const { accountId, registrationId, sealedName } = request;
 	const directory = new LinkDirectory(env.DIRECTORY);
 	const identityKey = await new Directory(env.DIRECTORY).identityKey(accountId);
-	// One answer, whether the account or the token is unknown.
-	if (identityKey === undefined) throw EXPIRED;
-	const key = decodeBase64Url(identityKey);
+	// An account that is nobody's has the answer of a wrong signature, and takes as long (rule ACCOUNT-5).
+	const key = identityKey === undefined ? NOBODYS_KEY : decodeBase64Url(identityKey);
 	checkDeviceProof(key, request);
+	if (identityKey === undefined) throw EXPIRED;
 	checkPreKeys(key, request);
 	const tokenHash = await hashSecret(decodeBase64Url(request.token));
 	const secretHash = await hashSecret(decodeBase64Url(request.deviceSecret));

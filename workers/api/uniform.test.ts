@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { decodeBase64Url } from "hono/utils/encode";
 import { expect, test } from "vitest";
 import { toHex } from "../../protocol/ids.ts";
-import { type Call, call, fixture, register } from "../../test/api-caller.ts";
+import { type Call, call, fixture, furtherDevice, register } from "../../test/api-caller.ts";
 import { Directory } from "./directory/directory.ts";
 import { accountStub } from "./env.ts";
 
@@ -98,4 +98,16 @@ test("ACCOUNT-5 a username that is taken answers the same to a stranger and to o
 		answers.push([response.status, [...response.headers], await response.text()]);
 	}
 	expect(answers[1]).toEqual(answers[0]);
+});
+
+test("ACCOUNT-5 a device for an account that is nobody's is answered as one that the account's key did not sign", async () => {
+	const [{ accountId }, gone] = [await register(0), await deleted(1)];
+	const answers = [];
+	for (const id of [accountId, NOBODY, gone.accountId]) {
+		// Signed with another account's key: neither is this one's.
+		const body = furtherDevice(3, 0, id, "A".repeat(43));
+		answers.push(await watch("/v1/devices", { method: "POST", body }));
+	}
+	for (const answer of answers) expect(answer).toEqual(answers[0]);
+	expect(answers[0]?.status).toBe(422);
 });
