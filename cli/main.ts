@@ -66,6 +66,7 @@ function program(terminal: Terminal, json: boolean): Command {
 		.option("--server <url>", "the server (default: the one of the registration, at first http://127.0.0.1:8787)")
 		.option("--json", "print one JSON object a line")
 		.addHelpText("after", HELP)
+		.configureHelp({ showGlobalOptions: true })
 		.showHelpAfterError("(parley --help says more)")
 		.configureOutput({
 			writeOut: (text) => terminal.out(text.replace(/\n$/, "")),

@@ -15,7 +15,7 @@ export function ticks(status: MessageStatus, colors: Colors): string {
 		case "delivered":
 			return "✓✓";
 		case "read":
-			return colors.cyan("✓✓");
+			return colors.isColorSupported ? colors.cyan("✓✓") : "✓✓ read";
 		case "failed":
 			return colors.red("✗ not sent");
 		case "received":
@@ -125,6 +125,32 @@ function waveformText(waveform: Uint8Array): string {
 		);
 		return "▁▂▃▄▅▆▇█".charAt(Math.min(7, Math.floor(Math.max(0, ...part) / 32)));
 	}).join("");
+}
+
+/** To be told when somebody shows another identity key; `blocked` where the old one was verified. */
+export function identityText(name: string, blocked: boolean): string {
+	const who = printable(name);
+	const what = `The identity key of ${who} has changed: they have registered anew, or somebody pretends to be them.`;
+	if (!blocked) return `${what} Compare the new number: parley safety-number ${who}`;
+	return `${what} Ask them over another way; nothing is sent until you run: parley accept ${who}`;
+}
+
+/** What a refusal means for a person; `code` is the protocol's or the machine's name for it. */
+export function refusalText(code: string, name: string): string {
+	switch (code) {
+		case "MEMBER_GONE":
+			return `${printable(name)} has deleted the account: messages can't reach it.`;
+		case "WRONG_CONVERSATION":
+			return "The server brought a message here that was written for another conversation. It is not shown.";
+		case "IMPLAUSIBLE_NUMBER":
+			return "The server told of a position that can't be. It is ignored.";
+		case "STRANGER_ON_ROSTER":
+			return "The server named a stranger as a reader of this conversation. Nothing is encrypted for them.";
+		case "ENCRYPTION_FAILED":
+			return `A message could not be encrypted for ${printable(name)}.`;
+		default:
+			return `The server refused it: ${printable(code)}`;
+	}
 }
 
 /** To be told when the server's log ends before what was seen of it. */

@@ -1,6 +1,7 @@
 /** A chat on a terminal: lines above, the line being typed below, and ticks that change in place. */
 import type { Interface } from "node:readline";
 import { stripVTControlCharacters } from "node:util";
+import stringWidth from "string-width";
 
 interface Output {
 	write(text: string): unknown;
@@ -68,10 +69,26 @@ export class Screen {
 	}
 
 	#rowsOf(text: string): number {
-		const columns = this.#output.columns || 80;
-		let rows = 0;
-		for (const line of stripVTControlCharacters(text).split("\n"))
-			rows += Math.max(1, Math.ceil(line.length / columns));
-		return rows;
+		return rowsOf(text, this.#output.columns || 80);
 	}
+}
+
+const LETTERS = new Intl.Segmenter();
+
+/** How many rows a text takes on a terminal of so many columns. A wide letter that no longer fits begins a row. */
+export function rowsOf(text: string, columns: number): number {
+	let rows = 0;
+	for (const line of stripVTControlCharacters(text).split("\n")) {
+		rows++;
+		let column = 0;
+		for (const { segment } of LETTERS.segment(line)) {
+			const width = stringWidth(segment);
+			if (column + width > columns) {
+				rows++;
+				column = 0;
+			}
+			column += width;
+		}
+	}
+	return rows;
 }

@@ -129,7 +129,7 @@ export class Parley {
 		const found = await this.#connect().api.lookupUsername(toBase64url(usernameHash(username)));
 		const known = contactAccount(this.#store, username);
 		if (known !== undefined) return { username, account: known, movedTo: found === known ? undefined : found };
-		if (found === undefined) throw new Failure("no_such_user", `nobody is called ${username}`);
+		if (found === undefined) throw new Failure("no_such_user", `nobody is called ${username}: are they registered?`);
 		rememberContact(this.#store, username, found);
 		this.#connect().runner.post({ type: "share-contact", username, account: found });
 		return { username, account: found, movedTo: undefined };

@@ -43,7 +43,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
 			"ws",
 		],
 	},
-	cli: { rooms: ["client", "protocol"], packages: ["commander", "node:", "picocolors", "uqr"] },
+	cli: { rooms: ["client", "protocol"], packages: ["commander", "node:", "picocolors", "string-width", "uqr"] },
 	web: { rooms: ["client", "protocol"], packages: [] },
 };
 

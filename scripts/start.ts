@@ -33,12 +33,13 @@ const parley = (name: string, rest: string) => `  ${colors.bold(`npx parley --da
 
 console.log(`${colors.green("✓")} Parley listens on ${colors.bold(backend.url)}  ${colors.dim(`log: ${backend.logPath}`)}
 
-In one terminal:
+Make two accounts:
 ${parley("alice", "register alice")}
-${parley("alice", "chat bob")}
-
-In another:
 ${parley("bob", "register bob")}
+
+Then talk, in one terminal:
+${parley("alice", "chat bob")}
+and in another:
 ${parley("bob", "chat alice")}
 
 Ctrl-C stops it; what it stored stays.`);

@@ -6,7 +6,7 @@ import type { StoredMessage } from "../../client/machine/interface.ts";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
 import { droppedPath } from "../dropped.ts";
-import { logWentBack, messageLine } from "../message_text.ts";
+import { identityText, logWentBack, messageLine, refusalText } from "../message_text.ts";
 import { Screen } from "../screen.ts";
 import { printable, type Terminal } from "../terminal.ts";
 import { imageProtocol, imageText, PREVIEW_SIDE } from "../terminal_image.ts";
@@ -50,6 +50,8 @@ class Chat {
 	/** A file that was dropped, and waits for a yes. */
 	#offered: string | undefined;
 	#typingToldAtMs = 0;
+	/** A person has been told that there is no connection. */
+	#offline = false;
 	#typingEnds: NodeJS.Timeout | undefined;
 
 	constructor(context: Context, name: string) {
@@ -66,7 +68,7 @@ class Chat {
 			this.#peer = await parley.follow(this.#name);
 			this.#parley = parley;
 			for (const message of await parley.history(this.#name, 20)) this.#line(message);
-			this.#screen?.prompt("> ");
+			this.#greet(parley);
 			this.#markRead();
 			const { input } = this.#context.terminal;
 			const typed = (): void => this.#tellTyping();
@@ -78,10 +80,20 @@ class Chat {
 			}
 			input.off("keypress", typed);
 			await parley.flush();
+			const left = (await parley.history(this.#name, 1_000)).filter(({ status }) => status === "queued").length;
+			if (left > 0) this.#context.terminal.note(`${left} unsent: parley receive, or the next chat, sends what waits.`);
 		} finally {
 			clearTimeout(this.#typingEnds);
 			this.#readline.close();
 		}
+	}
+
+	#greet(parley: Parley): void {
+		if (this.#screen === undefined || this.#peer === undefined) return;
+		const who = this.#context.terminal.colors.bold(printable(parley.nameOf(this.#peer)));
+		const hint = this.#context.terminal.colors.dim("Enter sends, /quit or Ctrl-D ends.");
+		this.#screen.add("", `Chat with ${who}. ${hint}`);
+		this.#screen.prompt("> ");
 	}
 
 	show(notice: ParleyNotice): void {
@@ -100,10 +112,16 @@ class Chat {
 				if (notice.peer === this.#peer) this.#setTyping(notice.started);
 				return;
 			case "refused":
-				if (notice.peer === this.#peer) this.#say(`The server refused it: ${notice.code}`);
+				if (notice.peer === this.#peer) this.#say(refusalText(notice.code, this.#name));
 				return;
 			case "line-failed":
-				if (notice.peer === undefined && notice.attempts === 3) this.#say("No connection; trying again…");
+				if (notice.peer !== undefined || notice.attempts !== 3) return;
+				this.#offline = true;
+				this.#say("No connection: what you write is sent when it is back.");
+				return;
+			case "line-opened":
+				if (notice.peer === undefined && this.#offline) this.#say("Connected again.");
+				if (notice.peer === undefined) this.#offline = false;
 				return;
 			case "line-stopped":
 				if (notice.peer === this.#peer || notice.peer === undefined)
@@ -123,11 +141,10 @@ class Chat {
 			case "account-caught-up":
 			case "prekey-counts":
 			case "synced":
-			case "line-opened":
 			case "file-progress":
 				if (this.#screen === undefined) printNotice(this.#context, this.#parley, notice);
 				else if ("peer" in notice && notice.peer !== this.#peer) return;
-				else if (notice.type === "identity-changed") this.#say(`The identity key of ${this.#name} has changed.`);
+				else if (notice.type === "identity-changed") this.#say(identityText(this.#name, notice.blocked));
 				else if (notice.type === "log-went-back") this.#say(logWentBack(this.#name));
 				else if (notice.type === "missed") this.#say(`Entries ${notice.from} to ${notice.to} were removed unread.`);
 				return;

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
-import { logWentBack, messageLine, messageObject } from "../message_text.ts";
+import { identityText, logWentBack, messageLine, messageObject, refusalText } from "../message_text.ts";
 import { secondsOption } from "../options.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -74,10 +74,9 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 		}
 		case "identity-changed": {
 			const name = parley.nameOf(notice.peer);
-			const consequence = notice.blocked ? "Nothing is sent until you run" : "Compare the new safety number, or run";
 			context.print(
 				{ type: "identity-changed", with: name, account: notice.peer, blocked: notice.blocked },
-				colors.yellow(`The identity key of ${name} has changed. ${consequence}: parley accept ${name}`),
+				colors.yellow(identityText(name, notice.blocked)),
 			);
 			return;
 		}
@@ -97,6 +96,16 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 			);
 			return;
 		}
+		case "refused": {
+			// What concerns a message is told where that is sent.
+			if (notice.peer === undefined || notice.messageId !== undefined) return;
+			const name = parley.nameOf(notice.peer);
+			context.print(
+				{ type: "refused", with: name, account: notice.peer, code: notice.code },
+				colors.yellow(refusalText(notice.code, name)),
+			);
+			return;
+		}
 		case "typing":
 		case "file-progress":
 		case "file-fetched":
@@ -104,7 +113,6 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 		case "account-caught-up":
 		case "prekey-counts":
 		case "synced":
-		case "refused":
 		case "line-opened":
 		case "line-failed":
 		case "line-stopped":
