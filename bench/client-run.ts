@@ -3,23 +3,40 @@
  *
  * Argument: a `ClientOrder` as JSON. It prints a `ClientReport`.
  */
-import { textContent } from "../client/machine/content.ts";
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { z } from "zod";
+import { parseContent, plaintextOf, textContent } from "../client/machine/content.ts";
 import type { MachineEvent } from "../client/machine/interface.ts";
-import { pad } from "../client/machine/padding.ts";
-import { libsignalSeconds } from "./libsignal.ts";
+import { ConversationUpSchema } from "../protocol/gen/conversation_up_pb.js";
 import { type ClientOrder, ClientOrderSchema, type ClientReport } from "./orders.ts";
-import { Device, Relay } from "./relay.ts";
+import { observe, Phases } from "./phases.ts";
+import { type Arrival, Device, decode, encode, Relay } from "./relay.ts";
 
 /** Steps without an end would hang the run. */
 const ROUNDS_MAX = 100;
+/** The machines and libsignal alone take turns, so that a machine which is slow for a while is slow for both. */
+const TURN_MESSAGES = 1_000;
+const CONVERSATION = new Uint8Array(32);
+const MESSAGE_ID = "01234567-89ab-7def-8123-456789abcdef";
 
-const seconds = { sending: 0, receiving: 0, settling: 0 };
+const phases = new Phases();
+const step_seconds = { sending: 0, receiving: 0, settling: 0 };
 
-async function step(relay: Relay, device: Device, peer: Device, events: MachineEvent[], part: keyof typeof seconds) {
+async function step(
+	relay: Relay,
+	device: Device,
+	peer: Device,
+	arrived: readonly Arrival[],
+	part: keyof typeof step_seconds,
+) {
 	const begin_ms = performance.now();
+	const events = phases.time("frames", () => arrived.map(decode));
 	const requests = await device.machine.step(events);
-	seconds[part] += (performance.now() - begin_ms) / 1000;
-	relay.carry(device, peer, requests);
+	const errands = phases.time("frames", () => requests.map(encode));
+	step_seconds[part] += (performance.now() - begin_ms) / 1000;
+	relay.carry(device, peer, errands);
 }
 
 /** Lets both devices handle what has come, until nothing comes any more. */
@@ -34,62 +51,126 @@ async function settle(relay: Relay, sender: Device, receiver: Device): Promise<v
 	throw new Error("the machines do not come to rest");
 }
 
-async function machines(order: ClientOrder): Promise<{ seconds: number; stored: number }> {
-	const relay = new Relay();
-	const alice = new Device(order.folder, "alice");
-	const bob = new Device(order.folder, "bobby");
-	const body = "x".repeat(order.message_bytes);
-	const send = async (sender: Device, receiver: Device, count: number) => {
-		const events = Array.from({ length: count }, (): MachineEvent => {
-			return { type: "send-text", id: sender.machine.newMessageId(), peer: receiver.accountId, body };
-		});
-		await step(relay, sender, receiver, events, "sending");
-		await settle(relay, sender, receiver);
-	};
-	for (const [one, other] of [
-		[alice, bob],
-		[bob, alice],
-	] as const) {
-		await one.machine.step([{ type: "conversation-opened", peer: other.accountId }]);
-		relay.carry(one, other, [{ type: "open-conversation", peer: other.accountId }]);
-		await settle(relay, one, other);
+/** Two devices that have each other's session. */
+class MachineExchange {
+	readonly #relay = new Relay();
+	readonly #alice: Device;
+	readonly #bob: Device;
+	readonly #body: string;
+	#swapped = false;
+
+	constructor(order: ClientOrder) {
+		this.#alice = new Device(order.folder, "alice");
+		this.#bob = new Device(order.folder, "bobby");
+		this.#body = "x".repeat(order.message_bytes);
 	}
-	// The session begins, in both directions, outside of the measurement.
-	await send(alice, bob, 1);
-	await send(bob, alice, 1);
-	const before = alice.received() + bob.received();
-	seconds.sending = seconds.receiving = seconds.settling = 0;
+
+	async begin(): Promise<void> {
+		for (const [one, other] of [
+			[this.#alice, this.#bob],
+			[this.#bob, this.#alice],
+		] as const) {
+			await one.machine.step([{ type: "conversation-opened", peer: other.accountId }]);
+			this.#relay.carry(one, other, [{ type: "open-conversation", peer: other.accountId }]);
+			await settle(this.#relay, one, other);
+		}
+		await this.send(1, 1);
+		await this.send(1, 1);
+	}
+
+	/** Sends messages in bursts that change direction. */
+	async send(messages: number, burst: number): Promise<void> {
+		for (let sent = 0; sent < messages; sent += burst) {
+			const [sender, receiver] = this.#swapped ? [this.#bob, this.#alice] : [this.#alice, this.#bob];
+			const peer = receiver.accountId;
+			const events = Array.from({ length: Math.min(burst, messages - sent) }, (): MachineEvent => {
+				return { type: "send-text", id: sender.machine.newMessageId(), peer, body: this.#body };
+			});
+			await step(this.#relay, sender, receiver, events, "sending");
+			await settle(this.#relay, sender, receiver);
+			this.#swapped = !this.#swapped;
+		}
+	}
+
+	stored(): number {
+		return this.#alice.received() + this.#bob.received();
+	}
+
+	close(): void {
+		this.#alice.store.close();
+		this.#bob.store.close();
+	}
+}
+
+/** libsignal alone with the same plaintext; see `libsignal-run.ts`. It ends with this process. */
+class Libsignal {
+	readonly #child: ChildProcess;
+
+	constructor(plaintext: Uint8Array) {
+		const script = new URL("libsignal-run.ts", import.meta.url);
+		this.#child = fork(script, [Buffer.from(plaintext).toString("base64")]);
+	}
+
+	async seconds(messages: number, burst: number): Promise<number> {
+		const answer = once(this.#child, "message");
+		this.#child.send([messages, burst]);
+		return z.tuple([z.number(), z.unknown()]).parse(await answer)[0];
+	}
+
+	close(): void {
+		this.#child.disconnect();
+	}
+}
+
+/** Seconds that as many contents take alone: into Protocol Buffers and padding, into a frame, and out again. */
+function contentsSeconds(messages: number, body: string): number {
 	const begin_ms = performance.now();
-	let [sender, receiver] = [alice, bob];
-	for (let sent = 0; sent < order.messages; sent += order.burst) {
-		await send(sender, receiver, Math.min(order.burst, order.messages - sent));
-		[sender, receiver] = [receiver, sender];
+	for (let count = 0; count < messages; count++) {
+		const content = plaintextOf(textContent(MESSAGE_ID, Date.now(), body, "alice"), CONVERSATION);
+		const value = { messageId: content.subarray(0, 16), rosterVersion: 1, envelopes: [{ ciphertext: content }] };
+		toBinary(ConversationUpSchema, create(ConversationUpSchema, { frame: { case: "send", value } }));
+		parseContent(content, CONVERSATION);
 	}
-	const total = (performance.now() - begin_ms) / 1000;
-	const stored = alice.received() + bob.received() - before;
-	alice.store.close();
-	bob.store.close();
-	return { seconds: total, stored };
+	return (performance.now() - begin_ms) / 1000;
+}
+
+function rssMibMax(): number {
+	return process.resourceUsage().maxRSS / 1024;
 }
 
 async function main(): Promise<void> {
 	const order = ClientOrderSchema.parse(JSON.parse(process.argv[2] ?? ""));
 	process.stdin.resume();
 	process.stdin.on("close", () => process.exit(0));
-	const run = await machines(order);
-	const rss_mib_max = process.resourceUsage().maxRSS / 1024;
-	const id = "01234567-89ab-7def-8123-456789abcdef";
-	const plaintext = pad(textContent(id, Date.now(), "x".repeat(order.message_bytes), "alice"));
+	observe(phases);
+	const { messages, burst } = order;
+	const body = "x".repeat(order.message_bytes);
+	const machines = new MachineExchange(order);
+	await machines.begin();
+	const bare = new Libsignal(plaintextOf(textContent(MESSAGE_ID, Date.now(), body, "alice"), CONVERSATION));
+	phases.reset();
+	step_seconds.sending = step_seconds.receiving = step_seconds.settling = 0;
+	const before = machines.stored();
+	const rss_mib_begin = rssMibMax();
+	const turn = burst * Math.ceil(TURN_MESSAGES / burst);
+	let libsignal_seconds = 0;
+	for (let sent = 0; sent < messages; sent += turn) {
+		const count = Math.min(turn, messages - sent);
+		await machines.send(count, burst);
+		libsignal_seconds += await bare.seconds(count, burst);
+	}
 	const report: ClientReport = {
-		messages: order.messages,
-		machine_seconds: run.seconds,
-		libsignal_seconds: await libsignalSeconds(order.messages, order.burst, plaintext),
-		sending_seconds: seconds.sending,
-		receiving_seconds: seconds.receiving,
-		settling_seconds: seconds.settling,
-		rss_mib_max,
-		stored: run.stored,
+		messages,
+		machine_seconds: step_seconds.sending + step_seconds.receiving + step_seconds.settling,
+		libsignal_seconds,
+		phase_seconds: { ...phases.seconds, contents: contentsSeconds(messages, body) },
+		step_seconds,
+		rss_mib_max: rssMibMax(),
+		rss_mib_begin,
+		stored: machines.stored() - before,
 	};
+	machines.close();
+	bare.close();
 	process.stdout.write(`${JSON.stringify(report)}\n`);
 }
 

@@ -1,25 +1,40 @@
 /** The client's machine against libsignal alone: encrypt, send, receive, decrypt and store, two devices in one process. */
-import type { Figure, Scale } from "./figures.ts";
+import { WINDOW } from "../client/machine/sending.ts";
+import type { Bound, Figure, Scale } from "./figures.ts";
 import { removeFolder, runOnce, type Storage, storageFolder } from "./hosting.ts";
 import { type ClientOrder, type ClientReport, ClientReportSchema } from "./orders.ts";
+import { PHASES, type Phase } from "./phases.ts";
 import { MESSAGE_BYTES, type Progress } from "./shared.ts";
 
 const RUN_MS_MAX = 180_000;
 
-/** How messages come: all at once, as after a time away, or each by itself. */
+/** How messages come: as many as may be on the way at once, as after a time away, or each by itself. */
 const SHAPES = [
-	{ burst: 32, share: 1 },
+	{ burst: WINDOW, share: 1, bound: true },
 	// Each message waits for the disk several times, so fewer tell enough.
-	{ burst: 1, share: 0.1 },
+	{ burst: 1, share: 0.1, bound: false },
 ] as const;
+
+const RATE: Bound = { of: "ratio", relation: "at least", value: 0.5, why: "half of what libsignal alone does" };
+const MEMORY: Bound = { of: "figure", relation: "at most", value: 300, why: "the process must not grow beyond it" };
+
+const PHASE_NAMES: Record<Phase, string> = {
+	encrypt: "libsignal's encryption",
+	decrypt: "libsignal's decryption",
+	statements: "SQLCipher's statements",
+	commit: "SQLCipher's commits",
+	frames: "Protocol Buffers at the sockets",
+	contents: "Protocol Buffers and padding of contents",
+};
 
 export async function client(scale: Scale, progress: Progress): Promise<Figure[]> {
 	const figures: Figure[] = [];
 	for (const storage of ["disk", "memory"] as const) {
-		for (const { burst, share } of SHAPES) {
+		for (const { burst, share, bound } of SHAPES) {
 			const messages = Math.ceil(scale.messages * share);
 			progress(`client: ${messages} messages, ${burst} in a step, ${storage}`);
-			figures.push(...show(storage, burst, await run(storage, { messages, burst, message_bytes: MESSAGE_BYTES })));
+			const report = await run(storage, { messages, burst, message_bytes: MESSAGE_BYTES });
+			figures.push(...show(storage, burst, bound, report));
 		}
 	}
 	return figures;
@@ -38,36 +53,30 @@ async function run(storage: Storage, order: Omit<ClientOrder, "folder">): Promis
 	}
 }
 
-function show(storage: Storage, burst: number, report: ClientReport): Figure[] {
+function show(storage: Storage, burst: number, bound: boolean, report: ClientReport): Figure[] {
 	const where = `${report.messages.toLocaleString("en")} messages, ${burst} in a step, ${storage}`;
-	const share = (seconds: number) => (100 * seconds) / report.machine_seconds;
-	const part = (what: string, seconds: number): Figure => ({
-		benchmark: "client",
-		what: `client: share of ${what}, ${where}`,
-		unit: "%",
-		parley: share(seconds),
-		bounds: [],
-	});
+	const figure = (what: string, unit: string, parley: number): Figure => {
+		return { benchmark: "client", what: `client: ${what}, ${where}`, unit, parley, bounds: [] };
+	};
+	const share = (what: string, seconds: number) =>
+		figure(`share of ${what}`, "%", (100 * seconds) / report.machine_seconds);
+	const known = PHASES.reduce((sum, phase) => sum + report.phase_seconds[phase], 0);
 	return [
 		{
-			benchmark: "client",
-			what: `client: messages through both machines, ${where}`,
-			unit: "1/s",
-			parley: report.messages / report.machine_seconds,
+			...figure("messages through both machines", "1/s", report.messages / report.machine_seconds),
 			bare: report.messages / report.libsignal_seconds,
-			bounds: [],
-			note: "bare is libsignal's encryption and decryption with stores in memory, in the same process",
+			bounds: bound ? [RATE] : [],
+			note: "bare is libsignal's encryption and decryption with stores in memory, in turn in the same process",
 		},
-		part("libsignal", report.libsignal_seconds),
-		part("the sender's step", report.sending_seconds),
-		part("the receiver's step", report.receiving_seconds),
-		part("the sender's step for answers", report.settling_seconds),
+		...PHASES.map((phase) => share(PHASE_NAMES[phase], report.phase_seconds[phase])),
+		share("all else", report.machine_seconds - known),
+		share("the sender's step", report.step_seconds.sending),
+		share("the receiver's step", report.step_seconds.receiving),
+		share("the sender's step for answers", report.step_seconds.settling),
+		figure("memory before the first message, both devices", "MiB", report.rss_mib_begin),
 		{
-			benchmark: "client",
-			what: `client: memory at most, both devices, ${where}`,
-			unit: "MiB",
-			parley: report.rss_mib_max,
-			bounds: [],
+			...figure("memory at most, both devices and libsignal alone", "MiB", report.rss_mib_max),
+			bounds: bound ? [MEMORY] : [],
 		},
 	];
 }

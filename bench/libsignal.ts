@@ -168,24 +168,37 @@ class Person {
 	}
 }
 
-/** Seconds for as many messages, in bursts that change direction, as the machines send them. */
-export async function libsignalSeconds(
-	messages: number,
-	burst: number,
-	plaintext: Uint8Array<ArrayBuffer>,
-): Promise<number> {
-	let [sender, receiver] = [new Person("alice"), new Person("bob")];
-	await sender.begin(receiver);
-	await receiver.decrypt(sender, await sender.encrypt(receiver, plaintext));
-	await sender.decrypt(receiver, await receiver.encrypt(sender, plaintext));
-	const begin_ms = performance.now();
-	for (let sent = 0; sent < messages; sent += burst) {
-		const wire: [boolean, Uint8Array<ArrayBuffer>][] = [];
-		for (let count = 0; count < Math.min(burst, messages - sent); count++) {
-			wire.push(await sender.encrypt(receiver, plaintext));
-		}
-		for (const message of wire) await receiver.decrypt(sender, message);
-		[sender, receiver] = [receiver, sender];
+/** Two people whose session has begun in both directions. */
+export class BareExchange {
+	readonly #plaintext: Uint8Array<ArrayBuffer>;
+	#sender: Person;
+	#receiver: Person;
+
+	private constructor(plaintext: Uint8Array<ArrayBuffer>, sender: Person, receiver: Person) {
+		this.#plaintext = plaintext;
+		this.#sender = sender;
+		this.#receiver = receiver;
 	}
-	return (performance.now() - begin_ms) / 1000;
+
+	static async begin(plaintext: Uint8Array<ArrayBuffer>): Promise<BareExchange> {
+		const [one, other] = [new Person("alice"), new Person("bob")];
+		await one.begin(other);
+		await other.decrypt(one, await one.encrypt(other, plaintext));
+		await one.decrypt(other, await other.encrypt(one, plaintext));
+		return new BareExchange(plaintext, one, other);
+	}
+
+	/** Seconds for as many messages, in bursts that change direction, as the machines send them. */
+	async seconds(messages: number, burst: number): Promise<number> {
+		const begin_ms = performance.now();
+		for (let sent = 0; sent < messages; sent += burst) {
+			const wire: [boolean, Uint8Array<ArrayBuffer>][] = [];
+			for (let count = 0; count < Math.min(burst, messages - sent); count++) {
+				wire.push(await this.#sender.encrypt(this.#receiver, this.#plaintext));
+			}
+			for (const message of wire) await this.#receiver.decrypt(this.#sender, message);
+			[this.#sender, this.#receiver] = [this.#receiver, this.#sender];
+		}
+		return (performance.now() - begin_ms) / 1000;
+	}
 }

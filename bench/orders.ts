@@ -1,5 +1,7 @@
 /** What the benchmark's processes are told and what they answer, as JSON. */
 import { z } from "zod";
+import { WINDOW } from "../client/machine/sending.ts";
+import { PHASES } from "./phases.ts";
 
 export const HostOrderSchema = z.strictObject({
 	/** Configuration files; the first is the public Worker's. */
@@ -62,21 +64,25 @@ export const ClientOrderSchema = z.strictObject({
 	folder: z.string(),
 	messages: z.int().min(1).max(1_000_000),
 	/** Messages that go in one step, and come in one. */
-	burst: z.int().min(1).max(32),
+	burst: z.int().min(1).max(WINDOW),
 	message_bytes: z.int().min(1).max(30_000),
 });
 export type ClientOrder = z.infer<typeof ClientOrderSchema>;
 
 export const ClientReportSchema = z.strictObject({
 	messages: z.int(),
+	/** Both devices' steps and the frames at their sockets, without the relay between them. */
 	machine_seconds: z.number(),
-	/** Encryption and decryption of the same bytes by libsignal with stores in memory. */
+	/** Encryption and decryption of the same bytes by libsignal with stores in memory, in turn with the machines. */
 	libsignal_seconds: z.number(),
-	/** Parts of `machine_seconds`. */
-	sending_seconds: z.number(),
-	receiving_seconds: z.number(),
-	settling_seconds: z.number(),
+	/** Parts of `machine_seconds` by what is done; what is missing is the machines' own work. */
+	phase_seconds: z.record(z.enum(PHASES), z.number()),
+	/** Parts of `machine_seconds` by whose step it is. */
+	step_seconds: z.strictObject({ sending: z.number(), receiving: z.number(), settling: z.number() }),
+	/** The whole process: both devices, libsignal alone, and Node itself. */
 	rss_mib_max: z.number(),
+	/** As `rss_mib_max`, before the first message. */
+	rss_mib_begin: z.number(),
 	/** Messages that the receivers hold as text; less than `messages` is a fault. */
 	stored: z.int(),
 });

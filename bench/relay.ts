@@ -4,12 +4,13 @@
  */
 import { randomBytes, randomUUID } from "node:crypto";
 import { join } from "node:path";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import type { MachineEvent, MachineRequest } from "../client/machine/interface.ts";
 import { ClientMachine } from "../client/machine/machine.ts";
 import { completeRegistration, makeRegistration } from "../client/signal/registration.ts";
 import { Store } from "../client/store/database.ts";
-import { type ConversationDown, ConversationDownSchema } from "../protocol/gen/conversation_down_pb.js";
+import { ConversationDownSchema } from "../protocol/gen/conversation_down_pb.js";
+import { type ConversationUp, ConversationUpSchema } from "../protocol/gen/conversation_up_pb.js";
 import type { RegisterRequest } from "../protocol/http.ts";
 import { uuidToBytes } from "../protocol/ids.ts";
 
@@ -38,30 +39,51 @@ export class Device {
 	}
 }
 
+/** What waits for a device: an event, or a frame as its socket brings it. */
+export type Arrival = MachineEvent | { type: "bytes"; peer: string; bytes: Uint8Array };
+/** What a device wants: as its machine says it, or a frame as its socket takes it. */
+export type Errand = Exclude<MachineRequest, { type: "send-frame" }> | { type: "bytes"; bytes: Uint8Array };
+
+/** What a client's transport makes of what has come. */
+export function decode(arrival: Arrival): MachineEvent {
+	if (arrival.type !== "bytes") return arrival;
+	return {
+		type: "conversation-frame",
+		peer: arrival.peer,
+		frame: fromBinary(ConversationDownSchema, arrival.bytes),
+	};
+}
+
+/** What a client's transport makes of a request. */
+export function encode(request: MachineRequest): Errand {
+	if (request.type !== "send-frame") return request;
+	return { type: "bytes", bytes: request.bytes ?? toBinary(ConversationUpSchema, request.frame) };
+}
+
 /** What the machines want carried out, turned into what happens next at each. */
 export class Relay {
 	#number = 0;
-	readonly #pending = new Map<Device, MachineEvent[]>();
+	readonly #pending = new Map<Device, Arrival[]>();
 
 	/** Events that wait for a device; they are handed out once. */
-	take(device: Device): MachineEvent[] {
+	take(device: Device): Arrival[] {
 		const events = this.#pending.get(device) ?? [];
 		this.#pending.set(device, []);
 		return events;
 	}
 
 	/** Carries out what a device's machine has asked for. */
-	carry(from: Device, to: Device, requests: readonly MachineRequest[]): void {
-		for (const request of requests) {
-			switch (request.type) {
+	carry(from: Device, to: Device, errands: readonly Errand[]): void {
+		for (const errand of errands) {
+			switch (errand.type) {
 				case "open-conversation":
 					this.#open(from, to);
 					break;
 				case "claim-prekeys":
 					this.#push(from, { type: "prekeys-claimed", account: to.accountId, bundles: bundles(to.registration) });
 					break;
-				case "send-frame":
-					this.#frame(from, to, request);
+				case "bytes":
+					this.#frame(from, to, fromBinary(ConversationUpSchema, errand.bytes));
 					break;
 				case "send-account-frame":
 				case "upload-prekeys":
@@ -87,8 +109,7 @@ export class Relay {
 		this.#down(from, to, { case: "caughtUp", value: { head: this.#number } });
 	}
 
-	#frame(from: Device, to: Device, request: Extract<MachineRequest, { type: "send-frame" }>): void {
-		const { frame } = request.frame;
+	#frame(from: Device, to: Device, { frame }: ConversationUp): void {
 		switch (frame.case) {
 			case "send": {
 				const { messageId, envelopes } = frame.value;
@@ -120,11 +141,11 @@ export class Relay {
 	}
 
 	#down(device: Device, peer: Device, frame: DownFrame): void {
-		const down: ConversationDown = create(ConversationDownSchema, { frame });
-		this.#push(device, { type: "conversation-frame", peer: peer.accountId, frame: down });
+		const bytes = toBinary(ConversationDownSchema, create(ConversationDownSchema, { frame }));
+		this.#push(device, { type: "bytes", peer: peer.accountId, bytes });
 	}
 
-	#push(device: Device, event: MachineEvent): void {
+	#push(device: Device, event: Arrival): void {
 		const events = this.#pending.get(device);
 		if (events === undefined) this.#pending.set(device, [event]);
 		else events.push(event);

@@ -24,21 +24,38 @@ function digit(code: number): number {
 	return (code & 0xf) + (code > 0x40 ? 9 : 0);
 }
 
+/** Where in the text form of a UUID each byte stands. */
+const PLACES = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34] as const;
+const DASH = 0x2d;
+/** Filled and read in one go: a text made at once costs a tenth of one that grows. */
+const letters: number[] = new Array(36).fill(DASH);
+
 /** The text form of a 16-byte UUID. Throws a RangeError for another length. */
 export function uuidFromBytes(bytes: Uint8Array): string {
 	if (bytes.length !== 16) throw new RangeError("a UUID has 16 bytes");
-	let text = "";
 	for (let index = 0; index < 16; index++) {
-		if (index === 4 || index === 6 || index === 8 || index === 10) text += "-";
-		text += HEX[bytes[index] ?? 0];
+		const byte = bytes[index] ?? 0;
+		const place = PLACES[index] ?? 0;
+		letters[place] = letter(byte >> 4);
+		letters[place + 1] = letter(byte & 0xf);
 	}
-	return text;
+	return String.fromCharCode(...letters);
+}
+
+/** The ASCII code of a hex digit. */
+function letter(value: number): number {
+	return value < 10 ? 0x30 + value : 0x57 + value;
 }
 
 /** The 16 bytes of a UUID in text form. Throws a RangeError for anything else. */
 export function uuidToBytes(text: string): Uint8Array<ArrayBuffer> {
 	if (!UUID_PATTERN.test(text)) throw new RangeError("not a UUID");
-	return fromHex(text.replaceAll("-", ""));
+	const bytes = new Uint8Array(16);
+	for (let index = 0; index < 16; index++) {
+		const place = PLACES[index] ?? 0;
+		bytes[index] = (digit(text.charCodeAt(place)) << 4) | digit(text.charCodeAt(place + 1));
+	}
+	return bytes;
 }
 
 /** A UUID in lower-case text form. */

@@ -6,6 +6,7 @@ import { type ConversationUp, ConversationUpSchema } from "../../protocol/gen/co
 import { directConversationInput, nextUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
 import type { Cipher } from "../signal/cipher.ts";
 import type { Store } from "../store/database.ts";
+import type { NewMessage } from "../store/messages.ts";
 import type { LocalAccount, MachineEnvironment, MachineRequest, Notice } from "./interface.ts";
 
 /** What is known of a conversation's connection; nothing here has to survive. */
@@ -53,6 +54,8 @@ export class Context {
 	readonly failedClaims = new Map<string, { failures: number; waiting: boolean }>();
 	/** Conversations to look after at the end of the step. */
 	readonly touched = new Set<string>();
+	/** Texts of this step, by conversation, that are not stored yet: most can be stored with their frames at once. */
+	readonly texts = new Map<string, NewMessage[]>();
 	/** Devices (`account.device`) whose last entry could not be read. */
 	readonly failing = new Set<string>();
 	/** What accounts have called themselves since the start: only what changes has to be written. */

@@ -13,14 +13,14 @@ import {
 	setPeerWatermarks,
 	setRead,
 } from "../store/conversations.ts";
-import { outgoingBetween, setStatus, toStoredMessage } from "../store/messages.ts";
+import { raiseStatus, toStoredMessage } from "../store/messages.ts";
 import { type Context, newConnection } from "./context.ts";
 import { sayHello } from "./hello.ts";
 import { memberDevices } from "./members.ts";
 import { onEntry, onMissed } from "./receiving.ts";
 import { onRefused } from "./refusals.ts";
 import { isPlausible } from "./rewind.ts";
-import { onAccepted, resendEncrypted, statusOf } from "./sending.ts";
+import { onAccepted, resendEncrypted } from "./sending.ts";
 import { share } from "./sync.ts";
 
 export function onOpened(context: Context, peer: string): void {
@@ -106,8 +106,8 @@ function onWatermarks(context: Context, peer: string, watermarks: readonly Water
 	if (delivered === before.peer_delivered && read === before.peer_read) return;
 	setPeerWatermarks(context.store, peer, delivered, read);
 	// Only what has changed: a conversation that is never marked as read has a long way between the two.
-	changeStatus(context, peer, before.peer_read, read, { delivered, read });
-	changeStatus(context, peer, Math.max(before.peer_delivered, read), delivered, { delivered, read });
+	changeStatus(context, peer, { after: before.peer_read, upTo: read, status: "read" });
+	changeStatus(context, peer, { after: Math.max(before.peer_delivered, read), upTo: delivered, status: "delivered" });
 }
 
 /** What another device of the account has read is read here too (rule SYNC-1). */
@@ -117,20 +117,10 @@ function onOwnWatermark(context: Context, peer: string, { read }: Watermark): vo
 	context.notify({ type: "synced", peer });
 }
 
-/** Brings own messages with numbers in (after, upTo] to the status that the watermarks give them. */
-function changeStatus(
-	context: Context,
-	peer: string,
-	after: number,
-	upTo: number,
-	marks: { delivered: number; read: number },
-): void {
-	if (upTo <= after) return;
-	for (const message of outgoingBetween(context.store, peer, after, upTo)) {
-		const status = statusOf(message.number ?? 0, marks.delivered, marks.read);
-		if (message.status === status || (message.status !== "sent" && message.status !== "delivered")) continue;
-		setStatus(context.store, message.row, status);
-		context.notify({ type: "message-changed", message: toStoredMessage({ ...message, status }) });
+function changeStatus(context: Context, peer: string, change: Parameters<typeof raiseStatus>[2]): void {
+	if (change.upTo <= change.after) return;
+	for (const message of raiseStatus(context.store, peer, change)) {
+		context.notify({ type: "message-changed", message: toStoredMessage(message) });
 	}
 }
 
@@ -139,7 +129,7 @@ function onCaughtUp(context: Context, peer: string, head: number): void {
 	const { cursor } = conversation(context.store, peer);
 	const connection = context.connection(peer);
 	// What is left up to the head is not for this device. While own sends are open it may be one of them.
-	if (head > cursor && connection.inFlight.size === 0) advanceCursor(context.store, peer, cursor, head);
+	if (head > cursor && connection.inFlight.size === 0) advanceCursor(context.store, peer, head);
 	context.notify({ type: "caught-up", peer, head });
 	sendNewsSeen(context, peer, head);
 	context.touched.add(peer);

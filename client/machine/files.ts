@@ -15,6 +15,7 @@ import { enqueue, outboxEntry } from "../store/outbox.ts";
 import { addUpload, findUpload, type NewUpload, removeUpload } from "../store/uploads.ts";
 import { fileContent } from "./content.ts";
 import type { Context } from "./context.ts";
+import { storeTexts } from "./sending.ts";
 
 /** Writes the message and what its upload needs, so that a kill at any moment resumes it. */
 export function queueFile(
@@ -46,6 +47,7 @@ export function sendFile(
 	}
 	removeUpload(store, id);
 	addHold(store, id, pointer.blob, deleteKey);
+	storeTexts(context, peer);
 	enqueue(store, id, peer, fileContent(id, message.sent_at_ms, pointer, account.username), null);
 	if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
 	context.touched.add(peer);

@@ -58,7 +58,8 @@ export type MachineEvent =
 export type MachineRequest =
 	/** Open the conversation's socket if it is not open, and keep it while `wanted`. */
 	| { type: "open-conversation"; peer: string }
-	| { type: "send-frame"; peer: string; frame: ConversationUp }
+	/** `bytes`: the frame as it is stored, where it is. */
+	| { type: "send-frame"; peer: string; frame: ConversationUp; bytes?: Uint8Array }
 	| { type: "send-account-frame"; frame: AccountUp }
 	| { type: "claim-prekeys"; account: string }
 	| { type: "upload-prekeys"; upload: PreKeyUpload }

@@ -2,7 +2,7 @@ import { UUID_PATTERN, uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts"
 import { LIMITS } from "../../protocol/limits.ts";
 import { Cipher } from "../signal/cipher.ts";
 import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
-import { conversation } from "../store/conversations.ts";
+import { conversation, flushConversations } from "../store/conversations.ts";
 import type { Store } from "../store/database.ts";
 import { conversationsWithOutbox } from "../store/queries.ts";
 import { learnConversations, onAccountClosed, onAccountFrame, onAccountOpened } from "./account.ts";
@@ -54,6 +54,7 @@ export class ClientMachine implements Machine {
 		const { store } = context;
 		context.requests = [];
 		context.touched.clear();
+		context.texts.clear();
 		store.begin();
 		try {
 			const before = context.lastId;
@@ -61,6 +62,7 @@ export class ClientMachine implements Machine {
 			await finish(context);
 			noteIds(context, before, events);
 			context.cipher.sessions.flush();
+			flushConversations(store);
 			store.commit();
 			return context.requests;
 		} catch (error) {

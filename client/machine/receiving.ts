@@ -11,6 +11,7 @@ import {
 	addMessage,
 	fillPlaceholder,
 	findMessage,
+	type MessageRow,
 	type NewMessage,
 	removeMessage,
 	setUnderKey,
@@ -32,7 +33,7 @@ export async function onEntry(context: Context, peer: string, entry: Entry): Pro
 	const account = entry.senderAccount.length === 16 ? uuidFromBytes(entry.senderAccount) : "";
 	// The server may not bring a stranger into a conversation of two.
 	if (account === peer || account === context.account.accountId) await openEntry(context, peer, account, entry);
-	moveCursor(context, peer, cursor, entry.number);
+	moveCursor(context, peer, entry.number);
 }
 
 async function openEntry(context: Context, peer: string, account: string, entry: Entry): Promise<void> {
@@ -74,8 +75,6 @@ function onContent(
 	underKey: Uint8Array<ArrayBuffer> | null,
 ): void {
 	const id = uuidFromBytes(content.messageId);
-	const known = findMessage(context.store, account, id);
-	const placeholder = known?.status === "undecryptable" && known.peer === peer ? known : undefined;
 	switch (content.kind.case) {
 		case "text":
 		case "attachment": {
@@ -93,37 +92,56 @@ function onContent(
 				sender_device: entry.senderDevice,
 				id,
 				outgoing: outgoing ? 1 : 0,
-				number: placeholder?.number ?? entry.number,
+				number: entry.number,
 				body: content.kind.case === "text" ? content.kind.value.body : content.kind.value.caption,
 				attachment: pointer === undefined ? null : toBinary(AttachmentSchema, pointer),
 				sent_at_ms: Number(content.sentAtMs),
-				server_time_ms: placeholder?.server_time_ms ?? Number(entry.serverTimeMs),
-				status: outgoing ? statusHere(context, peer, placeholder?.number ?? entry.number) : "received",
+				server_time_ms: Number(entry.serverTimeMs),
+				status: outgoing ? statusHere(context, peer, entry.number) : "received",
 			};
-			const shown = toStoredMessage({ ...message, under_key: underKey });
-			if (placeholder !== undefined) {
-				fillPlaceholder(context.store, placeholder.row, message);
-				context.notify({ type: "message-changed", message: shown });
-			} else if (addMessage(context.store, message)) {
-				context.notify({ type: "message", message: shown });
-			} else return;
+			if (addMessage(context.store, message)) {
+				context.notify({ type: "message", message: toStoredMessage({ ...message, under_key: underKey }) });
+			} else if (!replacePlaceholder(context, message, underKey)) return;
 			if (underKey !== null) setUnderKey(context.store, account, id, underKey);
 			return;
 		}
 		case "sync":
-			if (placeholder !== undefined) removeMessage(context.store, placeholder.row);
+			dropPlaceholder(context, peer, account, id);
 			if (account === context.account.accountId && peer === account)
 				onSync(context, entry.senderDevice, content.kind.value);
 			return;
 		case "retryRequest":
-			if (placeholder !== undefined) removeMessage(context.store, placeholder.row);
+			dropPlaceholder(context, peer, account, id);
 			answerRetry(context, peer, account, entry.senderDevice, content.kind.value.messageId);
 			return;
 		case undefined:
 			// For another device, of a kind that a later version knows, or instead of a resend that was lost.
-			if (placeholder !== undefined) removeMessage(context.store, placeholder.row);
+			dropPlaceholder(context, peer, account, id);
 			return;
 	}
+}
+
+/** The message that could not be read, if the id is one's. */
+function findPlaceholder(context: Context, peer: string, account: string, id: string): MessageRow | undefined {
+	const known = findMessage(context.store, account, id);
+	return known?.status === "undecryptable" && known.peer === peer ? known : undefined;
+}
+
+/** A resent message takes the place of its placeholder (rule RETRY-1); false where there is none. */
+function replacePlaceholder(context: Context, message: NewMessage, underKey: Uint8Array<ArrayBuffer> | null): boolean {
+	const known = findPlaceholder(context, message.peer, message.sender, message.id);
+	if (known === undefined) return false;
+	const { number, server_time_ms } = known;
+	const status = message.outgoing === 1 ? statusHere(context, message.peer, number ?? 0) : message.status;
+	const filled = { ...message, number, server_time_ms, status };
+	fillPlaceholder(context.store, known.row, filled);
+	context.notify({ type: "message-changed", message: toStoredMessage({ ...filled, under_key: underKey }) });
+	return true;
+}
+
+function dropPlaceholder(context: Context, peer: string, account: string, id: string): void {
+	const placeholder = findPlaceholder(context, peer, account, id);
+	if (placeholder !== undefined) removeMessage(context.store, placeholder.row);
 }
 
 /** How far an entry of another own device has come, by what the peer has said so far. */
@@ -163,11 +181,11 @@ export function onMissed(context: Context, peer: string, missed: Missed): void {
 	const { cursor } = conversation(context.store, peer);
 	if (missed.to <= cursor || !isPlausible(context, peer, missed.to)) return;
 	context.notify({ type: "missed", peer, from: missed.from, to: missed.to });
-	moveCursor(context, peer, cursor, missed.to);
+	moveCursor(context, peer, missed.to);
 }
 
-function moveCursor(context: Context, peer: string, from: number, to: number): void {
-	advanceCursor(context.store, peer, from, to);
+function moveCursor(context: Context, peer: string, to: number): void {
+	advanceCursor(context.store, peer, to);
 	context.connection(peer).foreign = true;
 	context.touched.add(peer);
 }

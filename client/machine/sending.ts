@@ -2,16 +2,25 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Envelope, EnvelopeKind, EnvelopeSchema } from "../../protocol/gen/common_pb.js";
 import type { Accepted } from "../../protocol/gen/conversation_down_pb.js";
-import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
+import { type ConversationUp, ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
 import { uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
 import { addOwnNumber, advanceCursor, conversation, type RosterDevice, rosterDevices } from "../store/conversations.ts";
-import { addMessage, findMessage, setAccepted, setAddressed, setStatus, toStoredMessage } from "../store/messages.ts";
+import {
+	addMessage,
+	findMessage,
+	type NewMessage,
+	setAccepted,
+	setAddressed,
+	setStatus,
+	toStoredMessage,
+} from "../store/messages.ts";
 import {
 	countAttempt,
 	encryptedOutbox,
-	enqueue,
+	enqueueEncryptedText,
+	enqueueText,
 	type OutboxRow,
-	outboxEntry,
+	removeAccepted,
 	removeOutbox,
 	setFrame,
 	waitingOutbox,
@@ -23,41 +32,43 @@ import type { MessageStatus } from "./interface.ts";
 import { isPlausible } from "./rewind.ts";
 
 /** Frames of one conversation that are sent and not answered. */
-const WINDOW = 32;
+export const WINDOW = 128;
 /** How often one message is encrypted anew for a changed roster before it counts as failed. */
 const ATTEMPTS = 8;
 
 /** What a device gets for which libsignal can't encrypt. */
 const UNREADABLE = { kind: EnvelopeKind.SESSION, ciphertext: new Uint8Array(1) };
 
-/** Writes a text into the outbox (rule CLIENT-2). The same id twice is one message. */
+/** Takes a text into the step, whose end stores it (rule CLIENT-2). The same id twice is one message. */
 export function sendText(context: Context, event: { id: string; peer: string; body: string }): void {
-	const sentAtMs = context.environment.nowMs();
-	const message = {
-		peer: event.peer,
+	const { id, peer, body } = event;
+	const message: NewMessage = {
+		peer,
 		sender: context.account.accountId,
 		sender_device: context.account.deviceId,
-		id: event.id,
+		id,
 		outgoing: 1,
 		number: null,
-		body: event.body,
+		body,
 		attachment: null,
-		sent_at_ms: sentAtMs,
+		sent_at_ms: context.environment.nowMs(),
 		server_time_ms: null,
-		status: "queued" as const,
+		status: "queued",
 	};
-	conversation(context.store, event.peer);
-	if (addMessage(context.store, message)) {
-		enqueue(
-			context.store,
-			event.id,
-			event.peer,
-			textContent(event.id, sentAtMs, event.body, context.account.username),
-			null,
-		);
+	conversation(context.store, peer);
+	const texts = context.texts.get(peer);
+	if (texts === undefined) context.texts.set(peer, [message]);
+	else texts.push(message);
+	if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
+	context.touched.add(peer);
+}
+
+/** Puts this step's texts to a peer into the outbox. Called before anything else is put there, for their order. */
+export function storeTexts(context: Context, peer: string): void {
+	for (const text of context.texts.get(peer) ?? []) {
+		if (addMessage(context.store, text)) enqueueText(context.store, text.id, peer);
 	}
-	if (!context.connection(event.peer).open) context.request({ type: "open-conversation", peer: event.peer });
-	context.touched.add(event.peer);
+	context.texts.delete(peer);
 }
 
 /** Sends what is encrypted already, with the same bytes: it may have been accepted before (rules ONCE-1, CLIENT-1). */
@@ -80,32 +91,60 @@ export function resendLimited(context: Context, peer: string): void {
 
 function transmit(context: Context, row: OutboxRow, frame: Uint8Array | null): void {
 	if (frame === null) return;
-	context.connection(row.peer).inFlight.add(row.id);
-	context.request({ type: "send-frame", peer: row.peer, frame: fromBinary(ConversationUpSchema, frame) });
+	request(context, row, fromBinary(ConversationUpSchema, frame), frame);
 }
 
-/** Encrypts and sends as much of the outbox as may go now. */
+function request(context: Context, { id, peer }: Sendable, frame: ConversationUp, bytes: Uint8Array): void {
+	context.connection(peer).inFlight.add(id);
+	context.request({ type: "send-frame", peer, frame, bytes });
+}
+
+type Sendable = Pick<OutboxRow, "id" | "peer">;
+
+/** Stores this step's texts, and encrypts and sends as much of the outbox and of them as may go now, in order. */
 export async function pump(context: Context, peer: string): Promise<void> {
 	const connection = context.connection(peer);
-	if (!connection.welcomed || isBlocked(context, peer)) return;
+	const room = roomToSend(context, connection, peer);
+	if (room > 0 && !connection.deserted) await pumpInto(context, connection, peer, room);
+	storeTexts(context, peer);
+	if (room === 0 || !connection.deserted) return;
+	for (const row of waitingOutbox(context.store, peer, room)) failMessage(context, row, "MEMBER_GONE");
+}
+
+/** How many messages may be encrypted for a conversation now. */
+function roomToSend(context: Context, connection: Connection, peer: string): number {
+	if (!connection.welcomed || isBlocked(context, peer)) return 0;
 	if (connection.held) resendEncrypted(context, peer);
-	if (connection.stale && connection.inFlight.size > 0) return;
+	if (connection.stale && connection.inFlight.size > 0) return 0;
 	connection.stale = false;
-	const room = WINDOW - connection.inFlight.size;
-	if (room <= 0) return;
+	return Math.max(0, WINDOW - connection.inFlight.size);
+}
+
+/** For whom to encrypt, in the roster's state. */
+interface Target {
+	devices: readonly RosterDevice[];
+	rosterVersion: number;
+}
+
+async function pumpInto(context: Context, connection: Connection, peer: string, room: number): Promise<void> {
 	const waiting = waitingOutbox(context.store, peer, room);
-	if (waiting.length === 0) return;
-	if (connection.deserted) {
-		for (const row of waiting) failMessage(context, row, "MEMBER_GONE");
-		return;
-	}
+	const texts = context.texts.get(peer) ?? [];
+	if (waiting.length + texts.length === 0) return;
 	const devices = readyDevices(context, connection, peer);
 	if (devices === undefined) return;
-	const version = conversation(context.store, peer).roster_version;
+	const target = { devices, rosterVersion: conversation(context.store, peer).roster_version };
 	for (const row of waiting) {
 		if (row.attempts >= ATTEMPTS) failMessage(context, row, "STALE_ROSTER");
-		else if (!(await encryptRow(context, row, devices, version))) {
+		else if (!(await encryptRow(context, row, target))) {
 			// New prekeys begin new sessions; what waits goes after it, in order.
+			readyDevices(context, connection, peer);
+			return;
+		}
+	}
+	for (let left = room - waiting.length; left > 0; left--) {
+		const text = texts.shift();
+		if (text === undefined) return;
+		if (!(await encryptText(context, text, target))) {
 			readyDevices(context, connection, peer);
 			return;
 		}
@@ -145,21 +184,65 @@ function isOwn(context: Context, device: { account: string; device: number }): b
 }
 
 /** Returns false where nothing could be encrypted for the peer and the row has to wait for new sessions. */
-async function encryptRow(
+async function encryptRow(context: Context, row: OutboxRow, target: Target): Promise<boolean> {
+	const { store } = context;
+	const frame = await encryptFrame(context, row, contentOf(context, row), target);
+	if (frame === undefined) {
+		countAttempt(store, row.position);
+		if (row.attempts + 1 < ATTEMPTS) return false;
+		failMessage(context, row, "ENCRYPTION_FAILED");
+		return true;
+	}
+	const bytes = toBinary(ConversationUpSchema, frame);
+	setFrame(store, row.position, bytes, target.rosterVersion);
+	if (row.target === null) setAddressed(store, context.account.accountId, row.id, addressList(target.devices));
+	request(context, row, frame, bytes);
+	return true;
+}
+
+/** Stores a text of this step together with its frame, if it is not there already. Returns as `encryptRow` does. */
+async function encryptText(context: Context, text: NewMessage, target: Target): Promise<boolean> {
+	const { store } = context;
+	if (!addMessage(store, text, addressList(target.devices))) return true;
+	const frame = await encryptFrame(context, { ...text, target: null }, textOf(context, text), target);
+	if (frame === undefined) {
+		setAddressed(store, text.sender, text.id, "");
+		enqueueText(store, text.id, text.peer);
+		return false;
+	}
+	const bytes = toBinary(ConversationUpSchema, frame);
+	enqueueEncryptedText(store, text.id, text.peer, bytes, target.rosterVersion);
+	request(context, text, frame, bytes);
+	return true;
+}
+
+/** A row's serialised content: a text's is made of its message. */
+function contentOf(context: Context, row: OutboxRow): Uint8Array {
+	if (row.content.length > 0) return row.content;
+	const message = findMessage(context.store, context.account.accountId, row.id);
+	return message === undefined ? emptyContent(row.id) : textOf(context, message);
+}
+
+function textOf(context: Context, message: NewMessage): Uint8Array {
+	return textContent(message.id, message.sent_at_ms, message.body ?? "", context.account.username);
+}
+
+/** Undefined where nothing could be encrypted for the peer. */
+async function encryptFrame(
 	context: Context,
-	row: OutboxRow,
-	devices: readonly RosterDevice[],
-	version: number,
-): Promise<boolean> {
+	row: Sendable & Pick<OutboxRow, "target">,
+	content: Uint8Array,
+	{ devices, rosterVersion }: Target,
+): Promise<ConversationUp | undefined> {
 	const conversationId = context.conversationId(row.peer);
-	const content = plaintextOf(row.content, conversationId);
-	const nothing = row.target === null ? content : plaintextOf(emptyContent(row.id), conversationId);
+	const meant = plaintextOf(content, conversationId);
+	const nothing = row.target === null ? meant : plaintextOf(emptyContent(row.id), conversationId);
 	const now = context.now();
 	const envelopes: Envelope[] = [];
 	let sealedForPeer = false;
 	for (const device of devices) {
-		const meant = row.target === null || row.target === `${device.account}.${device.device}`;
-		const cipher = await context.cipher.seal(device.account, device.device, meant ? content : nothing, now);
+		const plaintext = row.target === `${device.account}.${device.device}` ? meant : nothing;
+		const cipher = await context.cipher.seal(device.account, device.device, plaintext, now);
 		// Each device of the roster has to get something; this one will ask for the message (rule RETRY-1).
 		const sealed = cipher ?? UNREADABLE;
 		if (cipher === undefined) endSession(context, row.peer, device);
@@ -171,23 +254,13 @@ async function encryptRow(
 		};
 		envelopes.push(create(EnvelopeSchema, { to, kind: sealed.kind, ciphertext: sealed.ciphertext }));
 	}
-	if (!sealedForPeer) {
-		countAttempt(context.store, row.position);
-		if (row.attempts + 1 < ATTEMPTS) return false;
-		failMessage(context, row, "ENCRYPTION_FAILED");
-		return true;
-	}
-	const frame = create(ConversationUpSchema, {
+	if (!sealedForPeer) return undefined;
+	return create(ConversationUpSchema, {
 		frame: {
 			case: "send",
-			value: { $typeName: "parley.v1.Send", messageId: uuidToBytes(row.id), rosterVersion: version, envelopes },
+			value: { $typeName: "parley.v1.Send", messageId: uuidToBytes(row.id), rosterVersion, envelopes },
 		},
 	});
-	setFrame(context.store, row.position, toBinary(ConversationUpSchema, frame), version);
-	if (row.target === null) setAddressed(context.store, context.account.accountId, row.id, addressList(devices));
-	context.connection(row.peer).inFlight.add(row.id);
-	context.request({ type: "send-frame", peer: row.peer, frame });
-	return true;
 }
 
 /** A session with which libsignal can't encrypt is replaced before the next message. */
@@ -203,26 +276,20 @@ function addressList(devices: readonly RosterDevice[]): string {
 
 /** The server has the entry. Repetitions change nothing. */
 export function onAccepted(context: Context, peer: string, accepted: Accepted): void {
+	const { store } = context;
 	if (!isPlausible(context, peer, accepted.number)) return;
 	const id = uuidFromBytes(accepted.messageId);
-	const row = outboxEntry(context.store, id);
 	settle(context, peer, id);
-	if (row === undefined || row.peer !== peer) return;
-	removeOutbox(context.store, row.position);
-	const state = conversation(context.store, peer);
-	if (accepted.number === state.cursor + 1) advanceCursor(context.store, peer, state.cursor, accepted.number);
-	else if (accepted.number > state.cursor) {
-		addOwnNumber(context.store, peer, accepted.number);
-	}
-	const message = findMessage(context.store, context.account.accountId, id);
-	if (message === undefined) return;
-	const status = statusOf(accepted.number, state.peer_delivered, state.peer_read);
-	const serverTimeMs = Number(accepted.serverTimeMs);
-	setAccepted(context.store, message.row, accepted.number, serverTimeMs, status);
-	context.notify({
-		type: "message-changed",
-		message: toStoredMessage({ ...message, number: accepted.number, server_time_ms: serverTimeMs, status }),
+	if (!removeAccepted(store, id, peer)) return;
+	const { cursor, peer_delivered, peer_read } = conversation(store, peer);
+	if (accepted.number === cursor + 1) advanceCursor(store, peer, accepted.number);
+	else if (accepted.number > cursor) addOwnNumber(store, peer, accepted.number);
+	const message = setAccepted(store, context.account.accountId, id, {
+		number: accepted.number,
+		serverTimeMs: Number(accepted.serverTimeMs),
+		status: statusOf(accepted.number, peer_delivered, peer_read),
 	});
+	if (message !== undefined) context.notify({ type: "message-changed", message: toStoredMessage(message) });
 }
 
 /** How far an own message has come, by the peer's watermarks (rule WATERMARK-1). */

@@ -20,7 +20,16 @@ import type { PreKeyBundles } from "../../protocol/http.ts";
 import { requireAccount } from "../store/account.ts";
 import type { Store } from "../store/database.ts";
 import { fromBase64url, ownBytes } from "./bytes.ts";
-import { Identities, type IdentityChangeHandler, KyberPreKeys, PreKeys, Sessions, SignedPreKeys } from "./stores.ts";
+import {
+	AccountIdentity,
+	DeviceSession,
+	type IdentityChangeHandler,
+	KyberPreKeys,
+	LocalIdentity,
+	PreKeys,
+	Sessions,
+	SignedPreKeys,
+} from "./stores.ts";
 
 /** One ciphertext and how it was made. */
 export interface Sealed {
@@ -35,20 +44,30 @@ export type Opened =
 	| { type: "repeated" }
 	| { type: "undecryptable" };
 
+/** The most devices whose peers stay in memory. */
+const CACHED_PEERS = 1_000;
+
+/** A device, and libsignal's stores for it. */
+interface Peer {
+	address: ProtocolAddress;
+	session: DeviceSession;
+	identity: AccountIdentity;
+}
+
 export class Cipher {
 	readonly sessions: Sessions;
-	readonly #identities: Identities;
+	readonly #identity: LocalIdentity;
 	readonly #preKeys: PreKeys;
 	readonly #signedPreKeys: SignedPreKeys;
 	readonly #kyberPreKeys: KyberPreKeys;
 	readonly #local: ProtocolAddress;
-	readonly #addresses = new Map<string, ProtocolAddress>();
+	readonly #peers = new Map<string, Peer>();
 
 	/** Throws `NotRegisteredError`. */
 	constructor(store: Store, identityChanged: IdentityChangeHandler) {
 		const account = requireAccount(store);
 		this.sessions = new Sessions(store);
-		this.#identities = new Identities(store, identityChanged);
+		this.#identity = new LocalIdentity(store, identityChanged);
 		this.#preKeys = new PreKeys(store);
 		this.#signedPreKeys = new SignedPreKeys(store);
 		this.#kyberPreKeys = new KyberPreKeys(store);
@@ -82,8 +101,8 @@ export class Cipher {
 			KEMPublicKey.deserialize(fromBase64url(device.kyberPreKey.key)),
 			fromBase64url(device.kyberPreKey.signature),
 		);
-		const address = this.#address(account, device.deviceId);
-		await processPreKeyBundle(bundle, address, this.#local, this.sessions, this.#identities, now);
+		const { address, session, identity } = this.#peer(account, device.deviceId);
+		await processPreKeyBundle(bundle, address, this.#local, session, identity, now);
 	}
 
 	/**
@@ -96,9 +115,9 @@ export class Cipher {
 		plaintext: Uint8Array<ArrayBuffer>,
 		now: Date,
 	): Promise<Sealed | undefined> {
-		const address = this.#address(account, device);
+		const { address, session, identity } = this.#peer(account, device);
 		try {
-			const message = await signalEncrypt(plaintext, address, this.#local, this.sessions, this.#identities, now);
+			const message = await signalEncrypt(plaintext, address, this.#local, session, identity, now);
 			const first = message.type() === CiphertextMessageType.PreKey;
 			return { kind: first ? EnvelopeKind.PREKEY : EnvelopeKind.SESSION, ciphertext: message.serialize() };
 		} catch (error) {
@@ -109,12 +128,12 @@ export class Cipher {
 
 	/** Never throws for what a peer sent; errors of the file pass through. */
 	async open(account: string, device: number, kind: EnvelopeKind, ciphertext: Uint8Array): Promise<Opened> {
-		const address = this.#address(account, device);
-		this.#identities.lastKey = undefined;
+		const peer = this.#peer(account, device);
+		peer.identity.lastKey = undefined;
 		try {
-			const plaintext = await this.#decrypt(address, kind, ownBytes(ciphertext));
+			const plaintext = await this.#decrypt(peer, kind, ownBytes(ciphertext));
 			if (plaintext === undefined) return { type: "undecryptable" };
-			return { type: "plaintext", plaintext, identityKey: this.#identities.lastKey };
+			return { type: "plaintext", plaintext, identityKey: peer.identity.lastKey };
 		} catch (error) {
 			if (isFileError(error)) throw error;
 			const repeated = error instanceof LibSignalErrorBase && error.code === ErrorCode.DuplicatedMessage;
@@ -123,26 +142,20 @@ export class Cipher {
 	}
 
 	async #decrypt(
-		address: ProtocolAddress,
+		{ address, session, identity }: Peer,
 		kind: EnvelopeKind,
 		ciphertext: Uint8Array<ArrayBuffer>,
 	): Promise<Uint8Array | undefined> {
 		switch (kind) {
 			case EnvelopeKind.SESSION:
-				return signalDecrypt(
-					SignalMessage.deserialize(ciphertext),
-					address,
-					this.#local,
-					this.sessions,
-					this.#identities,
-				);
+				return signalDecrypt(SignalMessage.deserialize(ciphertext), address, this.#local, session, identity);
 			case EnvelopeKind.PREKEY:
 				return signalDecryptPreKey(
 					PreKeySignalMessage.deserialize(ciphertext),
 					address,
 					this.#local,
-					this.sessions,
-					this.#identities,
+					session,
+					identity,
 					this.#preKeys,
 					this.#signedPreKeys,
 					this.#kyberPreKeys,
@@ -152,14 +165,18 @@ export class Cipher {
 		}
 	}
 
-	#address(account: string, device: number): ProtocolAddress {
+	#peer(account: string, device: number): Peer {
 		const key = `${account}.${device}`;
-		const known = this.#addresses.get(key);
+		const known = this.#peers.get(key);
 		if (known !== undefined) return known;
-		if (this.#addresses.size > 1_000) this.#addresses.clear();
-		const address = ProtocolAddress.new(account, device);
-		this.#addresses.set(key, address);
-		return address;
+		if (this.#peers.size > CACHED_PEERS) this.#peers.clear();
+		const peer: Peer = {
+			address: ProtocolAddress.new(account, device),
+			session: new DeviceSession(this.sessions, account, device),
+			identity: new AccountIdentity(this.#identity, account),
+		};
+		this.#peers.set(key, peer);
+		return peer;
 	}
 }
 

@@ -17,7 +17,7 @@ import {
 } from "@signalapp/libsignal-client";
 import { readMeta, requireAccount } from "../store/account.ts";
 import type { SqlRow, Store } from "../store/database.ts";
-import { findIdentity } from "../store/identities.ts";
+import { findIdentity, type IdentityRow } from "../store/identities.ts";
 import { sameBytes } from "./bytes.ts";
 import { identityKeyPair } from "./keys.ts";
 
@@ -37,30 +37,13 @@ type KeyRow = SqlRow & { record: Uint8Array<ArrayBuffer> };
 const CACHED_SESSIONS = 256;
 
 /** Sessions with a cache in front: a step with many messages writes each session once, before its commit. */
-export class Sessions extends SessionStore {
+export class Sessions {
 	readonly #store: Store;
 	readonly #cache = new Map<string, SessionRecord | null>();
 	readonly #dirty = new Map<string, { account: string; device: number; record: SessionRecord }>();
 
 	constructor(store: Store) {
-		super();
 		this.#store = store;
-	}
-
-	override async saveSession(name: ProtocolAddress, record: SessionRecord): Promise<void> {
-		this.put(name.name(), name.deviceId(), record);
-	}
-
-	override async getSession(name: ProtocolAddress): Promise<SessionRecord | null> {
-		return this.find(name.name(), name.deviceId());
-	}
-
-	override async getExistingSessions(addresses: ProtocolAddress[]): Promise<SessionRecord[]> {
-		return addresses.map((address) => {
-			const record = this.find(address.name(), address.deviceId());
-			if (record === null) throw new Error("no session");
-			return record;
-		});
 	}
 
 	find(account: string, device: number): SessionRecord | null {
@@ -110,43 +93,91 @@ export class Sessions extends SessionStore {
 	}
 }
 
+/**
+ * One device's session, as libsignal asks for it. It only ever asks for the address that it was called with, and to be
+ * told which one that was costs two native calls each time.
+ */
+export class DeviceSession extends SessionStore {
+	readonly #sessions: Sessions;
+	readonly #account: string;
+	readonly #device: number;
+
+	constructor(sessions: Sessions, account: string, device: number) {
+		super();
+		this.#sessions = sessions;
+		this.#account = account;
+		this.#device = device;
+	}
+
+	override async saveSession(_name: ProtocolAddress, record: SessionRecord): Promise<void> {
+		this.#sessions.put(this.#account, this.#device, record);
+	}
+
+	override async getSession(): Promise<SessionRecord | null> {
+		return this.#sessions.find(this.#account, this.#device);
+	}
+
+	override async getExistingSessions(): Promise<SessionRecord[]> {
+		throw new Error("no session is used without its address");
+	}
+}
+
 /** Called when libsignal meets an identity key in a message that is not the stored one. */
 export type IdentityChangeHandler = (account: string, key: Uint8Array<ArrayBuffer>) => boolean;
 
-export class Identities extends IdentityKeyStore {
-	readonly #store: Store;
-	readonly #changed: IdentityChangeHandler;
-	readonly #key: PrivateKey;
-	readonly #publicKey: Uint8Array<ArrayBuffer>;
-	readonly #registrationId: number;
-	readonly #ownAccount: string;
+/** What all devices' identity stores have in common. */
+export class LocalIdentity {
+	readonly store: Store;
+	readonly changed: IdentityChangeHandler;
+	readonly key: PrivateKey;
+	readonly publicKey: Uint8Array<ArrayBuffer>;
+	readonly registrationId: number;
+	readonly account: string;
 
 	constructor(store: Store, changed: IdentityChangeHandler) {
-		super();
-		this.#store = store;
-		this.#changed = changed;
+		this.store = store;
+		this.changed = changed;
 		const pair = identityKeyPair(store);
-		this.#key = pair.privateKey;
-		this.#publicKey = pair.publicKey.serialize();
-		this.#registrationId = readMeta<number>(store, "registration_id") ?? 0;
-		this.#ownAccount = requireAccount(store).accountId;
+		this.key = pair.privateKey;
+		this.publicKey = pair.publicKey.serialize();
+		this.registrationId = readMeta<number>(store, "registration_id") ?? 0;
+		this.account = requireAccount(store).accountId;
+	}
+}
+
+/** One account's identity, as libsignal asks for it: as with `DeviceSession` only for the address of its call. */
+export class AccountIdentity extends IdentityKeyStore {
+	readonly #local: LocalIdentity;
+	readonly #account: string;
+	/** The accepted key of a row: comparing keys costs less than their bytes. */
+	#known: { row: IdentityRow; key: PublicKey } | undefined;
+
+	constructor(local: LocalIdentity, account: string) {
+		super();
+		this.#local = local;
+		this.#account = account;
 	}
 
 	override async getIdentityKey(): Promise<PrivateKey> {
-		return this.#key;
+		return this.#local.key;
 	}
 
 	override async getLocalRegistrationId(): Promise<number> {
-		return this.#registrationId;
+		return this.#local.registrationId;
 	}
 
 	/** The key under which libsignal has decrypted the last message. */
 	lastKey: Uint8Array<ArrayBuffer> | undefined;
 
-	override async saveIdentity(name: ProtocolAddress, key: PublicKey): Promise<IdentityChange> {
+	override async saveIdentity(_name: ProtocolAddress, key: PublicKey): Promise<IdentityChange> {
+		const accepted = this.#accepted();
+		if (accepted?.key.equals(key)) {
+			this.lastKey = accepted.row.key;
+			return IdentityChange.NewOrUnchanged;
+		}
 		this.lastKey = key.serialize();
-		if (name.name() === this.#ownAccount) return IdentityChange.NewOrUnchanged;
-		const replaced = this.#changed(name.name(), this.lastKey);
+		if (this.#account === this.#local.account) return IdentityChange.NewOrUnchanged;
+		const replaced = this.#local.changed(this.#account, this.lastKey);
 		return replaced ? IdentityChange.ReplacedExisting : IdentityChange.NewOrUnchanged;
 	}
 
@@ -154,17 +185,22 @@ export class Identities extends IdentityKeyStore {
 	 * Own devices have the own key and no other. From a peer a changed key may be received (it is shown, and blocks
 	 * sending where the old one was verified); nothing is sent to a key that is not the accepted one.
 	 */
-	override async isTrustedIdentity(name: ProtocolAddress, key: PublicKey, direction: Direction): Promise<boolean> {
-		const bytes = key.serialize();
-		if (name.name() === this.#ownAccount) return sameBytes(bytes, this.#publicKey);
+	override async isTrustedIdentity(_name: ProtocolAddress, key: PublicKey, direction: Direction): Promise<boolean> {
+		if (this.#account === this.#local.account) return sameBytes(key.serialize(), this.#local.publicKey);
 		if (direction === Direction.Receiving) return true;
-		const known = findIdentity(this.#store, name.name());
-		return known === undefined || (known.pending_key === null && sameBytes(known.key, bytes));
+		const known = this.#accepted();
+		return known === undefined || (known.row.pending_key === null && known.key.equals(key));
 	}
 
-	override async getIdentity(name: ProtocolAddress): Promise<PublicKey | null> {
-		const known = findIdentity(this.#store, name.name());
-		return known === undefined ? null : PublicKey.deserialize(known.key);
+	override async getIdentity(): Promise<PublicKey | null> {
+		return this.#accepted()?.key ?? null;
+	}
+
+	#accepted(): { row: IdentityRow; key: PublicKey } | undefined {
+		const row = findIdentity(this.#local.store, this.#account);
+		if (row === undefined) return undefined;
+		if (this.#known?.row !== row) this.#known = { row, key: PublicKey.deserialize(row.key) };
+		return this.#known;
 	}
 }
 

@@ -35,6 +35,8 @@ export class Store {
 			database.pragma("journal_mode = WAL");
 			database.pragma("synchronous = FULL");
 			database.pragma("foreign_keys = OFF");
+			// 4 MiB of pages: SQLCipher's default of 16 grows a process with each message until it is full.
+			database.pragma("cache_size = -4096");
 			store.#migrate();
 			return store;
 		} catch (error) {

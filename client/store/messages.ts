@@ -16,6 +16,7 @@ export type MessageRow = {
 	sent_at_ms: number;
 	server_time_ms: number | null;
 	status: MessageStatus;
+	/** For whom it was encrypted, as `account.device.registration` between spaces: only they may ask for it again. */
 	addressed: string | null;
 	/** Serialised `Attachment`. */
 	attachment: Uint8Array<ArrayBuffer> | null;
@@ -40,11 +41,11 @@ export function toStoredMessage(row: NewMessage & Partial<Pick<MessageRow, "unde
 	};
 }
 
-/** Adds a message. Returns false when the sender's id is there already. */
-export function addMessage(store: Store, message: NewMessage): boolean {
+/** Adds a message; `addressed` as in its row. Returns false when the sender's id is there already. */
+export function addMessage(store: Store, message: NewMessage, addressed: string | null = null): boolean {
 	const changes = store.run(
 		`INSERT INTO messages (peer, sender, sender_device, id, outgoing, number, body, sent_at_ms, server_time_ms, status,
-		 attachment) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sender, id) DO NOTHING`,
+		 attachment, addressed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sender, id) DO NOTHING`,
 		[
 			message.peer,
 			message.sender,
@@ -57,6 +58,7 @@ export function addMessage(store: Store, message: NewMessage): boolean {
 			message.server_time_ms,
 			message.status,
 			message.attachment,
+			addressed,
 		],
 	);
 	return changes > 0;
@@ -86,19 +88,17 @@ export function removeMessage(store: Store, row: number): void {
 	store.run("DELETE FROM messages WHERE row = ?", [row]);
 }
 
+/** The server has an own message. Returns it, unless there is none of this id. */
 export function setAccepted(
 	store: Store,
-	row: number,
-	number: number,
-	serverTimeMs: number,
-	status: MessageStatus,
-): void {
-	store.run("UPDATE messages SET number = ?, server_time_ms = ?, status = ? WHERE row = ?", [
-		number,
-		serverTimeMs,
-		status,
-		row,
-	]);
+	sender: string,
+	id: string,
+	accepted: { number: number; serverTimeMs: number; status: MessageStatus },
+): MessageRow | undefined {
+	return store.get<MessageRow>(
+		"UPDATE messages SET number = ?, server_time_ms = ?, status = ? WHERE sender = ? AND id = ? RETURNING *",
+		[accepted.number, accepted.serverTimeMs, accepted.status, sender, id],
+	);
 }
 
 export function setStatus(store: Store, row: number, status: MessageStatus): void {
@@ -127,7 +127,6 @@ export function failBeyond(store: Store, peer: string, head: number): void {
 	);
 }
 
-/** For whom the message was encrypted: only they may ask for it again. */
 export function setAddressed(store: Store, sender: string, id: string, addressed: string): void {
 	store.run("UPDATE messages SET addressed = ? WHERE sender = ? AND id = ?", [addressed, sender, id]);
 }
@@ -137,10 +136,16 @@ export function forgetAddressees(store: Store, peer: string): void {
 	store.run("UPDATE messages SET addressed = NULL WHERE peer = ? AND addressed IS NOT NULL", [peer]);
 }
 
-/** Outgoing messages with numbers in (after, upTo]. */
-export function outgoingBetween(store: Store, peer: string, after: number, upTo: number): MessageRow[] {
-	return store.all<MessageRow>(
-		"SELECT * FROM messages WHERE peer = ? AND number > ? AND number <= ? AND outgoing = 1 ORDER BY number",
-		[peer, after, upTo],
+/** Own messages with numbers in (after, upTo] have come so far. Returns those that had not before, in order. */
+export function raiseStatus(
+	store: Store,
+	peer: string,
+	{ after, upTo, status }: { after: number; upTo: number; status: "delivered" | "read" },
+): MessageRow[] {
+	const rows = store.all<MessageRow & { number: number }>(
+		`UPDATE messages SET status = ? WHERE peer = ? AND number > ? AND number <= ? AND outgoing = 1
+		 AND status IN ('sent', 'delivered') AND status <> ? RETURNING *`,
+		[status, peer, after, upTo, status],
 	);
+	return rows.sort((one, other) => one.number - other.number);
 }

@@ -5,7 +5,7 @@ export type OutboxRow = {
 	/** The id on the wire. */
 	id: string;
 	peer: string;
-	/** Serialised `Content`. */
+	/** Serialised `Content`; empty for a text, which is in `messages` under the same id. */
 	content: Uint8Array<ArrayBuffer>;
 	/** `account.device` of the only device that gets the content, or null for all. */
 	target: string | null;
@@ -23,6 +23,27 @@ export function enqueue(
 	target: string | null,
 ): void {
 	store.run("INSERT INTO outbox (id, peer, content, target) VALUES (?, ?, ?, ?)", [id, peer, content, target]);
+}
+
+/** Puts a text, whose message is stored already, at the end. */
+export function enqueueText(store: Store, id: string, peer: string): void {
+	store.run("INSERT INTO outbox (id, peer, content) VALUES (?, ?, x'')", [id, peer]);
+}
+
+/** As `enqueueText`, with its frame. */
+export function enqueueEncryptedText(
+	store: Store,
+	id: string,
+	peer: string,
+	frame: Uint8Array<ArrayBuffer>,
+	rosterVersion: number,
+): void {
+	store.run("INSERT INTO outbox (id, peer, content, frame, roster_version, attempts) VALUES (?, ?, x'', ?, ?, 1)", [
+		id,
+		peer,
+		frame,
+		rosterVersion,
+	]);
 }
 
 export function outboxEntry(store: Store, id: string): OutboxRow | undefined {
@@ -61,6 +82,11 @@ export function countAttempt(store: Store, position: number): void {
 
 export function dropFrame(store: Store, position: number): void {
 	store.run("UPDATE outbox SET frame = NULL WHERE position = ?", [position]);
+}
+
+/** Removes what was accepted; false when it does not wait (any more) in this conversation. */
+export function removeAccepted(store: Store, id: string, peer: string): boolean {
+	return store.run("DELETE FROM outbox WHERE id = ? AND peer = ?", [id, peer]) > 0;
 }
 
 export function removeOutbox(store: Store, position: number): void {

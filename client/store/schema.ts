@@ -48,7 +48,7 @@ export const MIGRATIONS: readonly string[] = [
 	-- Own entries' numbers above the cursor: it moves over them when the entries before have arrived.
 	CREATE TABLE own_numbers (peer TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (peer, number)) WITHOUT ROWID;
 
-	-- id: the id on the wire. target: the one device that gets the content ("account.device"), NULL for all.
+	-- id: the id on the wire. content: empty for a text, which is in messages. target: the one device that gets the content ("account.device"), NULL for all.
 	CREATE TABLE outbox (
 		position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, peer TEXT NOT NULL, content BLOB NOT NULL,
 		target TEXT, frame BLOB, roster_version INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0

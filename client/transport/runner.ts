@@ -197,7 +197,7 @@ export class Runner {
 				this.openConversation(request.peer);
 				return;
 			case "send-frame":
-				this.#conversations.send(request.peer, toBinary(ConversationUpSchema, request.frame));
+				this.#conversations.send(request.peer, request.bytes ?? toBinary(ConversationUpSchema, request.frame));
 				return;
 			case "send-account-frame":
 				this.#account?.send(toBinary(AccountUpSchema, request.frame));
