@@ -10,7 +10,7 @@ import { localAccount, readMeta } from "./store/account.ts";
 import type { Store } from "./store/database.ts";
 import { type Clock, pause } from "./transport/clock.ts";
 import type { DeviceCalls } from "./transport/device_calls.ts";
-import { ServerRefusal } from "./transport/errors.ts";
+import { ServerRefusal, ServerUnreachable } from "./transport/errors.ts";
 
 /** How often a mailbox is looked into, and the list of devices. */
 const LOOK_EVERY_MS = 1_000;
@@ -73,10 +73,11 @@ async function look(calls: DeviceCalls, address: string): Promise<string | undef
 	try {
 		return (await calls.takeLink(address)).ciphertext;
 	} catch (error) {
-		if (!(error instanceof ServerRefusal)) return undefined;
+		if (error instanceof ServerUnreachable) return undefined;
+		if (!(error instanceof ServerRefusal)) throw error;
 		if (error.passing) return undefined;
 		const used = error.code === "link_used";
-		throw new Failure("link_over", used ? "this code was used already" : "the code is over: begin again", error);
+		throw new Failure("link_over", `the code ${used ? "was used already" : "is over"}: begin again`, error);
 	}
 }
 
