@@ -33,7 +33,7 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 	},
 	{
 		version: 1,
-		fingerprint: "216ade54b94a8af08171889fd7868a4b9689e5b0e68f2975477accc79886c8ff",
+		fingerprint: "eb1a4a0d8453a0310be67ed2922bf70682b86d7565daa4e4eaa61088d6e81a09",
 		change: "content: its conversation",
 	},
 ];

@@ -95,13 +95,20 @@ function onWatermarks(context: Context, peer: string, watermarks: readonly Water
 	const before = conversation(context.store, peer);
 	let delivered = before.peer_delivered;
 	let read = before.peer_read;
+	const peers: Watermark[] = [];
 	for (const mark of watermarks) {
 		const account = mark.account.length === 16 ? uuidFromBytes(mark.account) : "";
 		if (account === context.account.accountId) onOwnWatermark(context, peer, mark);
 		const own = account === context.account.accountId && mark.device === context.account.deviceId;
 		if (account !== peer || own) continue;
-		delivered = Math.max(delivered, mark.delivered, mark.read);
 		read = Math.max(read, mark.read);
+		delivered = Math.max(delivered, read);
+		peers.push(mark);
+	}
+	// A device that came later says nothing of what was before its arrival: that is delivered once another has it. Those
+	// that have been there for longer come first, and may close the gap.
+	for (const mark of peers.sort((one, other) => one.after - other.after)) {
+		if (mark.after <= delivered) delivered = Math.max(delivered, mark.delivered);
 	}
 	if (delivered === before.peer_delivered && read === before.peer_read) return;
 	setPeerWatermarks(context.store, peer, delivered, read);
@@ -112,7 +119,7 @@ function onWatermarks(context: Context, peer: string, watermarks: readonly Water
 
 /** What another device of the account has read is read here too (rule SYNC-1). */
 function onOwnWatermark(context: Context, peer: string, { read }: Watermark): void {
-	if (read <= conversation(context.store, peer).read) return;
+	if (read <= conversation(context.store, peer).read || read > context.connection(peer).head) return;
 	setRead(context.store, peer, read);
 	context.notify({ type: "synced", peer });
 }

@@ -177,6 +177,7 @@ export class TestServer {
 			device: 1,
 			delivered: this.acknowledged.get(account) ?? 0,
 			read: this.read.get(account) ?? 0,
+			after: 0,
 		};
 	}
 

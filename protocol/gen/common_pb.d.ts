@@ -158,6 +158,13 @@ export declare type Watermark = Message<"parley.v1.Watermark"> & {
    * @generated from field: uint32 read = 4;
    */
   read: number;
+
+  /**
+   * Where the log ended when the device arrived: nothing up to here was for it, and so none of it is delivered by it.
+   *
+   * @generated from field: uint32 after = 5;
+   */
+  after: number;
 };
 
 /**

@@ -368,8 +368,8 @@ export class ConversationCore {
 	}
 
 	#watermark(device: Device) {
-		const { accountBytes: account, cursor: delivered } = device;
-		return { account, device: device.device, delivered, read: this.#state.readOf(device.account) };
+		const { accountBytes: account, cursor: delivered, arrived: after } = device;
+		return { account, device: device.device, delivered, read: this.#state.readOf(device.account), after };
 	}
 
 	/** Rule WATERMARK-1. */

@@ -1,0 +1,166 @@
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { IdentityKeyPair } from "@signalapp/libsignal-client";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { type Watermark, WatermarkSchema } from "../../protocol/gen/common_pb.js";
+import { ContentSchema, ConversationFlag, type Sync, SyncSchema } from "../../protocol/gen/content_pb.js";
+import { type ConversationDown, ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
+import { uuidToBytes } from "../../protocol/ids.ts";
+import { Cipher } from "../signal/cipher.ts";
+import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
+import { contactAccount, rememberContact } from "../store/contacts.ts";
+import { conversation, putRosterDevice } from "../store/conversations.ts";
+import { putIdentity } from "../store/identities.ts";
+import { allOutbox, enqueue } from "../store/outbox.ts";
+import { identityState, message } from "../store/queries.ts";
+import { conversationFlag } from "../store/synced.ts";
+import { syncContent } from "./content.ts";
+import { Context } from "./context.ts";
+import { onSync, requestSync, sendShared, share } from "./sync.ts";
+import { ALICE, BOB, TestWorld } from "./testing.ts";
+
+let world: TestWorld;
+beforeEach(() => {
+	world = new TestWorld();
+});
+afterEach(() => world.close());
+
+/** Alice's machine from inside, as within a step. */
+function aliceContext(): Context {
+	const { store } = world.alice;
+	return new Context(store, world.environment, requireAccount(store), new Cipher(store, () => false));
+}
+
+function sync(...items: NonNullable<Parameters<typeof create<typeof SyncSchema>>[1]>["items"] & object): Sync {
+	return create(SyncSchema, { items });
+}
+
+const verified = (key: Uint8Array) =>
+	sync({ changedMs: 5n, kind: { case: "identity", value: { account: BOB, key, verified: true } } });
+
+/** What waits in the outbox for the other devices. */
+const outgoing = () =>
+	allOutbox(world.alice.store, ALICE).map(({ content, target }) => {
+		const { kind } = fromBinary(ContentSchema, content);
+		return { target, sync: kind.case === "sync" ? kind.value : undefined };
+	});
+
+test("SYNC-1 nobody but an own device can tell something: a sync from a peer changes nothing", async () => {
+	const { alice, bob } = world;
+	world.text(bob, "hello");
+	world.connect(alice);
+	await world.settle();
+	const id = bob.machine.newMessageId();
+	const muted = { conversation: BOB, flag: ConversationFlag.MUTED, value: 9n };
+	const items = [
+		{ changedMs: 9n, kind: { case: "flag" as const, value: muted } },
+		{ changedMs: 9n, kind: { case: "contact" as const, value: { username: "mallory", account: BOB } } },
+	];
+	enqueue(bob.store, id, ALICE, syncContent(id, 1, create(SyncSchema, { items, request: true })), null);
+	world.text(bob, "after it");
+	await world.settle();
+	expect(conversationFlag(alice.store, BOB, ConversationFlag.MUTED)).toBe(0);
+	expect(contactAccount(alice.store, "mallory")).toBe(undefined);
+	expect(outgoing()).toEqual([]);
+});
+
+test("SYNC-3 a verified key counts where the same or none is known; another stays what it is", () => {
+	const context = aliceContext();
+	const { store } = context;
+	const [known, other] = [1, 2].map(() => IdentityKeyPair.generate().publicKey.serialize());
+	if (known === undefined || other === undefined) throw new Error("no keys");
+	onSync(context, 2, verified(known));
+	expect(identityState(store, BOB)).toBe("verified");
+	putIdentity(store, { account: BOB, key: known, verified: 0, pending_key: null });
+	store.run("DELETE FROM synced");
+	onSync(context, 2, verified(other));
+	expect(identityState(store, BOB)).toBe("unverified");
+	// Verified here, changed, and accepted on the other device: the same key that waits here.
+	putIdentity(store, { account: BOB, key: known, verified: 1, pending_key: other });
+	store.run("DELETE FROM synced");
+	onSync(context, 2, verified(other));
+	expect(identityState(store, BOB)).toBe("verified");
+});
+
+test("SYNC-2 a change made here is later than what it replaces, though the other's clock is years ahead", () => {
+	const context = aliceContext();
+	const ahead = BigInt(world.nowMs) + 10n ** 11n;
+	const flag = { conversation: BOB, flag: ConversationFlag.PINNED, value: 1n };
+	onSync(context, 2, sync({ changedMs: ahead, kind: { case: "flag", value: flag } }));
+	share(context, { case: "flag", value: { ...flag, value: 0n } });
+	expect(conversationFlag(context.store, BOB, ConversationFlag.PINNED)).toBe(0);
+	expect(context.shared[0]?.changedMs).toBe(ahead + 1n);
+});
+
+test("SYNC-2 a read position only grows, and what is no item of this version is left alone", () => {
+	const context = aliceContext();
+	const read = (upTo: number, changedMs: bigint, conversation = BOB) =>
+		sync({ changedMs, kind: { case: "read", value: { conversation, upTo } } });
+	onSync(context, 2, read(7, 5n));
+	onSync(context, 3, read(4, 9n));
+	expect(conversation(context.store, BOB).read).toBe(7);
+	onSync(context, 2, read(7, 5n, "not an account"));
+	onSync(
+		context,
+		2,
+		sync({ changedMs: 5n }, { changedMs: 5n, kind: { case: "contact", value: { username: "No!", account: BOB } } }),
+	);
+	expect(context.store.value("SELECT COUNT(*) AS value FROM conversations WHERE peer <> ?", [BOB])).toBe(0);
+});
+
+test("SYNC-2 a name that leads elsewhere here keeps leading there", () => {
+	const context = aliceContext();
+	rememberContact(context.store, "bob", BOB);
+	onSync(context, 2, sync({ changedMs: 5n, kind: { case: "contact", value: { username: "bob", account: ALICE } } }));
+	expect(contactAccount(context.store, "bob")).toBe(BOB);
+});
+
+test("SYNC-1 one device alone writes nothing to others; with another it is told once a step", () => {
+	const context = aliceContext();
+	const flag = { conversation: BOB, flag: ConversationFlag.ARCHIVED, value: 1n };
+	share(context, { case: "flag", value: flag });
+	sendShared(context);
+	expect(outgoing()).toEqual([]);
+	putRosterDevice(context.store, BOB, { account: ALICE, device: 2, registration_id: 5 });
+	share(context, { case: "flag", value: { ...flag, value: 0n } });
+	share(context, { case: "read", value: { conversation: BOB, upTo: 3 } });
+	sendShared(context);
+	sendShared(context);
+	expect(outgoing().map(({ target, sync }) => [target, sync?.items.length])).toEqual([[null, 2]]);
+});
+
+test("SYNC-4 a new device asks once, and gets everything in pages for itself", () => {
+	const context = aliceContext();
+	writeMeta(context.store, "sync_wanted", 1);
+	requestSync(context);
+	requestSync(context);
+	expect(readMeta(context.store, "sync_wanted")).toBe(undefined);
+	expect(outgoing().map(({ sync }) => sync?.request)).toEqual([true]);
+	for (let index = 0; index < 150; index++) {
+		share(context, { case: "contact", value: { username: `name_${index}`, account: BOB } });
+	}
+	onSync(context, 3, create(SyncSchema, { request: true }));
+	const answers = outgoing().filter(({ target }) => target === `${ALICE}.3`);
+	expect(answers.map(({ sync }) => sync?.items.length)).toEqual([100, 50]);
+});
+
+test("WATERMARK-3 a new device of a peer delivers nothing that was sent before it came", async () => {
+	const { alice, bob } = world;
+	const [first, second] = [world.text(alice, "one"), world.text(alice, "two")];
+	world.connect(alice);
+	await world.settle();
+	const mark = (device: number, delivered: number, after: number): Watermark =>
+		create(WatermarkSchema, { account: uuidToBytes(BOB), device, delivered, read: 0, after });
+	const tell = async (value: Watermark): Promise<void> => {
+		const frame: ConversationDown = create(ConversationDownSchema, { frame: { case: "watermark", value } });
+		alice.inbox.push({ type: "conversation-frame", peer: BOB, frame });
+		await world.settle();
+	};
+	const statuses = () => [first, second].map((id) => message(alice.store, id)?.status);
+	await tell(mark(2, 9, 2));
+	expect(statuses()).toEqual(["sent", "sent"]);
+	await tell(mark(1, 1, 0));
+	expect(statuses()).toEqual(["delivered", "sent"]);
+	await tell(mark(1, 2, 0));
+	expect(statuses()).toEqual(["delivered", "delivered"]);
+	expect(bob.notices).toEqual([]);
+});
