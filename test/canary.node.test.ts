@@ -4,7 +4,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { openDataDirectory } from "../client/data_directory.ts";
 import type { ParleyNotice } from "../client/parley.ts";
+import { Store } from "../client/store/database.ts";
 import { Backend } from "../scripts/backend.ts";
 import { searchFolders } from "../scripts/canaries.ts";
 import { Person, until } from "../scripts/people.ts";
@@ -43,6 +45,7 @@ test("two people talk through the four Workers as they are deployed", { timeout:
 function note(notice: ParleyNotice): void {
 	if (notice.type === "line-opened") lines.push(notice.peer ?? "account");
 	if (notice.type === "account-caught-up") lines.push("all told");
+	if (notice.type === "log-went-back") lines.push(`went back to ${notice.to}`);
 }
 
 test("NUDGE-1 NUDGE-2 NUDGE-3 news comes by the account's socket, and is not told again once it was seen", {
@@ -71,6 +74,23 @@ test("DURABLE-1 what was accepted survives a SIGKILL of the whole backend", { ti
 	await bob.hear(alice, 3, PATIENCE_MS);
 	const heard = (await bob.heard(alice)).map((message) => message.body);
 	expect(heard).toEqual([`${mark} one`, `${mark} nudge`, `${mark} three`]);
+});
+
+test("CLIENT-6 a position beyond the log's head is given up, and what waited arrives", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const peer = alice.device.whoami().accountId;
+	await bob.goOffline();
+	const { id } = await alice.device.send(bob.name, `${mark} hidden`);
+	await alice.device.sent(id, PATIENCE_MS);
+	const { database, key } = openDataDirectory(join(folder, "bob"), undefined);
+	const store = Store.open(database, key);
+	store.run("UPDATE conversations SET cursor = 4000000000 WHERE peer = ?", [peer]);
+	store.close();
+	await bob.goOnline();
+	await bob.hear(alice, 4, PATIENCE_MS);
+	expect((await bob.heard(alice)).at(-1)?.body).toBe(`${mark} hidden`);
+	expect(lines).toContain("went back to 5");
 });
 
 test("ACCOUNT-2 storage and logs hold no text, no name and no key", { timeout: TEST_MS_MAX }, async () => {
