@@ -19,6 +19,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const MESSAGE: StoredMessage = {
 	id: "019ab3c4-5d6e-7f80-9123-456789abcdef",
 	peer: "0b000000-0000-4000-8000-00000000000b",
+	sender: "0b000000-0000-4000-8000-00000000000b",
 	outgoing: false,
 	number: 1,
 	body: "us",

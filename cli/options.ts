@@ -34,3 +34,19 @@ function positiveInteger(text: string): number {
 	if (!Number.isInteger(value)) throw new InvalidArgumentError("It must be a whole number.");
 	return value;
 }
+
+const DURATIONS: readonly { unit: string; word: string; seconds: number }[] = [
+	{ unit: "y", word: "year", seconds: 365 * 24 * 60 * 60 },
+	{ unit: "w", word: "week", seconds: 7 * 24 * 60 * 60 },
+	{ unit: "d", word: "day", seconds: 24 * 60 * 60 },
+	{ unit: "h", word: "hour", seconds: 60 * 60 },
+	{ unit: "m", word: "minute", seconds: 60 },
+	{ unit: "s", word: "second", seconds: 1 },
+];
+
+/** Seconds as people say them: in the largest unit of which they are a multiple. */
+export function durationWords(seconds: number): string {
+	const unit = DURATIONS.find((each) => seconds % each.seconds === 0) ?? { word: "second", seconds: 1 };
+	const count = seconds / unit.seconds;
+	return `${count} ${unit.word}${count === 1 ? "" : "s"}`;
+}

@@ -34,6 +34,8 @@ export function inVain(
 			return { concern: undefined, error: notice.error };
 		case "message":
 		case "message-changed":
+		case "message-removed":
+		case "timer-changed":
 		case "typing":
 		case "missed":
 		case "log-went-back":

@@ -220,11 +220,11 @@ export class Parley {
 
 	/** The newest messages with somebody, oldest first. */
 	async history(name: string, limit = 50): Promise<StoredMessage[]> {
-		return history(this.#store, await this.#resolve(name), limit);
+		return history(this.#store, await this.#resolve(name), limit, this.#clock.nowMs());
 	}
 
 	find(id: string): StoredMessage | undefined {
-		return message(this.#store, id);
+		return message(this.#store, id, this.#clock.nowMs());
 	}
 
 	/** How far a message got. `refresh` asks the server first, and does without where it can't be reached. */

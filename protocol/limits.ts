@@ -81,6 +81,27 @@ export const LIMITS = {
 	image_pixels: 100_000_000,
 	/** The file of an image that is decoded. */
 	image_bytes: 100 * 1024 * 1024,
+	/** How long after its sending a message may be edited, by the server's clock. */
+	edit_hours: 24,
+	/** The same for deleting it for everyone. */
+	delete_hours: 24,
+	/** What one person did of one kind (edits, reactions, …) with one message, the newest. */
+	actions_per_message: 100,
+	/** A reaction's emoji, UTF-8. */
+	reaction_bytes: 64,
+	/** Formatted parts and mentions of one text. */
+	ranges_per_text: 256,
+	/** The most that is told of how often a message was forwarded. */
+	forwards: 255,
+	poll_options: 32,
+	/** A poll's question, UTF-8. */
+	poll_question_bytes: 1024,
+	/** One option of a poll, UTF-8. */
+	poll_option_bytes: 256,
+	/** The longest timer of disappearing messages; the shortest is a second. */
+	timer_seconds: 365 * 24 * 60 * 60,
+	/** Reactions, edits and so on of one conversation that wait at a client for messages that it doesn't have. */
+	waiting_actions: 1_000,
 	/** How long a client waits for a message's retry before it gives up asking. */
 	retry_requests_per_message: 3,
 	/** A blob: an encrypted file. */

@@ -36,4 +36,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "eb1a4a0d8453a0310be67ed2922bf70682b86d7565daa4e4eaa61088d6e81a09",
 		change: "content: its conversation",
 	},
+	{
+		version: 1,
+		fingerprint: "e9f882ddfe84abac6cca8bf404e3039a8866c1e4dceecc7ca68c4caff0067396",
+		change: "content: what people do with messages",
+	},
 ];

@@ -296,6 +296,13 @@ export class MachineClient implements Device {
 				});
 				return;
 			}
+			case "tick-at": {
+				const machine = this.#machine;
+				schedule.after(Math.max(0, request.atMs - schedule.nowMs), async () => {
+					if (machine === this.#machine) await this.#step([{ type: "tick" }]);
+				});
+				return;
+			}
 			case "notify":
 				if (request.notice.type === "message-changed") return;
 				this.#around.history.note(`${this.name} tells of ${request.notice.type}`);

@@ -10,7 +10,7 @@ import { identityText, logWentBack, messageLine, refusalText } from "../message_
 import { Screen } from "../screen.ts";
 import { printable, type Terminal } from "../terminal.ts";
 import { imageProtocol, imageText, PREVIEW_SIDE } from "../terminal_image.ts";
-import { printNotice } from "./receive.ts";
+import { printNotice, timerText } from "./receive.ts";
 
 const TYPING_EVERY_MS = 4_000;
 const TYPING_LASTS_MS = 8_000;
@@ -126,6 +126,13 @@ class Chat {
 			case "line-stopped":
 				if (notice.peer === this.#peer || notice.peer === undefined)
 					this.#say(`The connection ended: ${notice.reason}`);
+				return;
+			case "message-removed":
+				if (this.#screen === undefined) printNotice(this.#context, this.#parley, notice);
+				else this.#screen.replace(notice.id, this.#context.terminal.colors.dim("(gone)"));
+				return;
+			case "timer-changed":
+				if (notice.peer === this.#peer) this.#say(timerText(this.#name, notice.seconds));
 				return;
 			case "file-fetched":
 				void this.#image(notice.id);

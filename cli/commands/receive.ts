@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
 import { identityText, logWentBack, messageLine, messageObject, refusalText } from "../message_text.ts";
-import { secondsOption } from "../options.ts";
+import { durationWords, secondsOption } from "../options.ts";
 import type { Terminal } from "../terminal.ts";
 
 interface ReceiveOptions {
@@ -55,6 +55,12 @@ Examples:
 		});
 }
 
+/** What people are told of a conversation's timer. */
+export function timerText(name: string, seconds: number): string {
+	if (seconds === 0) return `Messages with ${name} stay.`;
+	return `Messages with ${name} disappear ${durationWords(seconds)} after they were read.`;
+}
+
 /** Prints what somebody who receives wants to know, and nothing of the rest. */
 export function printNotice(context: Context, parley: Parley, notice: ParleyNotice): void {
 	const { colors } = context.terminal;
@@ -103,6 +109,23 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 			context.print(
 				{ type: "refused", with: name, account: notice.peer, code: notice.code },
 				colors.yellow(refusalText(notice.code, name)),
+			);
+			return;
+		}
+		case "message-removed": {
+			const name = parley.nameOf(notice.peer);
+			context.print(
+				{ type: "message-removed", with: name, account: notice.peer, id: notice.id },
+				colors.dim(`A message with ${name} is gone.`),
+			);
+			return;
+		}
+		case "timer-changed": {
+			const { peer, by, seconds } = notice;
+			const name = parley.nameOf(peer);
+			context.print(
+				{ type: "timer-changed", with: name, account: peer, by, seconds },
+				colors.yellow(timerText(name, seconds)),
 			);
 			return;
 		}

@@ -6,7 +6,12 @@ import { pad, unpad } from "./padding.ts";
 
 /** A serialised text. `sentAtMs` is milliseconds since 1970 by this device's clock, `senderName` the own username. */
 export function textContent(id: string, sentAtMs: number, body: string, senderName: string): Uint8Array<ArrayBuffer> {
-	return serialise(id, sentAtMs, { case: "text", value: { $typeName: "parley.v1.Text", body } }, senderName);
+	return serialise(
+		id,
+		sentAtMs,
+		{ case: "text", value: { $typeName: "parley.v1.Text", body, ranges: [] } },
+		senderName,
+	);
 }
 
 /** As `textContent`, for a file. */

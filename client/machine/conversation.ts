@@ -4,6 +4,7 @@ import type { Roster, Watermark } from "../../protocol/gen/common_pb.js";
 import type { ConversationDown, Welcome } from "../../protocol/gen/conversation_down_pb.js";
 import { uuidFromBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { onRead } from "../messages/expiry.ts";
 import { readReceipts } from "../store/account.ts";
 import {
 	advanceCursor,
@@ -121,6 +122,7 @@ function onWatermarks(context: Context, peer: string, watermarks: readonly Water
 function onOwnWatermark(context: Context, peer: string, { read }: Watermark): void {
 	if (read <= conversation(context.store, peer).read || read > context.connection(peer).head) return;
 	setRead(context.store, peer, read);
+	onRead(context, peer, read, context.environment.nowMs());
 	context.notify({ type: "synced", peer });
 }
 
@@ -169,6 +171,7 @@ export function markRead(context: Context, peer: string, upTo: number): void {
 	const position = Math.min(Math.trunc(upTo), state.cursor);
 	if (position <= state.read) return;
 	setRead(context.store, peer, position);
+	onRead(context, peer, position, context.environment.nowMs());
 	share(context, { case: "read", value: { conversation: peer, upTo: position } });
 	if (!context.connection(peer).welcomed || !readReceipts(context.store)) return;
 	context.send(peer, { case: "read", value: { $typeName: "parley.v1.Read", upTo: position } });

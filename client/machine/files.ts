@@ -1,6 +1,7 @@
 /** Messages with files: they take their place in the outbox when their file is at the server (rule ATTACH-5). */
 import { toBinary } from "@bufbuild/protobuf";
 import { type Attachment, AttachmentSchema } from "../../protocol/gen/content_pb.js";
+import { timed } from "../messages/doing.ts";
 import { addHold, findBlob, putBlob } from "../store/blobs.ts";
 import { conversation } from "../store/conversations.ts";
 import {
@@ -48,7 +49,13 @@ export function sendFile(
 	removeUpload(store, id);
 	addHold(store, id, pointer.blob, deleteKey);
 	storeTexts(context, peer);
-	enqueue(store, id, peer, fileContent(id, message.sent_at_ms, pointer, account.username), null);
+	enqueue(
+		store,
+		id,
+		peer,
+		timed(context, id, peer, fileContent(id, message.sent_at_ms, pointer, account.username)),
+		null,
+	);
 	if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
 	context.touched.add(peer);
 }

@@ -9,12 +9,19 @@ import type { ConversationDown } from "../../protocol/gen/conversation_down_pb.j
 import type { ConversationUp } from "../../protocol/gen/conversation_up_pb.js";
 import type { PreKeyBundles, PreKeyUpload } from "../../protocol/http.ts";
 import type { StoredFile } from "../media/pointer.ts";
+import type { Draft, MessageName, Wish } from "../messages/wishes.ts";
 import type { NewUpload } from "../store/uploads.ts";
 
 /** What happened. `peer` is the other account's UUID: it names a one-to-one conversation. */
 export type MachineEvent =
 	/** A person wants to send. `id` is the message's UUIDv7, made by the caller with `newMessageId`. */
 	| { type: "send-text"; id: string; peer: string; body: string }
+	/** A person wants to send more than a plain text: with formatting, as an answer, a poll. */
+	| { type: "send-message"; id: string; peer: string; draft: Draft }
+	/** A person does something with a message, or sets the conversation's timer; `id` as of a message. */
+	| { type: "do"; id: string; peer: string; wish: Wish }
+	/** A person deletes a message on this device. */
+	| { type: "delete-here"; peer: string; message: MessageName }
 	/** A person wants to send a file that is not at the server yet: the message waits for `send-file` (rule ATTACH-5). */
 	| { type: "queue-file"; id: string; peer: string; pointer: Attachment; upload: NewUpload }
 	/** A file is at the server, held with this key: its message may go, the one that was queued or a new one. */
@@ -63,6 +70,8 @@ export type MachineRequest =
 	| { type: "send-account-frame"; frame: AccountUp }
 	| { type: "claim-prekeys"; account: string }
 	| { type: "upload-prekeys"; upload: PreKeyUpload }
+	/** Send a `tick` event at this time: a message disappears then. */
+	| { type: "tick-at"; atMs: number }
 	/** Send a `wake` event after so many milliseconds. */
 	| { type: "wake"; account: string; afterMs: number }
 	/** For people: shown by a program, never needed for correctness. */
@@ -71,7 +80,11 @@ export type MachineRequest =
 /** Something that a person may want to see at once. */
 export type Notice =
 	| { type: "message"; message: StoredMessage }
-	/** A message's status has changed, or a placeholder was replaced. */
+	/** A message is not here any more: deleted by a person, or its time is over. */
+	| { type: "message-removed"; peer: string; id: string; sender: string }
+	/** Messages of the conversation disappear so many seconds after they were read; 0: they stay. */
+	| { type: "timer-changed"; peer: string; by: string; seconds: number }
+	/** A message's status has changed, a placeholder was replaced, or somebody has done something with the message. */
 	| { type: "message-changed"; message: StoredMessage }
 	| { type: "typing"; peer: string; started: boolean }
 	| { type: "identity-changed"; peer: string; blocked: boolean }
@@ -92,6 +105,8 @@ export interface StoredMessage {
 	/** UUIDv7 in text form. */
 	id: string;
 	peer: string;
+	/** The account that wrote it. */
+	sender: string;
 	outgoing: boolean;
 	/** Place in the conversation's log; undefined while queued. */
 	number: number | undefined;

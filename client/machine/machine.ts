@@ -1,5 +1,7 @@
 import { UUID_PATTERN, uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { doWish, isWithinLimits, sendMessage } from "../messages/doing.ts";
+import { removeExpired, takeAway } from "../messages/expiry.ts";
 import { Cipher } from "../signal/cipher.ts";
 import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
 import { conversation, flushConversations } from "../store/conversations.ts";
@@ -95,7 +97,16 @@ function noteIds(context: Context, before: Uint8Array | undefined, events: reado
 
 /** Whether an event brings an id that the caller has made. */
 function namesMessage(event: MachineEvent): event is Extract<MachineEvent, { id: string }> {
-	return event.type === "send-text" || event.type === "queue-file" || event.type === "send-file";
+	switch (event.type) {
+		case "send-text":
+		case "send-message":
+		case "do":
+		case "queue-file":
+		case "send-file":
+			return true;
+		default:
+			return false;
+	}
 }
 
 function maximum(one: string, other: string): string {
@@ -106,15 +117,23 @@ function validate(event: MachineEvent): void {
 	if ("peer" in event && !UUID_PATTERN.test(event.peer)) throw new RangeError("a peer is a UUID in lower case");
 	if (!namesMessage(event)) return;
 	if (!UUID_PATTERN.test(event.id)) throw new RangeError("a message's id is a UUID in lower case");
-	if (event.type === "send-text" && Buffer.byteLength(event.body) > LIMITS.text_bytes) {
+	const text = event.type === "send-text" ? event.body : event.type === "send-message" ? event.draft.body : "";
+	if (Buffer.byteLength(text) > LIMITS.text_bytes) {
 		throw new RangeError(`a text has at most ${LIMITS.text_bytes} bytes`);
 	}
+	if (event.type === "do" && !isWithinLimits(event.wish)) throw new RangeError("an edit or a timer beyond the limits");
 }
 
 async function handle(context: Context, event: MachineEvent): Promise<void> {
 	switch (event.type) {
 		case "send-text":
 			return sendText(context, event);
+		case "send-message":
+			return sendMessage(context, event);
+		case "do":
+			return doWish(context, event);
+		case "delete-here":
+			return takeAway(context, event.message);
 		case "queue-file":
 			return queueFile(context, event);
 		case "send-file":
@@ -166,6 +185,7 @@ async function handle(context: Context, event: MachineEvent): Promise<void> {
 
 function onTick(context: Context): void {
 	rotateIfDue(context);
+	removeExpired(context);
 	for (const peer of conversationsWithOutbox(context.store)) {
 		if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
 		context.touched.add(peer);

@@ -4,6 +4,8 @@ import { AttachmentSchema, type Content } from "../../protocol/gen/content_pb.js
 import type { Entry, Missed } from "../../protocol/gen/conversation_down_pb.js";
 import { isUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
 import { acceptedPointer } from "../media/pointer.ts";
+import { isAction } from "../messages/accepted.ts";
+import { bodyOf, isOver, onAction, settleMessage } from "../messages/arriving.ts";
 import { usernameOrNothing } from "../signal/username.ts";
 import { claimName } from "../store/contacts.ts";
 import { advanceCursor, conversation } from "../store/conversations.ts";
@@ -75,11 +77,19 @@ function onContent(
 	underKey: Uint8Array<ArrayBuffer> | null,
 ): void {
 	const id = uuidFromBytes(content.messageId);
+	if (isAction(content)) {
+		const was = dropPlaceholder(context, peer, account, id);
+		const timeMs = was?.server_time_ms ?? Number(entry.serverTimeMs);
+		onAction(context, peer, account, { number: was?.number ?? entry.number, timeMs }, content);
+		return;
+	}
 	switch (content.kind.case) {
 		case "text":
-		case "attachment": {
+		case "attachment":
+		case "poll": {
+			const body = bodyOf(content);
 			const pointer = content.kind.case === "attachment" ? acceptedPointer(content.kind.value) : undefined;
-			if (content.kind.case === "attachment" && pointer === undefined) {
+			if (body === undefined || (content.kind.case === "attachment" && pointer === undefined)) {
 				// Asking again would bring the same.
 				addPlaceholder(context, peer, account, entry);
 				return;
@@ -93,16 +103,24 @@ function onContent(
 				id,
 				outgoing: outgoing ? 1 : 0,
 				number: entry.number,
-				body: content.kind.case === "text" ? content.kind.value.body : content.kind.value.caption,
+				body,
 				attachment: pointer === undefined ? null : toBinary(AttachmentSchema, pointer),
 				sent_at_ms: Number(content.sentAtMs),
 				server_time_ms: Number(entry.serverTimeMs),
 				status: outgoing ? statusHere(context, peer, entry.number) : "received",
 			};
-			if (addMessage(context.store, message)) {
-				context.notify({ type: "message", message: toStoredMessage({ ...message, under_key: underKey }) });
-			} else if (!replacePlaceholder(context, message, underKey)) return;
+			if (isOver(context, message, content)) {
+				dropPlaceholder(context, peer, account, id);
+				return;
+			}
+			const isNew = addMessage(context.store, message);
+			const stored = isNew ? message : fillWith(context, message);
+			if (stored === undefined) return;
 			if (underKey !== null) setUnderKey(context.store, account, id, underKey);
+			const changed = settleMessage(context, stored, content);
+			const row = changed ? findMessage(context.store, account, id) : undefined;
+			const shown = toStoredMessage(row ?? { ...stored, under_key: underKey });
+			context.notify({ type: isNew ? "message" : "message-changed", message: shown });
 			return;
 		}
 		case "sync":
@@ -127,21 +145,24 @@ function findPlaceholder(context: Context, peer: string, account: string, id: st
 	return known?.status === "undecryptable" && known.peer === peer ? known : undefined;
 }
 
-/** A resent message takes the place of its placeholder (rule RETRY-1); false where there is none. */
-function replacePlaceholder(context: Context, message: NewMessage, underKey: Uint8Array<ArrayBuffer> | null): boolean {
+/** A resent message takes the place of its placeholder (rule RETRY-1); undefined where there is none. */
+function fillWith(context: Context, message: NewMessage): NewMessage | undefined {
 	const known = findPlaceholder(context, message.peer, message.sender, message.id);
-	if (known === undefined) return false;
+	if (known === undefined) return undefined;
 	const { number, server_time_ms } = known;
 	const status = message.outgoing === 1 ? statusHere(context, message.peer, number ?? 0) : message.status;
 	const filled = { ...message, number, server_time_ms, status };
 	fillPlaceholder(context.store, known.row, filled);
-	context.notify({ type: "message-changed", message: toStoredMessage({ ...filled, under_key: underKey }) });
-	return true;
+	return filled;
 }
 
-function dropPlaceholder(context: Context, peer: string, account: string, id: string): void {
+/** What could not be read was no message. Returns its place. */
+function dropPlaceholder(context: Context, peer: string, account: string, id: string): MessageRow | undefined {
 	const placeholder = findPlaceholder(context, peer, account, id);
-	if (placeholder !== undefined) removeMessage(context.store, placeholder.row);
+	if (placeholder === undefined) return undefined;
+	removeMessage(context.store, placeholder.row);
+	context.notify({ type: "message-removed", peer, id, sender: account });
+	return placeholder;
 }
 
 /** How far an entry of another own device has come, by what the peer has said so far. */

@@ -1,12 +1,15 @@
 /** Asking again for what can't be decrypted, and answering those who ask (rule RETRY-1). */
 import { fromBinary } from "@bufbuild/protobuf";
-import { AttachmentSchema, ContentSchema } from "../../protocol/gen/content_pb.js";
+import { ContentSchema } from "../../protocol/gen/content_pb.js";
 import { uuidFromBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { sentBefore } from "../messages/again.ts";
 import { ownBytes } from "../signal/bytes.ts";
-import { findMessage, type MessageRow } from "../store/messages.ts";
+import { findAction } from "../store/actions.ts";
+import { isGone } from "../store/details.ts";
+import { findMessage } from "../store/messages.ts";
 import { enqueue } from "../store/outbox.ts";
-import { emptyContent, fileContent, retryContent, textContent } from "./content.ts";
+import { emptyContent, retryContent } from "./content.ts";
 import type { Context } from "./context.ts";
 
 /** What was last told to own devices and can be asked for again. */
@@ -71,7 +74,15 @@ function askedContent(
 		if (message.peer !== peer || message.sender_device !== context.account.deviceId || message.body === null) return;
 		const registration = context.cipher.sessions.find(account, device)?.remoteRegistrationId();
 		const addressed = message.addressed?.split(" ").includes(`${account}.${device}.${registration}`) ?? false;
-		return addressed ? contentOf(context, message, message.body) : undefined;
+		return addressed ? sentBefore(context, message) : undefined;
+	}
+	// It is not there any more: nothing comes into the place of the placeholder.
+	if (isGone(context.store, context.account.accountId, id)) return emptyContent(id);
+	const action = findAction(context.store, context.account.accountId, id);
+	if (action !== undefined) {
+		const registration = context.cipher.sessions.find(account, device)?.remoteRegistrationId();
+		const addressed = action.addressed?.split(" ").includes(`${account}.${device}.${registration}`) ?? false;
+		return addressed && action.peer === peer ? ownBytes(action.content) : undefined;
 	}
 	const other = context.store.get<{ content: Uint8Array<ArrayBuffer> }>(
 		// Nobody but own devices is in the conversation with oneself.
@@ -79,13 +90,6 @@ function askedContent(
 		[id, peer, `${account}.${device}`, context.account.accountId],
 	);
 	return other === undefined ? undefined : ownBytes(other.content);
-}
-
-function contentOf(context: Context, message: MessageRow, body: string): Uint8Array<ArrayBuffer> {
-	const { id, sent_at_ms, attachment } = message;
-	const { username } = context.account;
-	if (attachment === null) return textContent(id, sent_at_ms, body, username);
-	return fileContent(id, sent_at_ms, fromBinary(AttachmentSchema, attachment), username);
 }
 
 /** What own devices may ask for again; an empty target stands for all of them. Only the last are kept. */

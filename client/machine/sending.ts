@@ -4,6 +4,8 @@ import { type Envelope, EnvelopeKind, EnvelopeSchema } from "../../protocol/gen/
 import type { Accepted } from "../../protocol/gen/conversation_down_pb.js";
 import { type ConversationUp, ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
 import { uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
+import { onActionAccepted, onActionFailed, onOwnAccepted, sendMessage } from "../messages/doing.ts";
+import { setActionAddressed } from "../store/actions.ts";
 import { addOwnNumber, advanceCursor, conversation, type RosterDevice, rosterDevices } from "../store/conversations.ts";
 import {
 	addMessage,
@@ -25,6 +27,7 @@ import {
 	setFrame,
 	waitingOutbox,
 } from "../store/outbox.ts";
+import { timerOf } from "../store/standings.ts";
 import { emptyContent, plaintextOf, textContent } from "./content.ts";
 import type { Connection, Context } from "./context.ts";
 import { isBlocked } from "./identity.ts";
@@ -42,6 +45,10 @@ const UNREADABLE = { kind: EnvelopeKind.SESSION, ciphertext: new Uint8Array(1) }
 /** Takes a text into the step, whose end stores it (rule CLIENT-2). The same id twice is one message. */
 export function sendText(context: Context, event: { id: string; peer: string; body: string }): void {
 	const { id, peer, body } = event;
+	if (timerOf(context.store, peer) > 0) {
+		sendMessage(context, { id, peer, draft: { body } });
+		return;
+	}
 	const message: NewMessage = {
 		peer,
 		sender: context.account.accountId,
@@ -195,7 +202,7 @@ async function encryptRow(context: Context, row: OutboxRow, target: Target): Pro
 	}
 	const bytes = toBinary(ConversationUpSchema, frame);
 	setFrame(store, row.position, bytes, target.rosterVersion);
-	if (row.target === null) setAddressed(store, context.account.accountId, row.id, addressList(target.devices));
+	if (row.target === null) noteAddressees(context, row.id, addressList(target.devices));
 	request(context, row, frame, bytes);
 	return true;
 }
@@ -263,6 +270,13 @@ async function encryptFrame(
 	});
 }
 
+function noteAddressees(context: Context, id: string, addressed: string): void {
+	const { store, account } = context;
+	if (!setAddressed(store, account.accountId, id, addressed)) {
+		setActionAddressed(store, account.accountId, id, addressed);
+	}
+}
+
 /** A session with which libsignal can't encrypt is replaced before the next message. */
 function endSession(context: Context, peer: string, { account, device }: RosterDevice): void {
 	context.cipher.sessions.archive(account, device);
@@ -289,7 +303,12 @@ export function onAccepted(context: Context, peer: string, accepted: Accepted): 
 		serverTimeMs: Number(accepted.serverTimeMs),
 		status: statusOf(accepted.number, peer_delivered, peer_read),
 	});
-	if (message !== undefined) context.notify({ type: "message-changed", message: toStoredMessage(message) });
+	if (message === undefined) {
+		onActionAccepted(context, id, accepted.number, Number(accepted.serverTimeMs));
+		return;
+	}
+	onOwnAccepted(context, id, Number(accepted.serverTimeMs));
+	context.notify({ type: "message-changed", message: toStoredMessage(message) });
 }
 
 /** How far an own message has come, by the peer's watermarks (rule WATERMARK-1). */
@@ -314,6 +333,6 @@ export function failMessage(context: Context, row: OutboxRow, code: string): voi
 	if (message !== undefined) {
 		setStatus(context.store, message.row, "failed");
 		context.notify({ type: "message-changed", message: toStoredMessage({ ...message, status: "failed" }) });
-	}
+	} else onActionFailed(context, row.id);
 	context.notify({ type: "refused", peer: row.peer, code, messageId: row.id });
 }

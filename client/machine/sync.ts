@@ -10,6 +10,7 @@ import {
 } from "../../protocol/gen/content_pb.js";
 import { UUID_PATTERN } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { onRead } from "../messages/expiry.ts";
 import { ownBytes } from "../signal/bytes.ts";
 import { usernameOrNothing } from "../signal/username.ts";
 import { forgetMeta, readMeta, setReadReceipts } from "../store/account.ts";
@@ -85,6 +86,7 @@ function apply(context: Context, item: SyncItem, device: number): void {
 	switch (item.kind.case) {
 		case "read": {
 			const { conversation: peer, upTo } = item.kind.value;
+			onRead(context, peer, upTo, Math.min(Number(item.changedMs), context.environment.nowMs()));
 			// A position, not a choice: the furthest counts, whenever it was read.
 			if (upTo <= conversation(store, peer).read) return;
 			setRead(store, peer, upTo);

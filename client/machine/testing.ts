@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type ConversationDown, ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
 import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
+import type { Draft, Wish } from "../messages/wishes.ts";
 import { completeRegistration, makeRegistration } from "../signal/registration.ts";
 import { Store } from "../store/database.ts";
 import type { MachineEnvironment, MachineEvent, MachineRequest, Notice } from "./interface.ts";
@@ -91,6 +92,7 @@ function carryOut(device: TestDevice, request: MachineRequest, devices: readonly
 			device.notices.push(request.notice);
 			return;
 		case "wake":
+		case "tick-at":
 		case "send-account-frame":
 		case "upload-prekeys":
 			device.requests.push(request);
@@ -109,8 +111,8 @@ export const BOB = "0b000000-0000-4000-8000-00000000000b";
 /** Alice and Bob on one server; `close` removes their files. */
 export class TestWorld {
 	readonly folder = mkdtempSync(join(tmpdir(), "parley-machine-"));
-	readonly server = new TestServer();
 	nowMs = Date.UTC(2026, 10, 1);
+	readonly server = new TestServer(() => this.nowMs);
 	#random = 0;
 	readonly environment: MachineEnvironment = {
 		nowMs: () => this.nowMs,
@@ -139,6 +141,20 @@ export class TestWorld {
 	text(from: TestDevice, body: string): string {
 		const id = from.machine.newMessageId();
 		from.inbox.push({ type: "send-text", id, peer: from.account === ALICE ? BOB : ALICE, body });
+		return id;
+	}
+
+	/** Sends more than a plain text. */
+	draft(from: TestDevice, draft: Draft): string {
+		const id = from.machine.newMessageId();
+		from.inbox.push({ type: "send-message", id, peer: from.account === ALICE ? BOB : ALICE, draft });
+		return id;
+	}
+
+	/** Does something with a message, or with the conversation. */
+	wish(from: TestDevice, wish: Wish): string {
+		const id = from.machine.newMessageId();
+		from.inbox.push({ type: "do", id, peer: from.account === ALICE ? BOB : ALICE, wish });
 		return id;
 	}
 

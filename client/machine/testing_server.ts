@@ -10,6 +10,7 @@ interface Logged {
 	number: number;
 	send: Send;
 	sender: string;
+	timeMs: number;
 }
 
 interface Listed {
@@ -23,11 +24,17 @@ export class TestServer {
 	readonly log: Logged[] = [];
 	readonly devices = new Map<string, Listed>();
 	rosterVersion = 1;
+	/** The server's clock. */
+	readonly now: () => number;
 	/** Changes what goes down to an account; returns undefined to lose the frame. */
 	onEntry: (account: string, entry: Logged) => Logged | undefined = (_account, entry) => entry;
 	/** What devices of other accounts acknowledged and read. */
 	readonly acknowledged = new Map<string, number>();
 	readonly read = new Map<string, number>();
+
+	constructor(now: () => number) {
+		this.now = now;
+	}
 
 	register(account: string, request: RegisterRequest): void {
 		const { oneTimePreKeys, oneTimeKyberPreKeys, signedPreKey, lastResortKyberPreKey } = request;
@@ -95,9 +102,9 @@ export class TestServer {
 		} else if (!same(known.send, send)) {
 			throw new Error("the same id with other bytes");
 		}
-		const entry = known ?? { number: this.log.length + 1, send, sender: account };
+		const entry = known ?? { number: this.log.length + 1, send, sender: account, timeMs: this.now() };
 		if (known === undefined) this.log.push(entry);
-		const accepted = { messageId: send.messageId, number: entry.number, serverTimeMs: BigInt(entry.number) };
+		const accepted = { messageId: send.messageId, number: entry.number, serverTimeMs: BigInt(entry.timeMs) };
 		push(account, down({ case: "accepted", value: { $typeName: "parley.v1.Accepted", ...accepted } }));
 		if (known !== undefined) return;
 		for (const other of this.devices.keys()) if (other !== account) this.#deliver(other, entry, push);
@@ -204,7 +211,7 @@ export class TestServer {
 		const value = {
 			$typeName: "parley.v1.Entry" as const,
 			number: entry.number,
-			serverTimeMs: BigInt(entry.number),
+			serverTimeMs: BigInt(entry.timeMs),
 			messageId: entry.send.messageId,
 			senderAccount: uuidToBytes(entry.sender),
 			senderDevice: 1,

@@ -30,6 +30,7 @@ export function toStoredMessage(row: NewMessage & Partial<Pick<MessageRow, "unde
 	return {
 		id: row.id,
 		peer: row.peer,
+		sender: row.sender,
 		outgoing: row.outgoing === 1,
 		number: row.number ?? undefined,
 		body: row.body ?? undefined,
@@ -80,6 +81,16 @@ export function fillPlaceholder(store: Store, row: number, message: NewMessage):
 	]);
 }
 
+/** The text as it is now, after an edit. */
+export function setBody(store: Store, row: number, body: string): void {
+	store.run("UPDATE messages SET body = ? WHERE row = ?", [body, row]);
+}
+
+/** Nothing of the message is left but its place. */
+export function clearMessage(store: Store, row: number): void {
+	store.run("UPDATE messages SET body = '', attachment = NULL WHERE row = ?", [row]);
+}
+
 export function setAttachment(store: Store, row: number, attachment: Uint8Array<ArrayBuffer>): void {
 	store.run("UPDATE messages SET attachment = ? WHERE row = ?", [attachment, row]);
 }
@@ -127,13 +138,15 @@ export function failBeyond(store: Store, peer: string, head: number): void {
 	);
 }
 
-export function setAddressed(store: Store, sender: string, id: string, addressed: string): void {
-	store.run("UPDATE messages SET addressed = ? WHERE sender = ? AND id = ?", [addressed, sender, id]);
+/** For whom the message was encrypted: only they may ask for it again. Returns false where it is no message. */
+export function setAddressed(store: Store, sender: string, id: string, addressed: string): boolean {
+	return store.run("UPDATE messages SET addressed = ? WHERE sender = ? AND id = ?", [addressed, sender, id]) > 0;
 }
 
 /** Nobody may ask for what was sent to a peer until now. */
 export function forgetAddressees(store: Store, peer: string): void {
 	store.run("UPDATE messages SET addressed = NULL WHERE peer = ? AND addressed IS NOT NULL", [peer]);
+	store.run("UPDATE actions SET addressed = NULL WHERE peer = ? AND addressed IS NOT NULL", [peer]);
 }
 
 /** Own messages with numbers in (after, upTo] have come so far. Returns those that had not before, in order. */

@@ -4,18 +4,26 @@ import type { Store } from "./database.ts";
 import { findIdentity } from "./identities.ts";
 import { type MessageRow, toStoredMessage } from "./messages.ts";
 
+/** In the place of `m`: what has not disappeared by a time (rule TIMER-4). */
+const STILL_THERE = `NOT EXISTS (SELECT 1 FROM details d WHERE d.sender = m.sender AND d.id = m.id
+	AND d.expires_at_ms IS NOT NULL AND d.expires_at_ms <= ?)`;
+
 /** The newest `limit` messages of a conversation, oldest first; queued ones stand at the end. */
-export function history(store: Store, peer: string, limit: number): StoredMessage[] {
+export function history(store: Store, peer: string, limit: number, nowMs = 0): StoredMessage[] {
 	const rows = store.all<MessageRow>(
-		"SELECT * FROM messages WHERE peer = ? ORDER BY COALESCE(number, 4294967296) DESC, row DESC LIMIT ?",
-		[peer, limit],
+		`SELECT * FROM messages m WHERE peer = ? AND ${STILL_THERE}
+		 ORDER BY COALESCE(number, 4294967296) DESC, row DESC LIMIT ?`,
+		[peer, nowMs, limit],
 	);
 	return rows.reverse().map(toStoredMessage);
 }
 
 /** A message by its id; the own one, should two senders have used the same id. */
-export function message(store: Store, id: string): StoredMessage | undefined {
-	const row = store.get<MessageRow>("SELECT * FROM messages WHERE id = ? ORDER BY outgoing DESC LIMIT 1", [id]);
+export function message(store: Store, id: string, nowMs = 0): StoredMessage | undefined {
+	const row = store.get<MessageRow>(
+		`SELECT * FROM messages m WHERE id = ? AND ${STILL_THERE} ORDER BY outgoing DESC LIMIT 1`,
+		[id, nowMs],
+	);
 	return row === undefined ? undefined : toStoredMessage(row);
 }
 

@@ -113,4 +113,30 @@ export const MIGRATIONS: readonly string[] = [
 	ALTER TABLE retries ADD COLUMN at_ms INTEGER NOT NULL DEFAULT 0;
 	ALTER TABLE resendable ADD COLUMN at_ms INTEGER NOT NULL DEFAULT 0;
 	`,
+	`
+	-- What people did with messages, in whatever order it came; what a message looks like is derived from its rows (rule
+	-- MESSAGE-4). actor, id: who did it, and the content's id. author, message: the message. number, time_ms: the entry's
+	-- place and time at the server; NULL and the own clock until then. content: serialised Content. waiting: 1 while the
+	-- message isn't here. addressed: as of an own message.
+	CREATE TABLE actions (
+		actor TEXT NOT NULL, id TEXT NOT NULL, peer TEXT NOT NULL, author TEXT NOT NULL, message TEXT NOT NULL,
+		kind TEXT NOT NULL, number INTEGER, time_ms INTEGER NOT NULL, content BLOB NOT NULL, waiting INTEGER NOT NULL,
+		addressed TEXT, PRIMARY KEY (actor, id)
+	) WITHOUT ROWID;
+	CREATE INDEX actions_message ON actions (author, message);
+	CREATE INDEX actions_waiting ON actions (peer, number) WHERE waiting = 1;
+	-- What a message has beside its text. content: serialised Content as its author sent it, without the file.
+	CREATE TABLE details (
+		sender TEXT NOT NULL, id TEXT NOT NULL, content BLOB NOT NULL, deleted INTEGER NOT NULL DEFAULT 0,
+		expire_after_seconds INTEGER NOT NULL DEFAULT 0, expires_at_ms INTEGER, PRIMARY KEY (sender, id)
+	) WITHOUT ROWID;
+	CREATE INDEX details_expiry ON details (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
+	CREATE INDEX details_unread ON details (sender, id) WHERE expire_after_seconds > 0 AND expires_at_ms IS NULL;
+	-- Messages that have disappeared or were deleted here: they don't come back.
+	CREATE TABLE gone (sender TEXT NOT NULL, id TEXT NOT NULL, since_ms INTEGER NOT NULL, PRIMARY KEY (sender, id)) WITHOUT ROWID;
+	-- How a conversation is set up here. timer_seconds: of disappearing messages. draft: a text that was not sent.
+	CREATE TABLE standings (
+		peer TEXT PRIMARY KEY, timer_seconds INTEGER NOT NULL DEFAULT 0, draft TEXT
+	) WITHOUT ROWID;
+	`,
 ];

@@ -58,6 +58,8 @@ export class Runner {
 	#stepping: Promise<void> | undefined;
 	#uploading: Promise<void> = Promise.resolve();
 	#claims = 0;
+	/** For when a tick was last asked for. */
+	#tickAtMs = 0;
 	#uploads = 0;
 	#broken: Error | undefined;
 	#closed = false;
@@ -210,7 +212,10 @@ export class Runner {
 				this.#uploading = this.#uploading.then(() => this.#uploadPreKeys(request.upload));
 				return;
 			case "wake":
-				this.#wakeLater(request.account, request.afterMs);
+				this.#later(request.afterMs, { type: "wake", account: request.account });
+				return;
+			case "tick-at":
+				this.#tickAt(request.atMs);
 				return;
 			case "notify":
 				if (request.notice.type === "caught-up") this.#conversations.caughtUp(request.notice.peer);
@@ -222,12 +227,20 @@ export class Runner {
 		}
 	}
 
-	#wakeLater(account: string, afterMs: number): void {
+	#later(afterMs: number, event: MachineEvent): void {
 		const cancel = this.#clock.after(afterMs, () => {
 			this.#wakes.delete(cancel);
-			this.post({ type: "wake", account });
+			this.post(event);
 		});
 		this.#wakes.add(cancel);
+	}
+
+	/** Before the next tick that comes anyway; the machine asks again with each. */
+	#tickAt(atMs: number): void {
+		const now = this.#clock.nowMs();
+		if (atMs > now + TICK_EVERY_MS || (this.#tickAtMs > now && this.#tickAtMs <= atMs)) return;
+		this.#tickAtMs = atMs;
+		this.#later(Math.max(0, atMs - now), { type: "tick" });
 	}
 
 	#receiveFrame(peer: string, bytes: Uint8Array): void {

@@ -6,6 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { Deletion, Edit, MessageRef, Poll, PollClose, Range, Reaction, Timer, Vote } from "./message_pb.js";
 
 /**
  * Describes the file content.proto.
@@ -20,6 +21,11 @@ export declare type Text = Message<"parley.v1.Text"> & {
    * @generated from field: string body = 1;
    */
   body: string;
+
+  /**
+   * @generated from field: repeated parley.v1.Range ranges = 2;
+   */
+  ranges: Range[];
 };
 
 /**
@@ -408,6 +414,48 @@ export declare type Content = Message<"parley.v1.Content"> & {
      */
     value: Sync;
     case: "sync";
+  } | {
+    /**
+     * @generated from field: parley.v1.Poll poll = 20;
+     */
+    value: Poll;
+    case: "poll";
+  } | {
+    /**
+     * @generated from field: parley.v1.Reaction reaction = 21;
+     */
+    value: Reaction;
+    case: "reaction";
+  } | {
+    /**
+     * @generated from field: parley.v1.Edit edit = 22;
+     */
+    value: Edit;
+    case: "edit";
+  } | {
+    /**
+     * @generated from field: parley.v1.Deletion deletion = 23;
+     */
+    value: Deletion;
+    case: "deletion";
+  } | {
+    /**
+     * @generated from field: parley.v1.Vote vote = 24;
+     */
+    value: Vote;
+    case: "vote";
+  } | {
+    /**
+     * @generated from field: parley.v1.PollClose poll_close = 25;
+     */
+    value: PollClose;
+    case: "pollClose";
+  } | {
+    /**
+     * @generated from field: parley.v1.Timer timer = 26;
+     */
+    value: Timer;
+    case: "timer";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -423,6 +471,27 @@ export declare type Content = Message<"parley.v1.Content"> & {
    * @generated from field: bytes conversation = 6;
    */
   conversation: Uint8Array;
+
+  /**
+   * The message that this one answers (rule MESSAGE-1).
+   *
+   * @generated from field: parley.v1.MessageRef reply_to = 30;
+   */
+  replyTo?: MessageRef | undefined;
+
+  /**
+   * How often the message was forwarded before it came here; 0: it was written for this conversation (rule MESSAGE-2).
+   *
+   * @generated from field: uint32 forwards = 31;
+   */
+  forwards: number;
+
+  /**
+   * The message disappears so long after it was read; 0: it does not (rule TIMER-2).
+   *
+   * @generated from field: uint32 expire_after_seconds = 32;
+   */
+  expireAfterSeconds: number;
 };
 
 /**

@@ -1,0 +1,126 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { ALICE, BOB, type TestDevice, TestWorld } from "../machine/testing.ts";
+import { history } from "../store/queries.ts";
+import { timerOf } from "../store/standings.ts";
+
+let world: TestWorld;
+beforeEach(async () => {
+	world = new TestWorld();
+	world.connect(world.alice);
+	world.connect(world.bob);
+	world.text(world.alice, "hello");
+	await world.settle();
+	world.text(world.bob, "hi");
+	await world.settle();
+	world.wish(world.alice, { kind: "timer", seconds: 60 });
+	await world.settle();
+});
+afterEach(() => world.close());
+
+const bodies = (device: TestDevice) =>
+	history(device.store, device === world.alice ? BOB : ALICE, 20).map(({ body }) => body);
+
+/** Time passes, and the machines are told. */
+async function pass(seconds: number): Promise<void> {
+	world.nowMs += seconds * 1_000;
+	for (const device of [world.alice, world.bob]) device.inbox.push({ type: "tick" });
+	await world.settle();
+}
+
+async function read(device: TestDevice, upTo: number): Promise<void> {
+	device.inbox.push({ type: "mark-read", peer: device === world.alice ? BOB : ALICE, upTo });
+	await world.settle();
+}
+
+test("TIMER-1 a message changes the timer for both, and what was there before stays", async () => {
+	for (const device of [world.alice, world.bob])
+		expect(timerOf(device.store, device === world.alice ? BOB : ALICE)).toBe(60);
+	expect(world.bob.notices).toContainEqual({ type: "timer-changed", peer: ALICE, by: ALICE, seconds: 60 });
+	await read(world.bob, 3);
+	await pass(1_000);
+	expect(bodies(world.alice)).toEqual(["hello", "hi"]);
+	world.wish(world.bob, { kind: "timer", seconds: 0 });
+	await world.settle();
+	for (const device of [world.alice, world.bob])
+		expect(timerOf(device.store, device === world.alice ? BOB : ALICE)).toBe(0);
+});
+
+test("TIMER-2 a message disappears at its sender the time after sending, at its reader the time after reading", async () => {
+	const id = world.text(world.alice, "soon gone");
+	await world.settle();
+	await pass(59);
+	expect(bodies(world.alice)).toContain("soon gone");
+	await pass(1);
+	expect(bodies(world.alice)).toEqual(["hello", "hi"]);
+	// Unread, it stays.
+	expect(bodies(world.bob)).toContain("soon gone");
+	await read(world.bob, 4);
+	expect(world.bob.requests).toContainEqual({ type: "tick-at", atMs: world.nowMs + 60_000 });
+	await pass(59);
+	expect(bodies(world.bob)).toContain("soon gone");
+	await pass(1);
+	expect(bodies(world.bob)).toEqual(["hello", "hi"]);
+	expect(world.bob.notices).toContainEqual({ type: "message-removed", peer: ALICE, id, sender: ALICE });
+	for (const device of [world.alice, world.bob]) {
+		expect(device.store.all("SELECT * FROM details")).toEqual([]);
+		expect(JSON.stringify(device.store.all("SELECT body FROM messages"))).not.toContain("soon gone");
+	}
+});
+
+test("TIMER-2 every kind of message disappears, with what was done with it", async () => {
+	const poll = { question: "When?", options: ["now", "later"], multiple: false };
+	const id = world.draft(world.alice, { body: "", poll });
+	await world.settle();
+	world.wish(world.bob, { kind: "vote", message: { author: ALICE, id }, options: [1] });
+	world.wish(world.bob, { kind: "reaction", message: { author: ALICE, id }, emoji: "👍" });
+	await world.settle();
+	await read(world.bob, 6);
+	await pass(61);
+	for (const device of [world.alice, world.bob]) {
+		expect(bodies(device)).toEqual(["hello", "hi"]);
+		expect(device.store.all("SELECT kind FROM actions")).toEqual([{ kind: "timer" }]);
+	}
+});
+
+test("TIMER-3 what has disappeared stays away when a reaction or a resend comes late", async () => {
+	const id = world.text(world.alice, "soon gone");
+	await world.settle();
+	await read(world.bob, 4);
+	await world.alice.machine.step([{ type: "conversation-closed", peer: BOB }]);
+	world.alice.open.clear();
+	world.wish(world.alice, { kind: "reaction", message: { author: ALICE, id }, emoji: "👍" });
+	await world.settle();
+	world.bob.inbox.push({ type: "tick" });
+	world.nowMs += 61_000;
+	world.bob.inbox.push({ type: "tick" });
+	await world.settle();
+	world.connect(world.alice);
+	await world.settle();
+	expect(bodies(world.bob)).toEqual(["hello", "hi"]);
+	expect(world.bob.store.all("SELECT kind FROM actions")).toEqual([{ kind: "timer" }]);
+});
+
+test("TIMER-4 a message whose time was over before it came is never shown", async () => {
+	await world.bob.machine.step([{ type: "conversation-closed", peer: ALICE }]);
+	world.bob.open.clear();
+	world.text(world.alice, "read elsewhere");
+	await world.settle();
+	// Another device of Bob's has read it long ago.
+	world.bob.store.run("UPDATE conversations SET read = 4");
+	world.bob.restart();
+	world.nowMs += 3_600_000;
+	world.bob.notices.length = 0;
+	world.connect(world.bob);
+	await world.settle();
+	expect(bodies(world.bob)).toEqual(["hello", "hi"]);
+	expect(world.bob.notices.some(({ type }) => type === "message")).toBe(false);
+});
+
+test("TIMER-4 what is over while the program is not running is not shown by the next one", async () => {
+	world.text(world.alice, "soon gone");
+	await world.settle();
+	await read(world.bob, 4);
+	world.nowMs += 61_000;
+	world.bob.restart();
+	expect(history(world.bob.store, ALICE, 20, world.nowMs).map(({ body }) => body)).toEqual(["hello", "hi"]);
+});
