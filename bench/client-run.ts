@@ -24,6 +24,11 @@ const MESSAGE_ID = "01234567-89ab-7def-8123-456789abcdef";
 const phases = new Phases();
 const step_seconds = { sending: 0, receiving: 0, settling: 0 };
 
+/** Both devices' steps and the frames at their sockets, without the relay between them. */
+function machineSeconds(): number {
+	return step_seconds.sending + step_seconds.receiving + step_seconds.settling;
+}
+
 async function step(
 	relay: Relay,
 	device: Device,
@@ -153,16 +158,18 @@ async function main(): Promise<void> {
 	const before = machines.stored();
 	const rss_mib_begin = rssMibMax();
 	const turn = burst * Math.ceil(TURN_MESSAGES / burst);
-	let libsignal_seconds = 0;
+	const turns: ClientReport["turns"] = [];
 	for (let sent = 0; sent < messages; sent += turn) {
 		const count = Math.min(turn, messages - sent);
+		const begin_seconds = machineSeconds();
 		await machines.send(count, burst);
-		libsignal_seconds += await bare.seconds(count, burst);
+		const machine_seconds = machineSeconds() - begin_seconds;
+		turns.push({ messages: count, machine_seconds, libsignal_seconds: await bare.seconds(count, burst) });
 	}
 	const report: ClientReport = {
 		messages,
-		machine_seconds: step_seconds.sending + step_seconds.receiving + step_seconds.settling,
-		libsignal_seconds,
+		machine_seconds: machineSeconds(),
+		turns,
 		phase_seconds: { ...phases.seconds, contents: contentsSeconds(messages, body) },
 		step_seconds,
 		rss_mib_max: rssMibMax(),

@@ -73,8 +73,8 @@ export const ClientReportSchema = z.strictObject({
 	messages: z.int(),
 	/** Both devices' steps and the frames at their sockets, without the relay between them. */
 	machine_seconds: z.number(),
-	/** Encryption and decryption of the same bytes by libsignal with stores in memory, in turn with the machines. */
-	libsignal_seconds: z.number(),
+	/** The machines' work, and the same bytes through libsignal alone with stores in memory, in turn. */
+	turns: z.array(z.strictObject({ messages: z.int(), machine_seconds: z.number(), libsignal_seconds: z.number() })),
 	/** Parts of `machine_seconds` by what is done; what is missing is the machines' own work. */
 	phase_seconds: z.record(z.enum(PHASES), z.number()),
 	/** Parts of `machine_seconds` by whose step it is. */

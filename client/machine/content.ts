@@ -47,7 +47,18 @@ export function emptyContent(id: string): Uint8Array<ArrayBuffer> {
  * Buffers serialised messages that follow each other are one, so the content need not be read again.
  */
 export function plaintextOf(content: Uint8Array, conversation: Uint8Array): Uint8Array<ArrayBuffer> {
-	return pad(Buffer.concat([content, toBinary(ContentSchema, create(ContentSchema, { conversation }))]));
+	return pad(content, bindingTo(conversation));
+}
+
+/** By the id's array, which is one for all messages of a conversation. */
+const bindings = new WeakMap<Uint8Array, Uint8Array>();
+
+function bindingTo(conversation: Uint8Array): Uint8Array {
+	const known = bindings.get(conversation);
+	if (known !== undefined) return known;
+	const binding = toBinary(ContentSchema, create(ContentSchema, { conversation }));
+	bindings.set(conversation, binding);
+	return binding;
 }
 
 /** A decrypted content; undefined when it isn't one, `misplaced` when it was written for another conversation. */

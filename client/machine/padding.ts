@@ -1,11 +1,16 @@
 /** Contents grow in steps of this many bytes, so that a ciphertext's length says little (rule PAD-1). */
 export const PADDING_BYTES = 160;
 
-/** 0x80, then zeros to the next multiple of 160 bytes. */
-export function pad(content: Uint8Array): Uint8Array<ArrayBuffer> {
-	const padded = new Uint8Array(Math.ceil((content.length + 1) / PADDING_BYTES) * PADDING_BYTES);
-	padded.set(content);
-	padded[content.length] = 0x80;
+/** The parts, one after the other, 0x80, then zeros to the next multiple of 160 bytes. */
+export function pad(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+	const length = parts.reduce((sum, part) => sum + part.length, 0);
+	const padded = new Uint8Array(Math.ceil((length + 1) / PADDING_BYTES) * PADDING_BYTES);
+	let end = 0;
+	for (const part of parts) {
+		padded.set(part, end);
+		end += part.length;
+	}
+	padded[end] = 0x80;
 	return padded;
 }
 

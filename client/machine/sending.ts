@@ -1,6 +1,12 @@
 /** From the outbox to the wire: encryption, the window, and answers of the server. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Envelope, EnvelopeKind, EnvelopeSchema } from "../../protocol/gen/common_pb.js";
+import {
+	type DeviceAddress,
+	DeviceAddressSchema,
+	type Envelope,
+	EnvelopeKind,
+	EnvelopeSchema,
+} from "../../protocol/gen/common_pb.js";
 import type { Accepted } from "../../protocol/gen/conversation_down_pb.js";
 import { type ConversationUp, ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
 import { uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
@@ -129,9 +135,12 @@ function roomToSend(context: Context, connection: Connection, peer: string): num
 
 /** For whom to encrypt, in the roster's state. */
 interface Target {
-	devices: readonly RosterDevice[];
+	devices: readonly ReadyDevice[];
 	rosterVersion: number;
 }
+
+/** `address`: as its envelopes name it. */
+type ReadyDevice = RosterDevice & { address: DeviceAddress };
 
 async function pumpInto(context: Context, connection: Connection, peer: string, room: number): Promise<void> {
 	const waiting = waitingOutbox(context.store, peer, room);
@@ -159,12 +168,12 @@ async function pumpInto(context: Context, connection: Connection, peer: string, 
 }
 
 /** The devices to encrypt for; undefined while prekeys are on the way, or where the roster lists no device of the peer. */
-function readyDevices(context: Context, connection: Connection, peer: string): RosterDevice[] | undefined {
+function readyDevices(context: Context, connection: Connection, peer: string): ReadyDevice[] | undefined {
 	const devices = rosterDevices(context.store, peer).filter((device) => !isOwn(context, device));
 	// Encrypted for nobody a message would count as accepted, and as delivered soon.
 	if (!devices.some((device) => device.account === peer)) return undefined;
 	const now = context.now();
-	const ready: RosterDevice[] = [];
+	const ready: ReadyDevice[] = [];
 	let waiting = false;
 	for (const device of devices) {
 		const session = context.cipher.currentSession(device.account, device.device, now);
@@ -175,7 +184,10 @@ function readyDevices(context: Context, connection: Connection, peer: string): R
 			continue;
 		}
 		// After a claim the server's word on the device stands, be it another installation than on this roster.
-		ready.push({ ...device, registration_id: session?.remoteRegistrationId() ?? device.registration_id });
+		const registrationId = session?.remoteRegistrationId() ?? device.registration_id;
+		const account = uuidToBytes(device.account);
+		const address = create(DeviceAddressSchema, { account, device: device.device, registrationId });
+		ready.push({ ...device, registration_id: registrationId, address });
 	}
 	return waiting ? undefined : ready;
 }
@@ -254,12 +266,7 @@ async function encryptFrame(
 		const sealed = cipher ?? UNREADABLE;
 		if (cipher === undefined) endSession(context, row.peer, device);
 		else sealedForPeer ||= device.account === row.peer;
-		const to = {
-			account: uuidToBytes(device.account),
-			device: device.device,
-			registrationId: device.registration_id,
-		};
-		envelopes.push(create(EnvelopeSchema, { to, kind: sealed.kind, ciphertext: sealed.ciphertext }));
+		envelopes.push(create(EnvelopeSchema, { to: device.address, kind: sealed.kind, ciphertext: sealed.ciphertext }));
 	}
 	if (!sealedForPeer) return undefined;
 	return create(ConversationUpSchema, {

@@ -41,12 +41,26 @@ async function turns(): Promise<void> {
 	await settle();
 }
 
-test("events are stepped in order, those of one turn together, at most 64 at a time", async () => {
+test("events are stepped in order, those of one turn together, at most 128 at a time", async () => {
 	const { runner, steps } = bench([]);
-	for (let count = 0; count < 99; count++) runner.post(TYPING);
+	for (let count = 0; count < 199; count++) runner.post(TYPING);
 	await runner.perform({ type: "tick" });
-	expect(steps.map((events) => events.length)).toEqual([64, 36]);
+	expect(steps.map((events) => events.length)).toEqual([128, 72]);
 	expect(steps[1]?.at(-1)).toEqual({ type: "tick" });
+});
+
+test("what arrives at the sockets during a step is the next step", async () => {
+	const { runner, machine, steps } = bench([]);
+	const step = machine.step.bind(machine);
+	machine.step = async (events) => {
+		for (let count = 0; count < 3; count++) setImmediate(() => runner.post(TYPING));
+		machine.step = step;
+		return step(events);
+	};
+	runner.post(TYPING);
+	await runner.perform({ type: "tick" });
+	await turns();
+	expect(steps.map((events) => events.length)).toEqual([2, 3]);
 });
 
 test("requests are carried out in order after their step, before whoever waits for it goes on", async () => {
@@ -89,6 +103,7 @@ test("a wake comes after the wait that the machine asked for, and not after the 
 	await clock.advance(3_999);
 	expect(steps).toHaveLength(1);
 	await clock.advance(1);
+	await turns();
 	expect(steps[1]).toEqual([{ type: "wake", account: PEER }]);
 	await runner.close();
 	expect(clock.waits).toEqual([]);
@@ -117,7 +132,9 @@ test("after a failed step nothing further is done, and everybody is told", async
 test("time passes for the machine once a minute while the runner runs, and no longer", async () => {
 	const { runner, steps, clock } = bench([]);
 	await clock.advance(60_000);
+	await turns();
 	await clock.advance(60_000);
+	await turns();
 	await runner.close();
 	await clock.advance(60_000);
 	expect(steps).toEqual([[{ type: "tick" }], [{ type: "tick" }]]);

@@ -7,6 +7,7 @@ import { AccountDownSchema, AccountUpSchema } from "../../protocol/gen/account_p
 import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
 import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
 import type { PreKeyUpload } from "../../protocol/http.ts";
+import { LIMITS } from "../../protocol/limits.ts";
 import type { Machine, MachineEvent, MachineRequest, Notice } from "../machine/interface.ts";
 import { Backoff } from "./backoff.ts";
 import { type Clock, pause } from "./clock.ts";
@@ -15,8 +16,11 @@ import { ServerRefusal, ServerUnreachable } from "./errors.ts";
 import type { Api } from "./http.ts";
 import { ManagedSocket, type SocketEvents, type StopReason } from "./socket.ts";
 
-/** Events of one step: they share a transaction, so more are faster, and fewer are answered sooner. */
-const EVENTS_PER_STEP = 64;
+/**
+ * Events of one step. They share a transaction, which is what takes the time on a disk, so that more are faster. Half of
+ * the entries that the server sends before an acknowledgement: it sends one half while the other is stored.
+ */
+const EVENTS_PER_STEP = LIMITS.window_entries / 2;
 const TICK_EVERY_MS = 60_000;
 const CLAIM_ATTEMPTS = 4;
 
@@ -165,10 +169,10 @@ export class Runner {
 	}
 
 	async #drainQueue(): Promise<void> {
-		// Whatever is posted in the same turn joins the first step.
-		await Promise.resolve();
 		try {
-			while (this.#queue.length > 0) {
+			do {
+				// All that has arrived at the sockets meanwhile joins the step.
+				await new Promise((resolve) => setImmediate(resolve));
 				const batch = this.#queue.splice(0, EVENTS_PER_STEP);
 				try {
 					const requests = await this.#machine.step(batch.map((waiting) => waiting.event));
@@ -177,7 +181,7 @@ export class Runner {
 				} catch (error) {
 					this.#break(error instanceof Error ? error : new Error(String(error)), batch);
 				}
-			}
+			} while (this.#queue.length > 0);
 		} finally {
 			this.#stepping = undefined;
 		}
