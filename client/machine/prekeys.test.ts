@@ -122,3 +122,28 @@ test("CLIENT-2 prekeys that can't be had now are asked for again after 1, 2, 4 â
 	await world.settle();
 	expect(history(world.bob.store, ALICE, 20)).toHaveLength(10);
 });
+
+test("CLIENT-2 prekeys that nobody can use are asked for again after a wait, and the text goes with the good ones", async () => {
+	const { alice, server } = world;
+	const claim = server.claim.bind(server);
+	let claims = 0;
+	server.claim = (account) => {
+		const bundles = structuredClone(claim(account));
+		claims++;
+		// The signature of another account's key.
+		const [device] = bundles?.devices ?? [];
+		if (claims <= 2 && device !== undefined) device.signedPreKey.signature = device.kyberPreKey.signature;
+		return bundles;
+	};
+	world.text(alice, "hello");
+	world.connect(alice);
+	world.connect(world.bob);
+	for (let tries = 1; tries <= 3; tries++) {
+		await world.settle();
+		expect(claims).toBe(tries);
+		expect(history(world.bob.store, ALICE, 10)).toHaveLength(tries <= 2 ? 0 : 1);
+		alice.inbox.push({ type: "wake", account: BOB });
+	}
+	const warnings = alice.notices.filter((notice) => notice.type === "refused" && notice.code === "BAD_PREKEYS");
+	expect(warnings).toHaveLength(2);
+});

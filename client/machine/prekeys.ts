@@ -11,6 +11,7 @@ import {
 	rotationDue,
 } from "../signal/keys.ts";
 import { allOutbox } from "../store/outbox.ts";
+import { onClaimFailed } from "./again.ts";
 import type { Context } from "./context.ts";
 import { isBlocked, noteBundleIdentity } from "./identity.ts";
 import { failMessage } from "./sending.ts";
@@ -18,7 +19,6 @@ import { failMessage } from "./sending.ts";
 /** Begins sessions with the devices of an account that have none. */
 export async function onClaimed(context: Context, account: string, bundles: PreKeyBundles | undefined): Promise<void> {
 	context.claims.delete(account);
-	context.failedClaims.delete(account);
 	const touched = conversationsWith(context, account);
 	if (bundles === undefined) {
 		for (const row of allOutbox(context.store, account)) failMessage(context, row, "MEMBER_GONE");
@@ -34,18 +34,33 @@ export async function onClaimed(context: Context, account: string, bundles: PreK
 		for (const peer of touched) context.connection(peer).claimed.delete(account);
 		return;
 	}
+	let usable = 0;
+	let unusable = 0;
 	for (const device of bundles.devices) {
 		const own = account === context.account.accountId && device.deviceId === context.account.deviceId;
 		const session = context.cipher.currentSession(account, device.deviceId, context.now());
-		if (own || session?.remoteRegistrationId() === device.registrationId) continue;
+		if (own) continue;
+		if (session?.remoteRegistrationId() === device.registrationId) {
+			usable++;
+			continue;
+		}
 		try {
 			await context.cipher.begin(account, bundles.identityKey, device, context.now());
+			usable++;
 		} catch (error) {
 			// A bundle with a bad signature or key: the device stays without a session, and the server says so.
 			if (!(error instanceof LibSignalErrorBase)) throw error;
 			context.notify({ type: "refused", peer: account, code: "BAD_PREKEYS", messageId: undefined });
+			unusable++;
 		}
 	}
+	if (usable > 0 || unusable === 0) {
+		context.failedClaims.delete(account);
+		return;
+	}
+	// Nothing to encrypt with: asked again after a while, since each claim costs the account its prekeys.
+	for (const peer of touched) context.connection(peer).claimed.delete(account);
+	onClaimFailed(context, account);
 }
 
 /** A peer's keys matter to the conversation with the peer; own devices' keys to all. */
