@@ -10,6 +10,7 @@ export interface LoadAccount {
 	deviceId: number;
 	registrationId: number;
 	accessToken: string;
+	deviceSecret: string;
 }
 
 /** Two accounts that will talk. */
@@ -42,7 +43,7 @@ function registerRequest(): RegisterRequest {
 	};
 }
 
-async function register(base: string): Promise<LoadAccount> {
+export async function registerOne(base: string): Promise<LoadAccount> {
 	const body = registerRequest();
 	const response = await fetch(`${base}/v1/accounts`, {
 		method: "POST",
@@ -53,9 +54,16 @@ async function register(base: string): Promise<LoadAccount> {
 	if (!response.ok) throw new Error(`registration answered ${response.status}: ${await response.text()}`);
 	const { accountId, deviceId, accessToken } = RegisterResponse.parse(await response.json());
 	const accountIdBytes = new Uint8Array(Buffer.from(accountId.replaceAll("-", ""), "hex"));
-	return { accountId, accountIdBytes, deviceId, registrationId: body.registrationId, accessToken };
+	return {
+		accountId,
+		accountIdBytes,
+		deviceId,
+		registrationId: body.registrationId,
+		accessToken,
+		deviceSecret: body.deviceSecret,
+	};
 }
 
 export async function registerPair(base: string): Promise<LoadPair> {
-	return Promise.all([register(base), register(base)]);
+	return Promise.all([registerOne(base), registerOne(base)]);
 }

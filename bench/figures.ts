@@ -1,6 +1,6 @@
 /** What a benchmark finds. Figures are data; the report makes sentences of them. */
 
-export const BENCHMARKS = ["throughput", "cpu", "catch-up", "rows", "client"] as const;
+export const BENCHMARKS = ["throughput", "cpu", "catch-up", "rows", "client", "media"] as const;
 export type Benchmark = (typeof BENCHMARKS)[number];
 
 /** How far a run goes. `--quick` shows that everything works; its figures are no measurements. */
@@ -12,10 +12,26 @@ export interface Scale {
 	messages: number;
 	/** Length of the log that is caught up. */
 	log_messages: number;
+	/** The size of the file that goes up and down. */
+	file_bytes: number;
 }
 
-export const FULL: Scale = { rounds: 3, warmup_ms: 1_000, measure_ms: 4_000, messages: 10_000, log_messages: 10_000 };
-export const QUICK: Scale = { rounds: 1, warmup_ms: 500, measure_ms: 1_500, messages: 1_000, log_messages: 1_000 };
+export const FULL: Scale = {
+	rounds: 3,
+	warmup_ms: 1_000,
+	measure_ms: 4_000,
+	messages: 10_000,
+	log_messages: 10_000,
+	file_bytes: 2 ** 30,
+};
+export const QUICK: Scale = {
+	rounds: 1,
+	warmup_ms: 500,
+	measure_ms: 1_500,
+	messages: 1_000,
+	log_messages: 1_000,
+	file_bytes: 2 ** 26,
+};
 
 /** A bound that a figure, or its ratio to the bare one, has to keep. */
 export interface Bound {

@@ -42,7 +42,7 @@ async function bundle(entry: string): Promise<string> {
 }
 
 /** A Worker's options from its own configuration file, with the limits lifted. */
-async function readWorker(config: string, order: HostOrder, tokenSecret: string): Promise<V4WorkerOptions> {
+async function readWorker(config: string, order: HostOrder, secret: string): Promise<V4WorkerOptions> {
 	const name = unstable_readConfig({ config }).name;
 	const { main, workerOptions } = unstable_getMiniflareWorkerOptions(config);
 	const deployed: V4WorkerOptionsShape = workerOptions;
@@ -60,7 +60,9 @@ async function readWorker(config: string, order: HostOrder, tokenSecret: string)
 		ratelimits: Object.fromEntries(limits),
 		bindings: {
 			...deployed.bindings,
-			TOKEN_SECRET: tokenSecret,
+			TOKEN_SECRET: secret,
+			MEDIA_GRANT_SECRET: secret,
+			MEDIA_SUBJECT_SECRET: secret,
 			FRAMES_PER_SECOND: String(UNLIMITED),
 		},
 		unsafeDirectSockets: listens ? [{ host: "127.0.0.1", port: 0 }] : [],
@@ -81,9 +83,11 @@ async function migrate(miniflare: Miniflare, worker: string, binding: string, fo
 
 async function main(): Promise<void> {
 	const order = HostOrderSchema.parse(JSON.parse(process.argv[2] ?? ""));
-	const tokenSecret = randomBytes(32).toString("hex");
+	const secret = randomBytes(32).toString("hex");
+	// The media Worker's configuration asks for it.
+	process.env.MEDIA_GRANT_SECRET = secret;
 	const workers: V4WorkerOptions[] = [];
-	for (const config of order.configs) workers.push(await readWorker(config, order, tokenSecret));
+	for (const config of order.configs) workers.push(await readWorker(config, order, secret));
 	// Else its process would be counted among the runtime's.
 	await stopBundler();
 	const miniflare = new Miniflare(
@@ -93,6 +97,7 @@ async function main(): Promise<void> {
 			log: new Log(LogLevel.WARN, { prefix: basename(order.storage) }),
 			resourcePersistencePath: order.storage,
 			telemetry: { enabled: false },
+			...(order.inspector ? { inspectorPort: 0 } : {}),
 			cf: false,
 		}),
 	);
@@ -108,7 +113,8 @@ async function main(): Promise<void> {
 		}
 		if (worker.unsafeDirectSockets?.length !== 0) urls[name] = (await miniflare.unsafeGetDirectURL(name)).origin;
 	}
-	const report: HostReport = { urls };
+	const inspector = order.inspector ? { inspector: (await miniflare.getInspectorURL()).href } : {};
+	const report: HostReport = { urls, ...inspector };
 	process.stdout.write(`${JSON.stringify(report)}\n`);
 }
 

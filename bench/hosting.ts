@@ -22,6 +22,8 @@ export interface Host {
 	urls: Readonly<Record<string, string>>;
 	/** The public Worker. */
 	url: string;
+	/** The runtime's inspector, where it was asked for. */
+	inspector: string | undefined;
 	/** The processes whose CPU time counts. */
 	pids: readonly number[];
 	stop(): Promise<void>;
@@ -93,8 +95,9 @@ export function removeFolder(folder: string): void {
 	folders.delete(folder);
 }
 
-const CONFIGS: Record<Target, readonly string[]> = {
+const CONFIGS: Record<Target | "bare-media", readonly string[]> = {
 	bare: ["bench/bare/wrangler.toml"],
+	"bare-media": ["bench/bare/media.toml"],
 	parley: [
 		"wrangler.toml",
 		"workers/conversation-do/wrangler.toml",
@@ -103,11 +106,12 @@ const CONFIGS: Record<Target, readonly string[]> = {
 	],
 };
 
-/** Runs a set of Workers on fresh storage. `replacements`: see `HostOrder`. */
+/** Runs a set of Workers on fresh storage. `replacements` and `inspector`: see `HostOrder`. */
 export async function startHost(
-	target: Target,
+	target: keyof typeof CONFIGS,
 	storage: Storage,
 	replacements: Readonly<Record<string, string>> = {},
+	inspector = false,
 ): Promise<Host> {
 	const folder = storageFolder(storage);
 	const order: HostOrder = {
@@ -115,6 +119,7 @@ export async function startHost(
 		storage: folder,
 		migrations: resolve(ROOT, "migrations"),
 		replacements: Object.fromEntries(Object.entries(replacements).map(([name, file]) => [name, resolve(ROOT, file)])),
+		inspector,
 	};
 	const child = start("host.ts", order);
 	const stop = async () => {
@@ -130,10 +135,12 @@ export async function startHost(
 		removeFolder(folder);
 	};
 	try {
-		const { urls } = HostReportSchema.parse(JSON.parse(await line(child, START_MS_MAX, `the ${target} host`)));
+		const { urls, inspector: address } = HostReportSchema.parse(
+			JSON.parse(await line(child, START_MS_MAX, `the ${target} host`)),
+		);
 		const url = Object.values(urls)[0];
 		if (url === undefined || child.pid === undefined) throw new Error("no Worker listens");
-		return { urls, url, pids: descendants(child.pid), stop };
+		return { urls, url, inspector: address, pids: descendants(child.pid), stop };
 	} catch (error) {
 		await stop();
 		throw error;

@@ -12,11 +12,16 @@ export const HostOrderSchema = z.strictObject({
 	migrations: z.string(),
 	/** Other entry files for Workers, by name: product code with counters around it. Each gets a socket of its own. */
 	replacements: z.record(z.string(), z.string()),
+	/** Whether the runtime's inspector listens. */
+	inspector: z.boolean(),
 });
 export type HostOrder = z.infer<typeof HostOrderSchema>;
 
 /** Where the Workers listen, by name. */
-export const HostReportSchema = z.strictObject({ urls: z.record(z.string(), z.string()) });
+export const HostReportSchema = z.strictObject({
+	urls: z.record(z.string(), z.string()),
+	inspector: z.string().optional(),
+});
 export type HostReport = z.infer<typeof HostReportSchema>;
 
 export const LoadOrderSchema = z.strictObject({
@@ -87,3 +92,34 @@ export const ClientReportSchema = z.strictObject({
 	stored: z.int(),
 });
 export type ClientReport = z.infer<typeof ClientReportSchema>;
+
+export const MediaOrderSchema = z.strictObject({
+	/** The bare Worker, or Parley with the file's own bytes, or with what the client makes of them. */
+	target: z.enum(["bare", "plain", "sealed"]),
+	url: z.string(),
+	/** The file that goes up. */
+	source: z.string(),
+	/** For copies. */
+	folder: z.string(),
+	/** The processes whose CPU time is read. */
+	pids: z.array(z.int()),
+});
+export type MediaOrder = z.infer<typeof MediaOrderSchema>;
+
+const MediaWay = z.strictObject({
+	seconds: z.number(),
+	/** CPU time of the Workers' runtime, R2's simulation included; undefined where the system doesn't tell. */
+	runtime_cpu_seconds: z.number().optional(),
+	/** CPU time of the client's process. */
+	client_cpu_seconds: z.number(),
+});
+export type MediaWay = z.infer<typeof MediaWay>;
+
+export const MediaReportSchema = z.strictObject({
+	/** Of the file, as they came down. */
+	bytes: z.int(),
+	up: MediaWay,
+	down: MediaWay,
+	rss_mib_max: z.number(),
+});
+export type MediaReport = z.infer<typeof MediaReportSchema>;
