@@ -146,6 +146,8 @@ export function refusalText(code: string, name: string): string {
 			return "The server told of a position that can't be. It is ignored.";
 		case "STRANGER_ON_ROSTER":
 			return "The server named a stranger as a reader of this conversation. Nothing is encrypted for them.";
+		case "BAD_PREKEYS":
+			return `The server gave keys for ${printable(name)} that can't be used. What waits is sent with good ones.`;
 		case "ENCRYPTION_FAILED":
 			return `A message could not be encrypted for ${printable(name)}.`;
 		default:
