@@ -1,6 +1,9 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
+/** A test that hangs fails in the end; one on a busy machine does not. */
+const PATIENCE_MS = 60_000;
+
 export default defineConfig({
 	test: {
 		projects: [
@@ -8,6 +11,7 @@ export default defineConfig({
 				// What runs in Node: the contract, the client, the tools.
 				test: {
 					name: "node",
+					testTimeout: PATIENCE_MS,
 					include: ["{protocol,client,cli,sim,scripts,bench}/**/*.test.ts", "test/*.node.test.ts"],
 				},
 			},
@@ -21,6 +25,7 @@ export default defineConfig({
 				],
 				test: {
 					name: "workers",
+					testTimeout: PATIENCE_MS,
 					setupFiles: ["./test/apply-migrations.ts"],
 					include: ["workers/**/*.test.ts", "test/*.workers.test.ts"],
 				},

@@ -76,7 +76,10 @@ export type RenameDeviceRequest = z.infer<typeof RenameDeviceRequest>;
 
 /** A page of the account's conversations, by id, and where the next one begins. */
 export const ConversationList = z.strictObject({
-	conversations: z.array(z.strictObject({ conversation: z.string().regex(/^[0-9a-f]{64}$/), peer: accountId })),
+	conversations: z.array(
+		/** Without a peer it is a group. */
+		z.strictObject({ conversation: z.string().regex(/^[0-9a-f]{64}$/), peer: accountId.optional() }),
+	),
 	next: z.string().optional(),
 });
 export type ConversationList = z.infer<typeof ConversationList>;

@@ -91,6 +91,18 @@ function timeOfUuidV7(id: Uint8Array): number {
 }
 
 /**
+ * A group's id, in hex: SHA-256 over a label and 32 random bytes of its founder's choice, so that nobody can choose the
+ * address of somebody else's conversation (rule GROUP-7).
+ */
+export async function groupId(seed: Uint8Array): Promise<string> {
+	const label = new TextEncoder().encode("parley group v1");
+	const input = new Uint8Array(label.length + 32);
+	input.set(label);
+	input.set(seed.subarray(0, 32), label.length);
+	return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", input)));
+}
+
+/**
  * The address of the one-to-one conversation of two accounts, in hex: SHA-256 over a label and both account ids in
  * ascending order, so that both members reach the same object without a lookup (rule CONVERSATION-1).
  */

@@ -27,6 +27,15 @@ export const LIMITS = {
 	/** Acknowledged entries whose ids are kept to answer repetitions. */
 	remembered_entries: 1_024,
 	devices_per_account: 8,
+	group_members: 1_024,
+	/** Members that one change adds, removes or gives another role. */
+	group_added: 100,
+	/** A group's state under its key. */
+	group_state_bytes: 64 * 1024,
+	/** Requests to join that wait for an admin. */
+	group_requests: 256,
+	/** Devices of the largest conversation in which each watermark is pushed; in larger ones devices ask. */
+	watermark_push_devices: 64,
 	/** Conversations that an account is a member of; a further one is refused. So its waiting news is bounded too. */
 	conversations_per_account: 10_000,
 	/** A device that hasn't been seen for so long is unlinked, unless it is the account's last. */

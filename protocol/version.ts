@@ -41,4 +41,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "e9f882ddfe84abac6cca8bf404e3039a8866c1e4dceecc7ca68c4caff0067396",
 		change: "content: what people do with messages",
 	},
+	{
+		version: 1,
+		fingerprint: "434703379b0ad6e066898649f75c41aed4c473a9fedab73ab6d386f736b1160a",
+		change: "groups",
+	},
 ];

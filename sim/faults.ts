@@ -77,6 +77,8 @@ function changed(store: SimulatedStore, methods: Partial<Store>): Store {
 		find: (messageId) => store.find(messageId),
 		readState: () => store.readState(),
 		writeState: (state) => store.writeState(state),
+		readGroup: () => store.readGroup(),
+		writeGroup: (group) => store.writeGroup(group),
 		...methods,
 	};
 }

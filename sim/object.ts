@@ -215,6 +215,9 @@ export class ObjectHost {
 			case "alarm":
 				this.#setAlarm(effect.at_ms);
 				return;
+			case "answer":
+				// To who changed a group: not in these worlds.
+				break;
 			case "nudge":
 				this.#nudge(effect);
 				return;

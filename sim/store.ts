@@ -12,6 +12,8 @@ export class SimulatedStore implements Store {
 	/** Ascending by number. */
 	#rows: readonly LogRow[] = [];
 	#state: string | undefined;
+	/** Direct conversations have none. */
+	#group: string | undefined;
 
 	image(): DiskImage {
 		return { rows: this.#rows, state: this.#state };
@@ -21,6 +23,14 @@ export class SimulatedStore implements Store {
 	restore(image: DiskImage): void {
 		this.#rows = image.rows;
 		this.#state = image.state;
+	}
+
+	readGroup(): string | undefined {
+		return this.#group;
+	}
+
+	writeGroup(group: string): void {
+		this.#group = group;
 	}
 
 	together(step: () => void): void {

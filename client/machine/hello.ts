@@ -13,6 +13,7 @@ export function sayHello(context: Context, peer: string): void {
 			protocolVersion: PROTOCOL_VERSION,
 			cursor,
 			read: readReceipts(context.store) ? read : 0,
+			rosterVersion: 0,
 		},
 	});
 }

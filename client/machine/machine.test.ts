@@ -48,7 +48,10 @@ test("DELIVERED-1 an entry that comes twice is stored once", async () => {
 	await world.settle();
 	const inbox = world.bob.notices.length;
 	const hello = create(ConversationUpSchema, {
-		frame: { case: "hello", value: { $typeName: "parley.v1.Hello", protocolVersion: 1, cursor: 0, read: 0 } },
+		frame: {
+			case: "hello",
+			value: { $typeName: "parley.v1.Hello", protocolVersion: 1, cursor: 0, read: 0, rosterVersion: 0 },
+		},
 	});
 	// The server forgets how far Bob is, and sends everything again.
 	world.server.handle(BOB, toBinary(ConversationUpSchema, hello), (to, frame) => {

@@ -272,7 +272,13 @@ async function encryptFrame(
 	return create(ConversationUpSchema, {
 		frame: {
 			case: "send",
-			value: { $typeName: "parley.v1.Send", messageId: uuidToBytes(row.id), rosterVersion, envelopes },
+			value: {
+				$typeName: "parley.v1.Send",
+				messageId: uuidToBytes(row.id),
+				rosterVersion,
+				envelopes,
+				shared: new Uint8Array(0),
+			},
 		},
 	});
 }

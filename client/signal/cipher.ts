@@ -160,6 +160,10 @@ export class Cipher {
 					this.#signedPreKeys,
 					this.#kyberPreKeys,
 				);
+			case EnvelopeKind.SENDER_KEY:
+			case EnvelopeKind.CHANGE:
+				// Of groups; in a direct conversation nobody sends them.
+				return undefined;
 			case EnvelopeKind.UNSPECIFIED:
 				return undefined;
 		}

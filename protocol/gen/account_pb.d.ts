@@ -96,7 +96,7 @@ export declare type News = Message<"parley.v1.News"> & {
   conversation: Uint8Array;
 
   /**
-   * The other member of a one-to-one conversation: whose path opens its socket.
+   * The other member of a one-to-one conversation, whose path opens its socket; empty for a group.
    *
    * @generated from field: bytes peer = 2;
    */

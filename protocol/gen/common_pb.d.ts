@@ -241,6 +241,20 @@ export enum EnvelopeKind {
    * @generated from enum value: ENVELOPE_KIND_PREKEY = 2;
    */
   PREKEY = 2,
+
+  /**
+   * Groups: a message under the sender's sender key, the same for every device.
+   *
+   * @generated from enum value: ENVELOPE_KIND_SENDER_KEY = 3;
+   */
+  SENDER_KEY = 3,
+
+  /**
+   * Groups: a GroupChange.
+   *
+   * @generated from enum value: ENVELOPE_KIND_CHANGE = 4;
+   */
+  CHANGE = 4,
 }
 
 /**
@@ -333,6 +347,11 @@ export enum ErrorCode {
    * @generated from enum value: ERROR_CODE_DEVICE_UNLINKED = 15;
    */
   DEVICE_UNLINKED = 15,
+
+  /**
+   * @generated from enum value: ERROR_CODE_NOT_PERMITTED = 16;
+   */
+  NOT_PERMITTED = 16,
 }
 
 /**

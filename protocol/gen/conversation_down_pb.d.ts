@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { EnvelopeKind, Refused, Roster, Watermark } from "./common_pb.js";
+import type { DeviceAddress, EnvelopeKind, Refused, Roster, Watermark } from "./common_pb.js";
 
 /**
  * Describes the file conversation_down.proto.
@@ -32,11 +32,15 @@ export declare type Welcome = Message<"parley.v1.Welcome"> & {
   serverTimeMs: bigint;
 
   /**
+   * Absent where Hello quoted its version.
+   *
    * @generated from field: parley.v1.Roster roster = 3;
    */
   roster?: Roster | undefined;
 
   /**
+   * Absent in groups beyond LIMITS.watermark_push_devices.
+   *
    * @generated from field: repeated parley.v1.Watermark watermarks = 4;
    */
   watermarks: Watermark[];
@@ -194,6 +198,62 @@ export declare type PeerTyping = Message<"parley.v1.PeerTyping"> & {
 export declare const PeerTypingSchema: GenMessage<PeerTyping>;
 
 /**
+ * Groups: the roster has changed by this since the version before.
+ *
+ * @generated from message parley.v1.RosterChange
+ */
+export declare type RosterChange = Message<"parley.v1.RosterChange"> & {
+  /**
+   * @generated from field: uint32 version = 1;
+   */
+  version: number;
+
+  /**
+   * @generated from field: repeated parley.v1.DeviceAddress added = 2;
+   */
+  added: DeviceAddress[];
+
+  /**
+   * @generated from field: repeated parley.v1.DeviceAddress removed = 3;
+   */
+  removed: DeviceAddress[];
+
+  /**
+   * @generated from field: repeated bytes members_added = 4;
+   */
+  membersAdded: Uint8Array[];
+
+  /**
+   * @generated from field: repeated bytes members_removed = 5;
+   */
+  membersRemoved: Uint8Array[];
+};
+
+/**
+ * Describes the message parley.v1.RosterChange.
+ * Use `create(RosterChangeSchema)` to create a new message.
+ */
+export declare const RosterChangeSchema: GenMessage<RosterChange>;
+
+/**
+ * The answer to WatermarksRequest.
+ *
+ * @generated from message parley.v1.Watermarks
+ */
+export declare type Watermarks = Message<"parley.v1.Watermarks"> & {
+  /**
+   * @generated from field: repeated parley.v1.Watermark watermarks = 1;
+   */
+  watermarks: Watermark[];
+};
+
+/**
+ * Describes the message parley.v1.Watermarks.
+ * Use `create(WatermarksSchema)` to create a new message.
+ */
+export declare const WatermarksSchema: GenMessage<Watermarks>;
+
+/**
  * @generated from message parley.v1.ConversationDown
  */
 export declare type ConversationDown = Message<"parley.v1.ConversationDown"> & {
@@ -254,6 +314,18 @@ export declare type ConversationDown = Message<"parley.v1.ConversationDown"> & {
      */
     value: PeerTyping;
     case: "typing";
+  } | {
+    /**
+     * @generated from field: parley.v1.RosterChange roster_change = 10;
+     */
+    value: RosterChange;
+    case: "rosterChange";
+  } | {
+    /**
+     * @generated from field: parley.v1.Watermarks watermarks = 11;
+     */
+    value: Watermarks;
+    case: "watermarks";
   } | { case: undefined; value?: undefined };
 };
 

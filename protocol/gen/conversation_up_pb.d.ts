@@ -7,6 +7,7 @@
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Envelope } from "./common_pb.js";
+import type { GroupChange } from "./group_pb.js";
 
 /**
  * Describes the file conversation_up.proto.
@@ -37,6 +38,13 @@ export declare type Hello = Message<"parley.v1.Hello"> & {
    * @generated from field: uint32 read = 3;
    */
   read: number;
+
+  /**
+   * Groups: the version of the roster that the device has, so that Welcome can leave it out; else 0.
+   *
+   * @generated from field: uint32 roster_version = 4;
+   */
+  rosterVersion: number;
 };
 
 /**
@@ -46,7 +54,8 @@ export declare type Hello = Message<"parley.v1.Hello"> & {
 export declare const HelloSchema: GenMessage<Hello>;
 
 /**
- * One message, encrypted for every device of the quoted roster but the sender's own (rules ONCE-1, ROSTER-1).
+ * One message. In a direct conversation: encrypted for every device of the quoted roster but the sender's own (rules ONCE-1,
+ * ROSTER-1). In a group: either `shared`, for every device, or envelopes, for those devices alone (rule GROUP-1).
  *
  * @generated from message parley.v1.Send
  */
@@ -67,6 +76,20 @@ export declare type Send = Message<"parley.v1.Send"> & {
    * @generated from field: repeated parley.v1.Envelope envelopes = 3;
    */
   envelopes: Envelope[];
+
+  /**
+   * A sender-key ciphertext.
+   *
+   * @generated from field: bytes shared = 4;
+   */
+  shared: Uint8Array;
+
+  /**
+   * Written by the server into its log, refused from devices.
+   *
+   * @generated from field: parley.v1.GroupChange change = 5;
+   */
+  change?: GroupChange | undefined;
 };
 
 /**
@@ -130,6 +153,20 @@ export declare type Typing = Message<"parley.v1.Typing"> & {
 export declare const TypingSchema: GenMessage<Typing>;
 
 /**
+ * Groups beyond LIMITS.watermark_push_devices: the watermarks as they are now.
+ *
+ * @generated from message parley.v1.WatermarksRequest
+ */
+export declare type WatermarksRequest = Message<"parley.v1.WatermarksRequest"> & {
+};
+
+/**
+ * Describes the message parley.v1.WatermarksRequest.
+ * Use `create(WatermarksRequestSchema)` to create a new message.
+ */
+export declare const WatermarksRequestSchema: GenMessage<WatermarksRequest>;
+
+/**
  * @generated from message parley.v1.ConversationUp
  */
 export declare type ConversationUp = Message<"parley.v1.ConversationUp"> & {
@@ -166,6 +203,12 @@ export declare type ConversationUp = Message<"parley.v1.ConversationUp"> & {
      */
     value: Typing;
     case: "typing";
+  } | {
+    /**
+     * @generated from field: parley.v1.WatermarksRequest watermarks = 6;
+     */
+    value: WatermarksRequest;
+    case: "watermarks";
   } | { case: undefined; value?: undefined };
 };
 

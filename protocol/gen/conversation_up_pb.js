@@ -6,12 +6,13 @@
 
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_common } from "./common_pb.js";
+import { file_group } from "./group_pb.js";
 
 /**
  * Describes the file conversation_up.proto.
  */
 export const file_conversation_up = /*@__PURE__*/
-  fileDesc("ChVjb252ZXJzYXRpb25fdXAucHJvdG8SCXBhcmxleS52MSI/CgVIZWxsbxIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEg4KBmN1cnNvchgCIAEoDRIMCgRyZWFkGAMgASgNIloKBFNlbmQSEgoKbWVzc2FnZV9pZBgBIAEoDBIWCg5yb3N0ZXJfdmVyc2lvbhgCIAEoDRImCgllbnZlbG9wZXMYAyADKAsyEy5wYXJsZXkudjEuRW52ZWxvcGUiHQoLQWNrbm93bGVkZ2USDgoGY3Vyc29yGAEgASgNIhUKBFJlYWQSDQoFdXBfdG8YASABKA0iGQoGVHlwaW5nEg8KB3N0YXJ0ZWQYASABKAgi0gEKDkNvbnZlcnNhdGlvblVwEiEKBWhlbGxvGAEgASgLMhAucGFybGV5LnYxLkhlbGxvSAASHwoEc2VuZBgCIAEoCzIPLnBhcmxleS52MS5TZW5kSAASLQoLYWNrbm93bGVkZ2UYAyABKAsyFi5wYXJsZXkudjEuQWNrbm93bGVkZ2VIABIfCgRyZWFkGAQgASgLMg8ucGFybGV5LnYxLlJlYWRIABIjCgZ0eXBpbmcYBSABKAsyES5wYXJsZXkudjEuVHlwaW5nSABCBwoFZnJhbWViBnByb3RvMw", [file_common]);
+  fileDesc("ChVjb252ZXJzYXRpb25fdXAucHJvdG8SCXBhcmxleS52MSJXCgVIZWxsbxIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEg4KBmN1cnNvchgCIAEoDRIMCgRyZWFkGAMgASgNEhYKDnJvc3Rlcl92ZXJzaW9uGAQgASgNIpIBCgRTZW5kEhIKCm1lc3NhZ2VfaWQYASABKAwSFgoOcm9zdGVyX3ZlcnNpb24YAiABKA0SJgoJZW52ZWxvcGVzGAMgAygLMhMucGFybGV5LnYxLkVudmVsb3BlEg4KBnNoYXJlZBgEIAEoDBImCgZjaGFuZ2UYBSABKAsyFi5wYXJsZXkudjEuR3JvdXBDaGFuZ2UiHQoLQWNrbm93bGVkZ2USDgoGY3Vyc29yGAEgASgNIhUKBFJlYWQSDQoFdXBfdG8YASABKA0iGQoGVHlwaW5nEg8KB3N0YXJ0ZWQYASABKAgiEwoRV2F0ZXJtYXJrc1JlcXVlc3QihgIKDkNvbnZlcnNhdGlvblVwEiEKBWhlbGxvGAEgASgLMhAucGFybGV5LnYxLkhlbGxvSAASHwoEc2VuZBgCIAEoCzIPLnBhcmxleS52MS5TZW5kSAASLQoLYWNrbm93bGVkZ2UYAyABKAsyFi5wYXJsZXkudjEuQWNrbm93bGVkZ2VIABIfCgRyZWFkGAQgASgLMg8ucGFybGV5LnYxLlJlYWRIABIjCgZ0eXBpbmcYBSABKAsyES5wYXJsZXkudjEuVHlwaW5nSAASMgoKd2F0ZXJtYXJrcxgGIAEoCzIcLnBhcmxleS52MS5XYXRlcm1hcmtzUmVxdWVzdEgAQgcKBWZyYW1lYgZwcm90bzM", [file_common, file_group]);
 
 /**
  * Describes the message parley.v1.Hello.
@@ -49,9 +50,16 @@ export const TypingSchema = /*@__PURE__*/
   messageDesc(file_conversation_up, 4);
 
 /**
+ * Describes the message parley.v1.WatermarksRequest.
+ * Use `create(WatermarksRequestSchema)` to create a new message.
+ */
+export const WatermarksRequestSchema = /*@__PURE__*/
+  messageDesc(file_conversation_up, 5);
+
+/**
  * Describes the message parley.v1.ConversationUp.
  * Use `create(ConversationUpSchema)` to create a new message.
  */
 export const ConversationUpSchema = /*@__PURE__*/
-  messageDesc(file_conversation_up, 5);
+  messageDesc(file_conversation_up, 6);
 

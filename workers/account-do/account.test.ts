@@ -8,8 +8,8 @@ test("NUDGE-1 a nudge arrives at the socket; unknown devices are ignored", async
 	const { id, stub } = await newAccount();
 	const socket = await TestSocket.ready(id);
 	expect(await socket.take(2)).toEqual(["end", "counts 30 30"]);
-	await stub.nudge(await joinConversation(stub), 2, 9);
-	await stub.nudge(await joinConversation(stub), 1, 7);
+	await stub.nudge(await joinConversation(stub), [2], 9);
+	await stub.nudge(await joinConversation(stub), [1], 7);
 	expect(await socket.next()).toBe("news 7");
 });
 
@@ -18,29 +18,29 @@ test("NUDGE-2 one news is outstanding for each conversation, and what came meanw
 	const [one, other] = [await joinConversation(stub), await joinConversation(stub)];
 	const socket = await TestSocket.ready(id);
 	await socket.take(2);
-	await stub.nudge(one, 1, 1);
-	await stub.nudge(one, 1, 5);
-	await stub.nudge(one, 1, 3);
-	await stub.nudge(other, 1, 8);
+	await stub.nudge(one, [1], 1);
+	await stub.nudge(one, [1], 5);
+	await stub.nudge(one, [1], 3);
+	await stub.nudge(other, [1], 8);
 	expect(await socket.take(2)).toEqual(["news 1", "news 8"]);
 	socket.send({ case: "seen", value: { conversation: fromHex(one.conversation), upTo: 1 } });
 	expect(await socket.next()).toBe("news 5");
 	// Seen beyond what is stored, and for a conversation that has no news: nothing is left and nothing is refused.
 	socket.send({ case: "seen", value: { conversation: fromHex(one.conversation), upTo: 99 } });
 	socket.send({ case: "seen", value: { conversation: fromHex(newConversation().conversation), upTo: 1 } });
-	await stub.nudge(one, 1, 100);
+	await stub.nudge(one, [1], 100);
 	expect(await socket.next()).toBe("news 100");
 });
 
 test("NUDGE-2 news waits for a socket, and is sent again on each until it was seen", async () => {
 	const { id, stub } = await newAccount();
 	const conversation = await joinConversation(stub);
-	await stub.nudge(conversation, 1, 2);
-	await stub.nudge(conversation, 1, 4);
+	await stub.nudge(conversation, [1], 2);
+	await stub.nudge(conversation, [1], 4);
 	const first = await TestSocket.ready(id);
 	expect(await first.take(3)).toEqual(["news 4", "end", "counts 30 30"]);
 	const second = await TestSocket.open(id);
-	await stub.nudge(conversation, 1, 6);
+	await stub.nudge(conversation, [1], 6);
 	second.send({ case: "hello", value: { protocolVersion: 1 } });
 	expect(await second.take(3)).toEqual(["news 6", "end", "counts 30 30"]);
 	second.send({ case: "seen", value: { conversation: fromHex(conversation.conversation), upTo: 6 } });
@@ -109,9 +109,9 @@ test("SOCKET-1 the newer socket wins, the older is told and closed; others of th
 	expect(await older.next()).toBe("refused SUPERSEDED 0");
 	expect(await older.closed).toBe(4001);
 	await newer.take(2);
-	await stub.nudge(await joinConversation(stub), 1, 3);
+	await stub.nudge(await joinConversation(stub), [1], 3);
 	expect(await newer.next()).toBe("news 3");
-	await stub.nudge(await joinConversation(stub), 2, 4);
+	await stub.nudge(await joinConversation(stub), [2], 4);
 	expect(await other.next()).toBe("news 4");
 });
 
@@ -160,7 +160,7 @@ test("REFUSED-2 16 malformed frames close the socket with 4400, and the account 
 	await socket.take(2);
 	for (let count = 0; count < 16; count++) socket.sendRaw(new Uint8Array([0xff]));
 	expect(await socket.closed).toBe(4400);
-	await stub.nudge(await joinConversation(stub), 1, 5);
+	await stub.nudge(await joinConversation(stub), [1], 5);
 	const next = await TestSocket.ready(id);
 	expect(await next.next()).toBe("news 5");
 });
@@ -201,7 +201,7 @@ test("NUDGE-2 a nudge costs one row, and a repeated one none", async () => {
 		await account.joined(conversation);
 		const written = async (upTo: number) => {
 			const before = state.storage.sql.exec("SELECT total_changes() AS n").one().n;
-			await account.nudge(conversation, 1, upTo);
+			await account.nudge(conversation, [1], upTo);
 			return Number(state.storage.sql.exec("SELECT total_changes() AS n").one().n) - Number(before);
 		};
 		expect([await written(4), await written(4), await written(3), await written(5)]).toEqual([1, 0, 0, 1]);
@@ -235,10 +235,10 @@ test("IDLE-1 an evicted object keeps its socket, and a nudge still arrives", asy
 	socket.sendRaw("ping");
 	expect(await socket.next()).toBe("pong");
 	await evictDurableObject(stub, { webSockets: "hibernate" });
-	await stub.nudge(conversation, 1, 1);
+	await stub.nudge(conversation, [1], 1);
 	expect(await socket.next()).toBe("news 1");
 	await evictDurableObject(stub, { webSockets: "hibernate" });
-	await stub.nudge(conversation, 1, 2);
+	await stub.nudge(conversation, [1], 2);
 	await evictDurableObject(stub, { webSockets: "hibernate" });
 	socket.send({ case: "seen", value: { conversation: fromHex(conversation.conversation), upTo: 1 } });
 	expect(await socket.next()).toBe("news 2");
@@ -258,7 +258,7 @@ test("ACCOUNT-4 conversations, whose rosters a deletion has to leave, are listed
 test("ACCOUNT-4 erase removes everything, closes sockets, and nothing fills the object again", async () => {
 	const { id, stub } = await newAccount();
 	const conversation = await joinConversation(stub);
-	await stub.nudge(conversation, 1, 1);
+	await stub.nudge(conversation, [1], 1);
 	const socket = await TestSocket.ready(id);
 	await socket.take(3);
 	await stub.erase();
@@ -267,7 +267,7 @@ test("ACCOUNT-4 erase removes everything, closes sockets, and nothing fills the 
 	expect(await socket.closed).toBe(4403);
 	await evictDurableObject(stub);
 	await stub.joined(conversation);
-	await stub.nudge(conversation, 1, 1);
+	await stub.nudge(conversation, [1], 1);
 	expect(await stub.uploadPreKeys(1, prekeys(1, 1))).toBe("unknown_device");
 	expect(await stub.takePreKeys()).toEqual([]);
 	expect(await stub.conversations("")).toEqual([]);
@@ -288,7 +288,7 @@ test("DEVICE-3 removed devices lose keys, news and sockets; others keep theirs",
 	const [other, removed] = [await TestSocket.ready(id), await TestSocket.ready(id, 2)];
 	await other.take(2);
 	await removed.take(2);
-	await stub.nudge(conversation, 2, 1);
+	await stub.nudge(conversation, [2], 1);
 	expect(await removed.next()).toBe("news 1");
 	await stub.removeDevices([2, 9]);
 	await stub.removeDevices([2]);
@@ -297,8 +297,8 @@ test("DEVICE-3 removed devices lose keys, news and sockets; others keep theirs",
 	expect((await upgrade(id, 2)).status).toBe(403);
 	expect(await stub.uploadPreKeys(2, prekeys(31, 1))).toBe("unknown_device");
 	expect((await stub.takePreKeys()).map(({ deviceId }) => deviceId)).toEqual([1]);
-	await stub.nudge(conversation, 2, 2);
-	await stub.nudge(conversation, 1, 2);
+	await stub.nudge(conversation, [2], 2);
+	await stub.nudge(conversation, [1], 2);
 	expect(await other.next()).toBe("news 2");
 	await runInDurableObject(stub, (_account, state) => {
 		for (const table of ["devices", "one_time_ec", "one_time_kyber", "news"]) {

@@ -88,14 +88,16 @@ export class Account extends DurableObject implements AccountInterface {
 	}
 
 	/** Rules NUDGE-1 and NUDGE-2. */
-	async nudge(reference: ConversationReference, device: number, upTo: number): Promise<void> {
+	async nudge(reference: ConversationReference, devices: number[], upTo: number): Promise<void> {
 		checkReference(reference);
 		checkEntry(upTo);
-		// An erased account has no devices, so it is not filled again either.
-		if (!this.#prekeys.has(device) || !this.#news.isMember(reference.conversation)) return;
-		if (!this.#news.add(device, reference, upTo)) return;
-		const socket = this.#sockets.ready(device);
-		if (socket !== undefined) this.#sockets.sendNews(socket, { ...reference, upTo });
+		if (!this.#news.isMember(reference.conversation)) return;
+		for (const device of devices) {
+			// An erased account has no devices, so it is not filled again either.
+			if (!this.#prekeys.has(device) || !this.#news.add(device, reference, upTo)) continue;
+			const socket = this.#sockets.ready(device);
+			if (socket !== undefined) this.#sockets.sendNews(socket, { ...reference, upTo });
+		}
 	}
 
 	/** Rules ACCOUNT-4 and ACCOUNT-6. */

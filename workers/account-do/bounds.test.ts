@@ -26,7 +26,7 @@ test("ACCOUNT-7 one conversation more than the limit is refused and not kept; th
 	expect(await stub.membership(1, refused.conversation)).toBe("stranger");
 	expect(await rows(stub, "conversations")).toBe(LIMITS.conversations_per_account);
 	expect(await stub.joined(first)).toBe("joined");
-	await stub.nudge(first, 1, 1);
+	await stub.nudge(first, [1], 1);
 	expect(await rows(stub, "news")).toBe(1);
 	await stub.left([first.conversation]);
 	expect(await stub.joined(refused)).toBe("joined");
@@ -34,11 +34,11 @@ test("ACCOUNT-7 one conversation more than the limit is refused and not kept; th
 
 test("ACCOUNT-7 news is kept for conversations of the account only, and goes with them", async () => {
 	const { id, stub } = await newAccount();
-	await stub.nudge(newConversation(), 1, 1);
+	await stub.nudge(newConversation(), [1], 1);
 	expect(await rows(stub, "news")).toBe(0);
 	const [one, other] = [await joinConversation(stub), await joinConversation(stub)];
 	await stub.addDevice(2, prekeys(1, 1));
-	for (const reference of [one, other]) for (const device of [1, 2]) await stub.nudge(reference, device, 3);
+	for (const reference of [one, other]) for (const device of [1, 2]) await stub.nudge(reference, [device], 3);
 	expect(await rows(stub, "news")).toBe(4);
 	await stub.left([one.conversation]);
 	await stub.left([one.conversation]);
@@ -85,7 +85,7 @@ test("REFUSED-2 a mebibyte of garbage and a storm of tiny frames close their sen
 	const tiny = { case: "seen", value: { conversation: new Uint8Array(32), upTo: 1 } } as const;
 	// More than enough: tokens come back while they are read.
 	for (let count = 0; count < 2 * (LIMITS.frame_burst + LIMITS.refused_frames); count++) storm.send(tiny);
-	await stub.nudge(await joinConversation(stub), 1, 1);
+	await stub.nudge(await joinConversation(stub), [1], 1);
 	expect(await storm.closed).toBe(4429);
 	const next = await TestSocket.ready(id);
 	expect(await next.take(3)).toEqual(["news 1", "end", "counts 30 30"]);

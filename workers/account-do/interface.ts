@@ -4,7 +4,7 @@ import type { PreKeyBundles, PreKeyCounts, PreKeyUpload } from "../../protocol/h
 /** The prekeys for a first message to one device; the registration id is the directory's to add. */
 export type TakenPreKeys = Omit<PreKeyBundles["devices"][number], "registrationId">;
 
-/** One conversation of the account: its id (64 hex digits) and the other member's account id. */
+/** One conversation of the account: its id (64 hex digits) and the other member's account id, empty for a group. */
 export interface ConversationReference {
 	conversation: string;
 	peer: string;
@@ -44,10 +44,10 @@ export interface AccountInterface {
 	/** All conversations of the account, by id, after the given one; at most 500. */
 	conversations(after: string): Promise<ConversationReference[]>;
 	/**
-	 * A conversation has entries up to `upTo` for the device (rules NUDGE-1 and NUDGE-2). Unknown devices, and conversations
+	 * A conversation has entries up to `upTo` for the devices (rules NUDGE-1 and NUDGE-2). Unknown devices, and conversations
 	 * that the account is no member of, are ignored: so news is bounded by both.
 	 */
-	nudge(reference: ConversationReference, device: number, upTo: number): Promise<void>;
+	nudge(reference: ConversationReference, devices: number[], upTo: number): Promise<void>;
 	/**
 	 * The account is gone: everything but its list of conversations is removed, sockets close, and the object refuses to be
 	 * filled again. Repeatable.

@@ -63,7 +63,11 @@ export class Sockets {
 	}
 
 	sendNews(socket: WebSocket, news: WaitingNews): void {
-		const value = { conversation: fromHex(news.conversation), peer: uuidToBytes(news.peer), upTo: news.upTo };
+		const value = {
+			conversation: fromHex(news.conversation),
+			peer: news.peer === "" ? new Uint8Array(0) : uuidToBytes(news.peer),
+			upTo: news.upTo,
+		};
 		this.#send(socket, { case: "news", value });
 	}
 

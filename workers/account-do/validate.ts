@@ -43,7 +43,7 @@ export function checkDevice(device: number): void {
 /** Throws a RangeError for a reference that could not be sent to a device. */
 export function checkReference(reference: ConversationReference): void {
 	if (!/^[0-9a-f]{64}$/.test(reference.conversation)) throw new RangeError("a conversation is 64 hex digits");
-	if (!UUID_PATTERN.test(reference.peer)) throw new RangeError("a peer is a UUID");
+	if (reference.peer !== "" && !UUID_PATTERN.test(reference.peer)) throw new RangeError("a peer is a UUID");
 }
 
 /** Throws a RangeError for a number that is no entry's. */

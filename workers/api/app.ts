@@ -7,6 +7,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { addAccounts } from "./accounts.ts";
 import { addDevices } from "./devices.ts";
 import { Refusal, refusalResponse } from "./errors.ts";
+import { addGroups } from "./groups.ts";
 import { type ApiTypes, answerError, limitBody, limitEveryAddress, requireSecret } from "./guards.ts";
 import { addKeys } from "./keys.ts";
 import { addLinks } from "./links.ts";
@@ -46,6 +47,7 @@ app.notFound(() => refusalResponse(new Refusal("not_found", "no such path")));
 
 addAccounts(app);
 addDevices(app);
+addGroups(app);
 addKeys(app);
 addLinks(app);
 addMedia(app);

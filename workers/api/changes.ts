@@ -8,6 +8,8 @@ import { mediaSubject } from "./media.ts";
 
 /** A change that is older than this has lost its message. */
 const LOST_AFTER_MS = 5 * 60 * 1000;
+/** By then the request that changes the group has ended. */
+const GROUP_SETTLES_SECONDS = 60;
 /** `sendBatch` takes as many. */
 const MESSAGES_PER_BATCH = 100;
 
@@ -24,6 +26,8 @@ const Change = z.discriminatedUnion("type", [
 		after: z.string().optional(),
 		version: z.int().optional(),
 	}),
+	/** Members that may have come to a group or left it: who they are is the group's to say. */
+	z.strictObject({ type: z.literal("group-changed"), group: z.string(), accountIds: z.array(accountId) }),
 ]);
 type Change = z.infer<typeof Change>;
 type DevicesChanged = Extract<Change, { type: "devices-changed" }>;
@@ -44,6 +48,12 @@ export async function announceDeletion(env: ApiEnv, accountId: string): Promise<
 /** Puts a change of devices on its way. It is noted in the directory, so the schedule finds it where the queue fails. */
 export async function announceDevices(env: ApiEnv, accountId: string): Promise<void> {
 	await announce(env, { type: "devices-changed", accountId });
+}
+
+/** Before a group changes: some time after it, the accounts' lists and the group are made to agree (rule GROUP-6). */
+export async function announceGroup(env: ApiEnv, group: string, accountIds: string[]): Promise<void> {
+	const change = { type: "group-changed", group, accountIds } satisfies Change;
+	await env.CHANGES.send(change, { delaySeconds: GROUP_SETTLES_SECONDS });
 }
 
 async function announce(env: ApiEnv, change: Change): Promise<void> {
@@ -94,6 +104,8 @@ async function work(env: ApiEnv, change: Change): Promise<void> {
 			return eraseAccount(env, change.accountId);
 		case "devices-changed":
 			return tellDevices(env, change);
+		case "group-changed":
+			return settleGroup(env, change.group, change.accountIds);
 		default:
 			change satisfies never;
 	}
@@ -151,6 +163,27 @@ async function tellDevices(env: ApiEnv, change: DevicesChanged): Promise<void> {
 	const last = page.at(-1);
 	if (last === undefined) await directory.changeDone(accountId, oldest);
 	else await env.CHANGES.send({ ...change, after: last.conversation, version: oldest } satisfies Change);
+}
+
+/**
+ * Who is a member lists the group and is on its roster with the devices of now; who isn't does not list it. Looked at
+ * again after a removal from the list, since the account may have been added at the same moment.
+ */
+async function settleGroup(env: ApiEnv, group: string, accountIds: string[]): Promise<void> {
+	const stub = conversationStub(env, group);
+	const members = new Set(await stub.membersAmong(accountIds));
+	const directory = new DeviceDirectory(env.DIRECTORY);
+	for (const account of accountIds) {
+		const object = accountStub(env, account);
+		if (!members.has(account)) {
+			await object.left([group]);
+			if ((await stub.membersAmong([account])).length === 0) continue;
+			await object.joined({ conversation: group, peer: "" });
+		}
+		const { devices, version } = await directory.devicesOf(account);
+		if (devices.length === 0) await stub.removeMember(account);
+		else await stub.setDevices({ account, devices, version });
+	}
 }
 
 /** False where an object does not answer: that holds up itself and no other. */

@@ -104,6 +104,7 @@ export function addDevices(app: OpenAPIHono<ApiTypes>): void {
 		const { after } = context.req.valid("query");
 		const page = await accountStub(context.env, context.var.caller.accountId).conversations(after ?? "");
 		const next = page.at(-1)?.conversation;
-		return context.json({ conversations: page, ...(next === undefined ? {} : { next }) }, 200);
+		const list = page.map(({ conversation, peer }) => ({ conversation, ...(peer === "" ? {} : { peer }) }));
+		return context.json({ conversations: list, ...(next === undefined ? {} : { next }) }, 200);
 	});
 }

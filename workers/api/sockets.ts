@@ -108,13 +108,13 @@ async function tellDevices(env: ApiEnv, conversation: string, account: string): 
 }
 
 /** Before an object is woken. */
-function requireUpgrade(request: Request): void {
+export function requireUpgrade(request: Request): void {
 	if (request.headers.get("upgrade")?.toLowerCase() === "websocket") return;
 	throw new Refusal("upgrade_expected", "this is a WebSocket");
 }
 
 /** The upgrade in the caller's name. What came from outside under those names is replaced; the token stays here. */
-function asCaller(request: Request, caller: Caller): Request {
+export function asCaller(request: Request, caller: Caller): Request {
 	const headers = new Headers(request.headers);
 	headers.delete("authorization");
 	headers.set(ACCOUNT_HEADER, caller.accountId);
@@ -123,7 +123,7 @@ function asCaller(request: Request, caller: Caller): Request {
 }
 
 /** An object's answer in the api's one error shape. */
-function answer(response: Response): Response {
+export function answer(response: Response): Response {
 	switch (response.status) {
 		case 101:
 			return response;

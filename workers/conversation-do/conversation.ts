@@ -3,9 +3,29 @@ import { DurableObject } from "cloudflare:workers";
 import { ConversationCore, type Effect, type SocketState } from "./core.ts";
 import type { ConversationEvent } from "./events.ts";
 import { FAULT_FRAME } from "./frames.ts";
-import { ACCOUNT_HEADER, type ConversationInterface, DEVICE_HEADER, type RosterMember } from "./interface.ts";
+import {
+	ACCOUNT_HEADER,
+	type ConversationInterface,
+	DEVICE_HEADER,
+	type GroupChanged,
+	type GroupChangeRequest,
+	type GroupJoinRequest,
+	type GroupView,
+	type Refused,
+	type RosterMember,
+} from "./interface.ts";
 import { RATE, type Rate } from "./pace.ts";
 import { SqliteStore } from "./sqlite-store.ts";
+
+/** Accounts that are called at once: a group of a thousand must not be a thousand calls side by side. */
+const CALLS_AT_ONCE = 32;
+
+interface AccountCall {
+	account: string;
+	peer: string;
+	devices: number[];
+	upTo: number;
+}
 
 /**
  * One conversation. Each event is one synchronous turn in which rows are written and frames are sent: the output gate
@@ -18,6 +38,10 @@ export class Conversation extends DurableObject implements ConversationInterface
 	readonly #ids: WeakMap<WebSocket, number> = new WeakMap();
 	#core: ConversationCore;
 	#nextSocket = 1;
+	#answer: GroupChanged | Refused | undefined;
+	/** Nudges that wait for their call. Lost with a crash, which the alarm is for. */
+	readonly #calls: Map<string, AccountCall> = new Map();
+	#calling = false;
 
 	constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
 		super(ctx, env);
@@ -41,6 +65,22 @@ export class Conversation extends DurableObject implements ConversationInterface
 
 	async removeMember(account: string): Promise<void> {
 		this.#handle({ type: "removeMember", account });
+	}
+
+	async changeGroup(request: GroupChangeRequest): Promise<GroupChanged | Refused> {
+		return this.#ask({ type: "changeGroup", request });
+	}
+
+	async requestToJoin(request: GroupJoinRequest): Promise<GroupChanged | Refused> {
+		return this.#ask({ type: "requestToJoin", request });
+	}
+
+	async viewGroup(account: string, linkSecretHash: string | undefined): Promise<GroupView | undefined> {
+		return this.#core.view(account, linkSecretHash);
+	}
+
+	async membersAmong(accounts: string[]): Promise<string[]> {
+		return this.#core.membersAmong(accounts);
 	}
 
 	override async fetch(request: Request): Promise<Response> {
@@ -113,6 +153,16 @@ export class Conversation extends DurableObject implements ConversationInterface
 
 	#run(event: ConversationEvent): void {
 		for (const effect of this.#core.handle(event, Date.now())) this.#do(effect);
+		if (this.#calls.size > 0) this.ctx.waitUntil(this.#callAccounts());
+	}
+
+	/** An event with an answer. */
+	#ask(event: Extract<ConversationEvent, { type: "changeGroup" | "requestToJoin" }>): GroupChanged | Refused {
+		this.#answer = undefined;
+		this.#handle(event);
+		const answer: GroupChanged | Refused | undefined = this.#answer;
+		if (answer === undefined) throw new Error("no answer");
+		return answer;
 	}
 
 	/**
@@ -157,7 +207,10 @@ export class Conversation extends DurableObject implements ConversationInterface
 				void this.ctx.storage.setAlarm(effect.at_ms);
 				break;
 			case "nudge":
-				this.ctx.waitUntil(this.#nudge(effect));
+				this.#nudge(effect);
+				break;
+			case "answer":
+				this.#answer = effect.answer;
 				break;
 			default:
 				effect satisfies never;
@@ -171,19 +224,46 @@ export class Conversation extends DurableObject implements ConversationInterface
 		attempt(() => socket.close(code));
 	}
 
+	/** Devices of one account, nudged up to the same entry, are one call. */
+	#nudge({ account, peer, device, upTo }: Extract<Effect, { type: "nudge" }>): void {
+		const call = this.#calls.get(account);
+		if (call !== undefined && call.upTo === upTo) call.devices.push(device);
+		else this.#calls.set(account, { account, peer, devices: [...(call?.devices ?? []), device], upTo });
+	}
+
 	/** Rule NUDGE-1. A call that fails is the alarm's to repeat, with a new stub. */
-	async #nudge({ account, peer, device, upTo }: Extract<Effect, { type: "nudge" }>): Promise<void> {
-		let ok = false;
-		const conversation = this.ctx.id.name;
+	async #callAccounts(): Promise<void> {
+		if (this.#calling) return;
+		this.#calling = true;
 		try {
-			if (conversation !== undefined) {
-				await this.env.ACCOUNT.getByName(account).nudge({ conversation, peer }, device, upTo);
-				ok = true;
-			}
-		} catch {
-			// Reported below.
+			await this.#callAll();
+		} finally {
+			this.#calling = false;
 		}
-		this.#handle({ type: "nudged", account, device, upTo, ok });
+	}
+
+	async #callAll(): Promise<void> {
+		while (this.#calls.size > 0) {
+			const calls = [...this.#calls.values()].slice(0, CALLS_AT_ONCE);
+			for (const { account } of calls) this.#calls.delete(account);
+			const outcomes = await Promise.all(calls.map((call) => this.#call(call)));
+			for (const [index, { account, devices, upTo }] of calls.entries()) {
+				const ok = outcomes[index] === true;
+				for (const device of devices) this.#handle({ type: "nudged", account, device, upTo, ok });
+			}
+		}
+	}
+
+	async #call({ account, peer, devices, upTo }: AccountCall): Promise<boolean> {
+		const conversation = this.ctx.id.name;
+		if (conversation === undefined) return false;
+		try {
+			await this.env.ACCOUNT.getByName(account).nudge({ conversation, peer }, devices, upTo);
+			return true;
+		} catch {
+			// Reported to the core, which sets the time for the next try.
+			return false;
+		}
 	}
 
 	#wake(): ConversationCore {

@@ -1,28 +1,28 @@
 /** The conversation as a pure state machine: handed the time, its store and events, it returns effects. */
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { ErrorCode, type RefusedSchema } from "../../protocol/gen/common_pb.js";
-import type { Acknowledge, Hello, Send } from "../../protocol/gen/conversation_up_pb.js";
-import { toHex } from "../../protocol/ids.ts";
+import { ErrorCode } from "../../protocol/gen/common_pb.js";
+import type { Acknowledge, Hello } from "../../protocol/gen/conversation_up_pb.js";
+import { LIMITS } from "../../protocol/limits.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
-import { deliver, pump } from "./delivery.ts";
+import { pump } from "./delivery.ts";
+import { send } from "./entries.ts";
 import type { ConversationEvent, Effect, Waking } from "./events.ts";
 import { encode } from "./frames.ts";
+import { changeGroup, requestToJoin } from "./group-changes.ts";
+import type { GroupView } from "./interface.ts";
 import { Log } from "./log.ts";
 import { Nudges } from "./nudges.ts";
-import { checksumOf } from "./once.ts";
+import { Output } from "./output.ts";
 import { RATE, type Rate, RETRY_AFTER_MS } from "./pace.ts";
+import { deviceOf, type Room, remove, rosterChanged } from "./room.ts";
 import type { Device } from "./roster.ts";
 import { Session, Sessions, type SocketState } from "./sessions.ts";
 import { loadState, type Persisted } from "./state.ts";
 import type { Store } from "./store.ts";
 import { isRefusal, readFrame, type UpFrame } from "./validate.ts";
-import { accepted } from "./wire.ts";
 
 export type { ConversationEvent, Effect } from "./events.ts";
 export type { SocketState } from "./sessions.ts";
-
-type RefusedFields = Omit<Exclude<MessageInitShape<typeof RefusedSchema>, { $typeName: string }>, "code">;
 
 /** One conversation. All its state beyond the store can be lost at any moment. */
 export class ConversationCore {
@@ -30,8 +30,9 @@ export class ConversationCore {
 	readonly #log: Log;
 	readonly #nudges: Nudges;
 	readonly #rate: Rate;
+	readonly #room: Room;
 	readonly #sessions: Sessions = new Sessions();
-	#effects: Effect[] = [];
+	readonly #out: Output = new Output(this.#sessions);
 	#woken = false;
 
 	constructor(store: Store, waking: Waking) {
@@ -39,11 +40,13 @@ export class ConversationCore {
 		this.#log = new Log(store, this.#state);
 		this.#nudges = new Nudges(this.#state, waking.alarm_ms, ({ key }) => this.#sessions.isConnected(key));
 		this.#rate = waking.rate ?? RATE;
+		const [state, log, nudges, sessions, out] = [this.#state, this.#log, this.#nudges, this.#sessions, this.#out];
+		this.#room = { state, log, nudges, sessions, out };
 		for (const socket of waking.sockets) {
 			if (socket.closed) continue;
 			const session = new Session(socket, this.#rate, this.#log.head, waking.now_ms);
 			this.#sessions.add(session);
-			const device = this.#deviceOf(session);
+			const device = deviceOf(this.#room, session);
 			if (device === undefined || !socket.greeted) continue;
 			this.#log.acknowledged(device, socket.cursor);
 			this.#state.raiseRead(device.account, socket.read);
@@ -58,6 +61,22 @@ export class ConversationCore {
 	/** The number of the newest entry. */
 	get head(): number {
 		return this.#log.head;
+	}
+
+	/** Of a group: for its members, and for who has shown the invite link's secret (rule GROUP-4). */
+	view(account: string, linkSecretHash: string | undefined): GroupView | undefined {
+		const { group } = this.#state;
+		if (group === undefined) return undefined;
+		const member = group.roleOf(account) !== undefined;
+		if (!member && !group.opens(linkSecretHash)) return undefined;
+		const { version, state, requests } = group.json;
+		return { version, state, requests: member ? requests : requests.filter((one) => one === account) };
+	}
+
+	/** Which of the accounts are members. */
+	membersAmong(accounts: readonly string[]): string[] {
+		const members = new Set(this.#state.roster?.members);
+		return accounts.filter((account) => members.has(account));
 	}
 
 	/** Tells when the alarm is set, which the object learns only after it woke. */
@@ -75,7 +94,7 @@ export class ConversationCore {
 
 	/** One event; returns what is to be done, in order, in the same turn. */
 	handle(event: ConversationEvent, now_ms: number): Effect[] {
-		this.#effects = [];
+		this.#out.effects = [];
 		switch (event.type) {
 			case "frame":
 				this.#frame(event.socket, event.data, now_ms);
@@ -89,7 +108,7 @@ export class ConversationCore {
 			case "alarm":
 				this.#log.expire(now_ms);
 				this.#state.save();
-				this.#nudges.alarm(this.#log, now_ms, this.#effects);
+				this.#nudges.alarm(this.#log, now_ms, this.#out.effects);
 				break;
 			case "recovered":
 				this.#recovered();
@@ -98,20 +117,31 @@ export class ConversationCore {
 				this.#state.found(event.members);
 				break;
 			case "setDevices":
-				if (this.#state.setDevices(event.member)) this.#rosterChanged();
-				break;
 			case "removeMember":
-				if (this.#state.roster?.removeMember(event.account) === true) this.#rosterChanged();
+				this.#changeMember(event);
+				break;
+			case "changeGroup":
+				this.#out.effects.push({ type: "answer", answer: changeGroup(this.#room, event.request, now_ms) });
+				break;
+			case "requestToJoin":
+				this.#out.effects.push({ type: "answer", answer: requestToJoin(this.#room, event.request, now_ms) });
 				break;
 			case "nudged":
-				this.#nudges.called(event, this.#log, now_ms, this.#effects);
+				this.#nudges.called(event, this.#log, now_ms, this.#out.effects);
 				break;
 			default:
 				event satisfies never;
 		}
-		if (!this.#woken) this.#nudges.woken(this.#log.head, now_ms, this.#effects);
+		if (!this.#woken) this.#nudges.woken(this.#log.head, now_ms, this.#out.effects);
 		this.#woken = true;
-		return this.#effects;
+		return this.#out.effects;
+	}
+
+	#changeMember(event: Extract<ConversationEvent, { type: "setDevices" | "removeMember" }>): void {
+		const before = { members: this.#state.roster?.members ?? [], devices: this.#state.devices };
+		const changed =
+			event.type === "setDevices" ? this.#state.setDevices(event.member) : this.#state.removeMember(event.account);
+		if (changed) rosterChanged(this.#room, before);
 	}
 
 	// Sockets.
@@ -120,19 +150,19 @@ export class ConversationCore {
 		for (const older of this.#sessions) {
 			if (older.state.account !== socket.account || older.state.device !== socket.device) continue;
 			// The newer wins (rule SOCKET-1): the older is most often a connection that died unnoticed.
-			this.#refuse(older, ErrorCode.SUPERSEDED);
-			this.#close(older, 4001);
+			this.#out.refuse(older, ErrorCode.SUPERSEDED);
+			this.#out.close(older, 4001);
 		}
 		this.#sessions.add(new Session(socket, this.#rate, this.#log.head, now_ms));
-		this.#effects.push({ type: "attach", socket });
+		this.#out.effects.push({ type: "attach", socket });
 	}
 
 	#recovered(): void {
 		for (const session of this.#sessions) {
-			const device = this.#deviceOf(session);
+			const device = deviceOf(this.#room, session);
 			if (device === undefined || !session.state.greeted) continue;
 			session.restart(session.state.cursor);
-			pump(this.#log, device, session, this.#effects);
+			pump(this.#log, device, session, this.#out.effects);
 		}
 	}
 
@@ -140,9 +170,10 @@ export class ConversationCore {
 		const session = this.#sessions.get(id);
 		if (session === undefined) return;
 		this.#sessions.delete(session);
-		this.#state.save();
-		const device = this.#deviceOf(session);
-		if (device !== undefined) this.#nudges.check(device, this.#log.head, now_ms, this.#effects);
+		if (this.#sessions.empty) this.#state.save();
+		else this.#state.saveSoon();
+		const device = deviceOf(this.#room, session);
+		if (device !== undefined) this.#nudges.check(device, this.#log.head, now_ms, this.#out.effects);
 	}
 
 	#frame(id: number, data: Uint8Array | string, now_ms: number): void {
@@ -150,9 +181,9 @@ export class ConversationCore {
 		const session = this.#sessions.get(id);
 		if (session === undefined) return;
 		// Authorised: it is still on the roster.
-		const device = this.#deviceOf(session);
+		const device = deviceOf(this.#room, session);
 		if (device === undefined) {
-			this.#remove(session);
+			remove(this.#room, session);
 			return;
 		}
 		// Within its limits: before the bytes are looked at, since looking is what costs.
@@ -161,12 +192,12 @@ export class ConversationCore {
 		const frame = readFrame(data);
 		if (isRefusal(frame)) {
 			const { code, ...fields } = frame;
-			this.#refuse(session, code, fields);
+			this.#out.refuse(session, code, fields);
 			if (code !== ErrorCode.MESSAGE_TOO_LARGE) this.#countMalformed(session, now_ms);
 		} else if (session.state.greeted) this.#answer(session, device, frame, data, now_ms);
 		else if (frame.case === "hello") this.#hello(session, device, frame.value, now_ms);
 		else
-			this.#refuse(
+			this.#out.refuse(
 				session,
 				ErrorCode.HELLO_EXPECTED,
 				frame.case === "send" ? { messageId: frame.value.messageId } : {},
@@ -176,7 +207,7 @@ export class ConversationCore {
 	#answer(session: Session, device: Device, frame: UpFrame, data: Uint8Array | string, now_ms: number): void {
 		switch (frame.case) {
 			case "send":
-				if (typeof data !== "string") this.#send(session, device, frame.value, data, now_ms);
+				if (typeof data !== "string") send(this.#room, session, device, frame.value, data, now_ms);
 				break;
 			case "acknowledge":
 				this.#acknowledge(session, device, frame.value);
@@ -187,9 +218,12 @@ export class ConversationCore {
 			case "typing":
 				this.#typing(session, device, frame.value.started);
 				break;
+			case "watermarks":
+				this.#out.push(session, encode({ case: "watermarks", value: { watermarks: this.#watermarks() } }));
+				break;
 			case "hello":
 				// A second one would empty the window without an acknowledgement.
-				this.#refuse(session, ErrorCode.MALFORMED);
+				this.#out.refuse(session, ErrorCode.MALFORMED);
 				this.#countMalformed(session, now_ms);
 				break;
 			default:
@@ -200,7 +234,7 @@ export class ConversationCore {
 	#withinRate(session: Session, now_ms: number): boolean {
 		const verdict = session.pace.frame(now_ms);
 		if (verdict === "pass") return true;
-		if (verdict !== "drop") this.#refuse(session, ErrorCode.RATE_LIMITED, { retryAfterMs: RETRY_AFTER_MS });
+		if (verdict !== "drop") this.#out.refuse(session, ErrorCode.RATE_LIMITED, { retryAfterMs: RETRY_AFTER_MS });
 		if (verdict === "close") this.#hostile(session, 4429, now_ms);
 		return false;
 	}
@@ -211,8 +245,8 @@ export class ConversationCore {
 
 	/** Rule REFUSED-2. The device may have entries that wait: it gets its nudge like any that left. */
 	#hostile(session: Session, code: number, now_ms: number): void {
-		this.#effects.push({ type: "attach", socket: { ...session.state, closed: true } });
-		this.#effects.push({ type: "close", socket: session.state.id, code });
+		this.#out.effects.push({ type: "attach", socket: { ...session.state, closed: true } });
+		this.#out.effects.push({ type: "close", socket: session.state.id, code });
 		this.#disconnected(session.state.id, now_ms);
 	}
 
@@ -222,11 +256,11 @@ export class ConversationCore {
 	#hello(session: Session, device: Device, hello: Hello, now_ms: number): void {
 		const { head } = this.#log;
 		if (hello.protocolVersion !== PROTOCOL_VERSION) {
-			this.#refuse(session, ErrorCode.UNSUPPORTED_VERSION, { limit: PROTOCOL_VERSION });
+			this.#out.refuse(session, ErrorCode.UNSUPPORTED_VERSION, { limit: PROTOCOL_VERSION });
 			return;
 		}
 		if (hello.cursor > head || hello.read > head) {
-			this.#refuse(session, ErrorCode.CURSOR_BEYOND_HEAD, { limit: head });
+			this.#out.refuse(session, ErrorCode.CURSOR_BEYOND_HEAD, { limit: head });
 			return;
 		}
 		// Rule ROSTER-3: nothing before its arrival.
@@ -234,80 +268,33 @@ export class ConversationCore {
 		session.state = { ...session.state, greeted: true, cursor, read: hello.read, caughtUp: false };
 		session.restart(cursor);
 		this.#sessions.greeted(session);
-		this.#effects.push({ type: "attach", socket: session.state });
+		this.#out.effects.push({ type: "attach", socket: session.state });
 		const readRaised = this.#state.raiseRead(device.account, hello.read);
 		const raised = cursor > device.cursor;
 		this.#log.acknowledged(device, cursor);
-		this.#welcome(session, now_ms);
+		this.#welcome(session, hello, now_ms);
 		if (raised || readRaised) this.#pushWatermark(session, device);
 		// On disk before the device is treated as present: a flag that stayed would swallow the next nudge.
 		if (this.#nudges.present(device)) this.#state.save();
-		pump(this.#log, device, session, this.#effects);
+		pump(this.#log, device, session, this.#out.effects);
 	}
 
-	#welcome(session: Session, now_ms: number): void {
+	#welcome(session: Session, hello: Hello, now_ms: number): void {
 		const { roster } = this.#state;
 		if (roster === undefined) return;
 		const value = {
 			head: this.#log.head,
 			serverTimeMs: BigInt(now_ms),
-			roster: roster.frame(),
-			watermarks: roster.devices.map((device) => this.#watermark(device)),
+			...(this.#state.group !== undefined && roster.version === hello.rosterVersion ? {} : { roster: roster.frame() }),
+			watermarks: this.#pushesWatermarks ? this.#watermarks() : [],
 		};
-		this.#push(session, encode({ case: "welcome", value }));
-	}
-
-	#send(session: Session, device: Device, send: Send, payload: Uint8Array, now_ms: number): void {
-		const { roster } = this.#state;
-		if (roster === undefined) return;
-		const { messageId } = send;
-		const hex = toHex(messageId);
-		const checksum = checksumOf(send);
-		// Before the roster: a repetition is answered whatever the roster is by now (rule ONCE-1).
-		const known = this.#log.once.look(messageId, hex, device.key, checksum, this.#log.head);
-		switch (known.is) {
-			case "repeated":
-				this.#push(session, accepted(known.entry));
-				return;
-			case "conflict":
-				this.#refuse(session, ErrorCode.MESSAGE_ID_CONFLICT, { messageId, limit: known.entry.number });
-				return;
-			case "forgotten":
-				this.#refuse(session, ErrorCode.MESSAGE_ID_TOO_OLD, { messageId });
-				return;
-			case "new":
-				break;
-			default:
-				known satisfies never;
-		}
-		if (roster.deserted) {
-			this.#refuse(session, ErrorCode.MEMBER_GONE, { messageId });
-			return;
-		}
-		if (!roster.fits(send, device)) {
-			this.#refuse(session, ErrorCode.STALE_ROSTER, { messageId, difference: roster.difference(send, device) });
-			return;
-		}
-		const entry = this.#log.append(
-			device,
-			messageId,
-			hex,
-			checksum,
-			send.envelopes.length === 0 ? null : payload,
-			now_ms,
-		);
-		this.#push(session, accepted(entry));
-		for (const other of this.#sessions) {
-			if (!other.state.greeted) continue;
-			deliver(other, entry, send, device, this.#effects);
-		}
-		this.#nudges.appended(this.#log.head, now_ms, this.#effects);
+		this.#out.push(session, encode({ case: "welcome", value }));
 	}
 
 	#acknowledge(session: Session, device: Device, { cursor }: Acknowledge): void {
 		const { head } = this.#log;
 		if (cursor > head) {
-			this.#refuse(session, ErrorCode.CURSOR_BEYOND_HEAD, { limit: head });
+			this.#out.refuse(session, ErrorCode.CURSOR_BEYOND_HEAD, { limit: head });
 			return;
 		}
 		if (cursor <= session.state.cursor) return;
@@ -318,53 +305,37 @@ export class ConversationCore {
 			this.#log.acknowledged(device, cursor);
 			this.#pushWatermark(session, device);
 		}
-		if (!session.state.caughtUp) pump(this.#log, device, session, this.#effects);
-		this.#effects.push({ type: "attach", socket: session.state });
+		if (!session.state.caughtUp) pump(this.#log, device, session, this.#out.effects);
+		this.#out.effects.push({ type: "attach", socket: session.state });
 	}
 
 	#read(session: Session, device: Device, upTo: number): void {
 		const { head } = this.#log;
 		if (upTo > head) {
-			this.#refuse(session, ErrorCode.CURSOR_BEYOND_HEAD, { limit: head });
+			this.#out.refuse(session, ErrorCode.CURSOR_BEYOND_HEAD, { limit: head });
 			return;
 		}
 		if (!this.#state.raiseRead(device.account, upTo)) return;
 		session.state = { ...session.state, read: upTo };
-		this.#effects.push({ type: "attach", socket: session.state });
+		this.#out.effects.push({ type: "attach", socket: session.state });
 		this.#pushWatermark(session, device);
 	}
 
 	/** Rule EPHEMERAL-1: to whom listens now, and nowhere else. */
 	#typing(session: Session, device: Device, started: boolean): void {
 		const value = { account: device.accountBytes, device: device.device, started };
-		this.#pushToOthers(session, encode({ case: "typing", value }));
-	}
-
-	// Roster.
-
-	#rosterChanged(): void {
-		const { roster } = this.#state;
-		if (roster === undefined) return;
-		this.#state.save();
-		for (const session of [...this.#sessions]) if (this.#deviceOf(session) === undefined) this.#remove(session);
-		// Who left holds up no wipe any more (rule KEPT-1).
-		this.#log.wipe();
-		const bytes = encode({ case: "roster", value: roster.frame() });
-		for (const session of this.#sessions) if (session.state.greeted) this.#push(session, bytes);
-	}
-
-	/** Rule ROSTER-3. */
-	#remove(session: Session): void {
-		this.#refuse(session, ErrorCode.NOT_ON_ROSTER);
-		this.#close(session, 4403);
+		this.#out.pushToOthers(session, encode({ case: "typing", value }));
 	}
 
 	// Pieces.
 
-	#deviceOf(session: Session): Device | undefined {
-		const { account, device, registrationId } = session.state;
-		const known = this.#state.roster?.find(account, device);
-		return known?.registrationId === registrationId ? known : undefined;
+	/** A thousand devices that acknowledge to a thousand others would be a million frames. */
+	get #pushesWatermarks(): boolean {
+		return this.#state.devices.length <= LIMITS.watermark_push_devices;
+	}
+
+	#watermarks() {
+		return this.#state.devices.map((device) => this.#watermark(device));
 	}
 
 	#watermark(device: Device) {
@@ -374,27 +345,7 @@ export class ConversationCore {
 
 	/** Rule WATERMARK-1. */
 	#pushWatermark(session: Session, device: Device): void {
-		this.#pushToOthers(session, encode({ case: "watermark", value: this.#watermark(device) }));
-	}
-
-	#pushToOthers(session: Session, bytes: Uint8Array): void {
-		for (const other of this.#sessions) {
-			if (other !== session && other.state.greeted) this.#push(other, bytes);
-		}
-	}
-
-	#push(session: Session, bytes: Uint8Array): void {
-		this.#effects.push({ type: "send", socket: session.state.id, bytes });
-	}
-
-	#refuse(session: Session, code: ErrorCode, fields: RefusedFields = {}): void {
-		this.#push(session, encode({ case: "refused", value: { ...fields, code } }));
-	}
-
-	#close(session: Session, code: number): void {
-		this.#sessions.delete(session);
-		// The runtime lists the socket until its end agrees: it must not come back with the next waking.
-		this.#effects.push({ type: "attach", socket: { ...session.state, closed: true } });
-		this.#effects.push({ type: "close", socket: session.state.id, code });
+		if (!this.#pushesWatermarks) return;
+		this.#out.pushToOthers(session, encode({ case: "watermark", value: this.#watermark(device) }));
 	}
 }

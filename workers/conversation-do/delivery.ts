@@ -1,6 +1,8 @@
 /** Entries on their way to devices (rules DELIVERED-1 to DELIVERED-3, KEPT-2). */
-import type { Envelope } from "../../protocol/gen/common_pb.js";
+import { toBinary } from "@bufbuild/protobuf";
+import { type Envelope, EnvelopeKind } from "../../protocol/gen/common_pb.js";
 import type { Send } from "../../protocol/gen/conversation_up_pb.js";
+import { GroupChangeSchema } from "../../protocol/gen/group_pb.js";
 import type { Effect } from "./events.ts";
 import { encode, sendOf } from "./frames.ts";
 import type { Log } from "./log.ts";
@@ -12,8 +14,32 @@ import { entryFrame } from "./wire.ts";
 /** Rows read at once: a row has 128 KiB at most. */
 const CHUNK = 32;
 
+/** Who sent an entry. */
+export interface Sender {
+	key: string;
+	account: Uint8Array;
+	device: number;
+}
+
+/** A device's part of an entry. */
+type Part = Pick<Envelope, "kind" | "ciphertext">;
+
+/** What is the same for every device, if it is: a group's message or change. */
+export function wholeOf({ shared, change }: Send): Part | undefined {
+	if (shared.length > 0) return { kind: EnvelopeKind.SENDER_KEY, ciphertext: shared };
+	if (change === undefined) return undefined;
+	return { kind: EnvelopeKind.CHANGE, ciphertext: toBinary(GroupChangeSchema, change) };
+}
+
 /** A new entry, from memory, to a session that has everything before it. Others get it from the log later. */
-export function deliver(session: Session, entry: LogEntry, send: Send, sender: Device, effects: Effect[]): void {
+export function deliver(
+	session: Session,
+	entry: LogEntry,
+	send: Send,
+	sender: Sender,
+	whole: { bytes: Uint8Array; size: number } | undefined,
+	effects: Effect[],
+): void {
 	if (!session.state.caughtUp) return;
 	if (session.key === sender.key) {
 		session.position = entry.number;
@@ -24,11 +50,14 @@ export function deliver(session: Session, entry: LogEntry, send: Send, sender: D
 		effects.push({ type: "attach", socket: session.state });
 		return;
 	}
-	const envelope = envelopeFor(send, session);
 	session.position = entry.number;
-	if (envelope !== undefined) {
-		sendEntry(session, entry, { account: sender.accountBytes, device: sender.device }, envelope, effects);
+	if (whole !== undefined) {
+		session.sent(entry.number, whole.size);
+		push(session, whole.bytes, effects);
+		return;
 	}
+	const envelope = envelopeFor(send, session);
+	if (envelope !== undefined) sendEntry(session, entry, sender, envelope, effects);
 }
 
 /** Sends from the log what the window has room for; CaughtUp at its end (rule DELIVERED-2). */
@@ -46,14 +75,14 @@ export function pump(log: Log, device: Device, session: Session, effects: Effect
 				continue;
 			}
 			const send = sendOf(row.payload);
-			const envelope = send === undefined ? undefined : envelopeFor(send, session);
+			const envelope = send === undefined ? undefined : (wholeOf(send) ?? envelopeFor(send, session));
 			if (envelope !== undefined) sendEntry(session, row, parseSender(row.sender), envelope, effects);
 		}
 		if (rows.length === 0) break;
 	}
 	session.state = { ...session.state, caughtUp: true };
 	effects.push({ type: "attach", socket: session.state });
-	send(session, encode({ case: "caughtUp", value: { head: log.head } }), effects);
+	push(session, encode({ case: "caughtUp", value: { head: log.head } }), effects);
 }
 
 /** Rule KEPT-2. Ranges that follow each other become one frame. */
@@ -78,14 +107,14 @@ function sendEntry(
 	session: Session,
 	entry: LogEntry,
 	sender: { account: Uint8Array; device: number },
-	envelope: Envelope,
+	envelope: Part,
 	effects: Effect[],
 ): void {
 	session.sent(entry.number, envelope.ciphertext.length);
-	send(session, entryFrame(entry, sender, envelope), effects);
+	push(session, entryFrame(entry, sender, envelope), effects);
 }
 
-function send(session: Session, bytes: Uint8Array, effects: Effect[]): void {
+function push(session: Session, bytes: Uint8Array, effects: Effect[]): void {
 	effects.push({ type: "send", socket: session.state.id, bytes });
 }
 

@@ -1,5 +1,5 @@
 /** What goes into the core and what comes out of it. */
-import type { RosterMember } from "./interface.ts";
+import type { GroupChanged, GroupChangeRequest, GroupJoinRequest, Refused, RosterMember } from "./interface.ts";
 import type { Rate } from "./pace.ts";
 import type { SocketState } from "./sessions.ts";
 
@@ -26,6 +26,8 @@ export type ConversationEvent =
 	| { type: "found"; members: RosterMember[] }
 	| { type: "setDevices"; member: RosterMember }
 	| { type: "removeMember"; account: string }
+	| { type: "changeGroup"; request: GroupChangeRequest }
+	| { type: "requestToJoin"; request: GroupJoinRequest }
 	/** How the call of a `nudge` effect went. */
 	| { type: "nudged"; account: string; device: number; upTo: number; ok: boolean };
 
@@ -39,5 +41,7 @@ export type Effect =
 	| { type: "attach"; socket: SocketState }
 	/** Calls the device's account, and reports with `nudged`. */
 	| { type: "nudge"; account: string; peer: string; device: number; upTo: number }
+	/** The answer to who asked for the event. */
+	| { type: "answer"; answer: GroupChanged | Refused }
 	/** Sets the one alarm. */
 	| { type: "alarm"; at_ms: number };

@@ -16,7 +16,85 @@ export interface RosterMember {
 	version?: number;
 }
 
+export type GroupRole = "member" | "admin";
+export type GroupPermission = "members" | "admins";
+
+/** Who may do what in a group, as the server enforces it (rule GROUP-3). */
+export interface GroupRules {
+	add: GroupPermission;
+	edit: GroupPermission;
+	send: GroupPermission;
+	/** Who has the link's secret may join: at once, or when an admin approves. */
+	link: boolean;
+	approval: boolean;
+}
+
+/** A change of a group whose actor the api has authenticated. The devices of added members are read by the api. */
+export interface GroupChangeRequest {
+	/** UUIDv7 of the change, in hex. */
+	messageId: string;
+	actor: { account: string; device: number };
+	/** The state's version after the change; 1 founds the group. */
+	version: number;
+	added: (RosterMember & { role: GroupRole })[];
+	removed: string[];
+	roles: { account: string; role: GroupRole }[];
+	rules: GroupRules | undefined;
+	/** SHA-256 of a new link's secret, in hex. */
+	linkHash: string | undefined;
+	declined: string | undefined;
+	/** The state under the group's key, in base64. */
+	state: string;
+	/** SHA-256 of the secret that the actor has shown, in hex. */
+	linkSecretHash: string | undefined;
+}
+
+/** A request to join, by the link. */
+export interface GroupJoinRequest {
+	messageId: string;
+	actor: { account: string; device: number };
+	linkSecretHash: string | undefined;
+}
+
+/** Why a group's change is refused; codes of HTTP. */
+export interface Refused {
+	refused:
+		| "not_found"
+		| "group_exists"
+		| "group_conflict"
+		| "not_permitted"
+		| "malformed"
+		| "group_full"
+		| "last_admin"
+		| "message_id_conflict";
+	limit?: number;
+}
+
+/** The entry that a change has become. */
+export interface GroupChanged {
+	number: number;
+	version: number;
+}
+
+/** What members, and who has the link's secret, see. */
+export interface GroupView {
+	version: number;
+	state: string;
+	requests: string[];
+}
+
 export interface ConversationInterface {
+	/**
+	 * Changes a group in one turn: its state, its roster, and an entry in its log that tells everybody (rule GROUP-2). With
+	 * version 1 it founds the group. The same message id again has the same answer and changes nothing.
+	 */
+	changeGroup(request: GroupChangeRequest): Promise<GroupChanged | Refused>;
+	/** Asks to join (rule GROUP-5): an entry too, which the admins answer with a change. Repeatable. */
+	requestToJoin(request: GroupJoinRequest): Promise<GroupChanged | Refused>;
+	/** The group, for a member or for who has shown the link's secret; undefined for everybody else. */
+	viewGroup(account: string, linkSecretHash: string | undefined): Promise<GroupView | undefined>;
+	/** Which of the accounts are members. */
+	membersAmong(accounts: string[]): Promise<string[]>;
 	/**
 	 * Gives a new conversation its members (roster version 1); one member is a conversation with oneself. A conversation that has a roster keeps it: the call
 	 * may be repeated and raced. The api calls it when `fetch` answers 428.

@@ -47,30 +47,35 @@ export class Log {
 		state.head = this.head;
 	}
 
-	/** The next entry, one row: a new one or a recycled one. */
+	/**
+	 * The next entry, one row: a new one or a recycled one. `key` is its sender's; `first` changes the state in the same
+	 * transaction.
+	 */
 	append(
-		sender: Device,
+		key: string,
 		messageId: Uint8Array,
 		hex: string,
 		checksum: number,
 		payload: Uint8Array | null,
 		now_ms: number,
+		first?: () => void,
 	): LogEntry {
 		const number = this.head + 1;
 		this.#time_ms = Math.max(this.#time_ms, now_ms);
 		const recycled = this.#recyclable(number);
 		const wiped = payload === null;
-		const row: LogRow = { number, time_ms: this.#time_ms, messageId, sender: sender.key, checksum, wiped, payload };
+		const row: LogRow = { number, time_ms: this.#time_ms, messageId, sender: key, checksum, wiped, payload };
 		// Without the payload, which would stay in memory with the ids.
-		const entry: LogEntry = { number, time_ms: this.#time_ms, messageId, sender: sender.key, checksum, wiped };
+		const entry: LogEntry = { number, time_ms: this.#time_ms, messageId, sender: key, checksum, wiped };
 		const append = () => {
+			first?.();
 			this.#store.append(row, recycled);
 			this.head = number;
 			this.#state.head = number;
 			this.once.appended(hex, entry);
-			this.#passOwn(number, sender.key);
+			this.#passOwn(number, key);
 		};
-		if (number - this.#state.savedHead < BATCH) append();
+		if (first === undefined && number - this.#state.savedHead < BATCH) append();
 		else {
 			this.#store.together(() => {
 				append();
@@ -135,9 +140,8 @@ export class Log {
 	/** An effective cursor passes over the device's own entries. */
 	#passOwn(number: number, sender: string): void {
 		this.#senders.set(number, sender);
-		for (const device of this.#state.devices) {
-			if (device.key === sender && device.passed === number - 1) device.passed = number;
-		}
+		const device = this.#state.roster?.get(sender);
+		if (device !== undefined && device.passed === number - 1) device.passed = number;
 	}
 
 	#senderOf(number: number): string | undefined {

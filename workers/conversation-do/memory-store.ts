@@ -5,6 +5,7 @@ import type { LogEntry, LogRow, Store } from "./store.ts";
 export class MemoryStore implements Store {
 	readonly #rows: Map<number, LogRow> = new Map();
 	#state: string | undefined;
+	#group: string | undefined;
 
 	together(step: () => void): void {
 		// Nothing here can fail half-way.
@@ -61,6 +62,14 @@ export class MemoryStore implements Store {
 
 	writeState(state: string): void {
 		this.#state = state;
+	}
+
+	readGroup(): string | undefined {
+		return this.#group;
+	}
+
+	writeGroup(group: string): void {
+		this.#group = group;
 	}
 
 	#after(after: number): LogRow[] {

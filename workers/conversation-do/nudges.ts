@@ -47,7 +47,8 @@ export class Nudges {
 		if (device.nudged || device.nudging || device.passed >= head) return;
 		if (device.nudgeAt_ms !== undefined && device.nudgeAt_ms > now_ms) return;
 		if (this.#isConnected(device)) return;
-		const peer = this.#state.roster?.peerOf(device.account);
+		// A group has no peer: its id is its address.
+		const peer = this.#state.group === undefined ? this.#state.roster?.peerOf(device.account) : "";
 		if (peer === undefined) return;
 		device.nudging = true;
 		device.nudgeAt_ms = now_ms + pause(device.attempts);
@@ -90,7 +91,7 @@ export class Nudges {
 			return;
 		}
 		device.nudged = true;
-		this.#state.save();
+		this.#state.saveSoon();
 	}
 
 	/** The alarm has rung. */

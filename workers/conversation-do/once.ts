@@ -1,6 +1,8 @@
 /** What a message id has become: each message enters the log once (rules ONCE-1 and ONCE-3). */
 import { crc32 } from "node:zlib";
+import { toBinary } from "@bufbuild/protobuf";
 import type { Send } from "../../protocol/gen/conversation_up_pb.js";
+import { GroupChangeSchema } from "../../protocol/gen/group_pb.js";
 import { toHex } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import type { LogEntry, Store } from "./store.ts";
@@ -36,6 +38,11 @@ export class Once {
 			return { is: same ? "repeated" : "conflict", entry };
 		}
 		return marks !== undefined && hex <= marks.forgotten ? { is: "forgotten" } : { is: "new" };
+	}
+
+	/** The entry of an id, whoever sent it. Reads the whole log: for what is rare. */
+	find(messageId: Uint8Array, hex: string, head: number): LogEntry | undefined {
+		return this.#load(head).get(hex) ?? this.#store.find(messageId);
 	}
 
 	/** An entry has been appended. */
@@ -92,5 +99,7 @@ export function checksumOf(send: Send): number {
 		crc = crc32(ciphertext, crc);
 		bytes += ciphertext.length;
 	}
-	return bytes * 2 ** 32 + crc;
+	if (send.shared.length > 0) crc = crc32(send.shared, crc);
+	if (send.change !== undefined) crc = crc32(toBinary(GroupChangeSchema, send.change), crc);
+	return (bytes + send.shared.length) * 2 ** 32 + crc;
 }

@@ -1,6 +1,6 @@
 /** Members and devices, and where each device stands (rules ROSTER-1 to ROSTER-3). */
 import type { Send } from "../../protocol/gen/conversation_up_pb.js";
-import { toHex, uuidToBytes } from "../../protocol/ids.ts";
+import { toHex, uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
 import type { RosterMember } from "./interface.ts";
 
 /** A device on the roster, as it is kept. All numbers are entry numbers. */
@@ -62,7 +62,8 @@ export function toState(device: Device): DeviceState {
 export class Roster {
 	version: number;
 	members: string[];
-	devices: Device[];
+	#devices: Device[] = [];
+	#byKey: Map<string, Device> = new Map();
 	/** How many members the conversation began with: one with oneself has one. */
 	readonly founders: number;
 	/** The newest version of each member's devices that is known. */
@@ -80,6 +81,20 @@ export class Roster {
 		this.devices = devices;
 		this.founders = founders;
 		this.deviceVersions = new Map(deviceVersions);
+	}
+
+	get devices(): Device[] {
+		return this.#devices;
+	}
+
+	set devices(devices: Device[]) {
+		this.#devices = devices;
+		this.#byKey = new Map(devices.map((device) => [device.key, device]));
+	}
+
+	/** The device of a `senderKey`: this registration of it and no other. */
+	get(key: string): Device | undefined {
+		return this.#byKey.get(key);
 	}
 
 	/** Whether everybody else has left: nobody is there to write to. */
@@ -122,12 +137,37 @@ export class Roster {
 
 	/** Removes a member with its devices; says whether it was one. */
 	removeMember(account: string): boolean {
-		if (!this.members.includes(account)) return false;
-		this.members = this.members.filter((member) => member !== account);
-		this.devices = this.devices.filter((device) => device.account !== account);
-		this.deviceVersions.delete(account);
+		return this.change([], [account], 0);
+	}
+
+	/**
+	 * Adds and removes members in one step and one version; says whether that is a change. New devices read nothing up to
+	 * `head`.
+	 */
+	change(added: readonly RosterMember[], removed: readonly string[], head: number): boolean {
+		const gone = new Set(removed.filter((account) => this.members.includes(account)));
+		const come = added.filter(({ account }) => !this.members.includes(account));
+		if (gone.size === 0 && come.length === 0) return false;
+		this.members = [...this.members.filter((member) => !gone.has(member)), ...come.map(({ account }) => account)];
+		this.devices = [
+			...this.devices.filter((device) => !gone.has(device.account)),
+			...come.flatMap(({ account, devices }) =>
+				devices.map(({ device, registrationId }) => arriving(account, device, registrationId, head)),
+			),
+		];
+		for (const account of gone) this.deviceVersions.delete(account);
+		for (const { account, version } of come) this.deviceVersions.set(account, version ?? 0);
 		this.version += 1;
 		return true;
+	}
+
+	/** Rule GROUP-1: whether all envelopes are for devices of the roster, each once, and none for the sender. */
+	addresses(send: Send, sender: Device): boolean {
+		return send.envelopes.every(({ to }) => {
+			if (to === undefined) return false;
+			const key = senderKey(uuidFromBytes(to.account), to.device, to.registrationId);
+			return key !== sender.key && this.#byKey.has(key);
+		});
 	}
 
 	/** Rule ROSTER-1: whether the message is for exactly this roster but its sender. */

@@ -92,6 +92,10 @@ export class Sessions {
 		return this.#all.values();
 	}
 
+	get empty(): boolean {
+		return this.#all.size === 0;
+	}
+
 	get(id: number): Session | undefined {
 		return this.#all.get(id);
 	}

@@ -110,6 +110,14 @@ export class SqliteStore implements Store {
 		this.#write("INSERT INTO state VALUES (1, ?) ON CONFLICT DO UPDATE SET json = excluded.json", state);
 	}
 
+	readGroup(): string | undefined {
+		return this.#sql.exec<{ json: string }>("SELECT json FROM state WHERE id = 2").toArray()[0]?.json;
+	}
+
+	writeGroup(group: string): void {
+		this.#write("INSERT INTO state VALUES (2, ?) ON CONFLICT DO UPDATE SET json = excluded.json", group);
+	}
+
 	#write(query: string, ...bindings: SqlStorageValue[] | (Uint8Array | string | number | null)[]): void {
 		this.rowsWritten += this.#sql.exec(query, ...bindings).rowsWritten;
 	}

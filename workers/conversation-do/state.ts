@@ -1,8 +1,12 @@
 /** The one-row state: roster, cursors, watermarks and marks. Written when it must be, not for each message. */
+import { Group } from "./group.ts";
 import type { RosterMember } from "./interface.ts";
 import type { Marks } from "./once.ts";
 import { arriving, type Device, type DeviceState, Roster, toDevice, toState } from "./roster.ts";
 import type { Store } from "./store.ts";
+
+/** Devices up to which each change of the state is written at once. */
+const SMALL_ROSTER = 64;
 
 interface StateJson {
 	/** The log's head when this was written. */
@@ -37,10 +41,15 @@ export class Persisted {
 	readonly #reads: Map<string, number>;
 	readonly #store: Store;
 	#saved: string | undefined;
+	#group: Group | undefined;
+	/** Changes that are not worth a row each. */
+	#unsaved = 0;
 
 	constructor(store: Store, json: StateJson | undefined, text: string | undefined) {
 		this.#store = store;
 		this.#saved = text;
+		const group = store.readGroup();
+		if (group !== undefined) this.#group = new Group(JSON.parse(group));
 		this.head = json?.head ?? 0;
 		this.savedHead = this.head;
 		this.wiped = json?.wiped ?? 0;
@@ -49,6 +58,11 @@ export class Persisted {
 		if (json === undefined) return;
 		const { version, members, devices, founders, deviceVersions } = json;
 		this.roster = new Roster(version, members, devices.map(toDevice), founders ?? 2, deviceVersions ?? []);
+	}
+
+	/** What makes it a group, if it is one. */
+	get group(): Group | undefined {
+		return this.#group;
 	}
 
 	/** The devices of the roster. */
@@ -66,6 +80,30 @@ export class Persisted {
 		const versions = members.map(({ account, version }) => [account, version ?? 0] as const);
 		this.roster = new Roster(1, accounts, devices, accounts.length, versions);
 		this.save();
+	}
+
+	/** A group's first members. The group is written first: a roster without it would be a direct conversation. */
+	foundGroup(members: RosterMember[], group: Group): void {
+		this.#writeGroup(group);
+		this.found(members);
+	}
+
+	/** A group after a change. New members read nothing before it. */
+	setGroup(group: Group, added: readonly RosterMember[], removed: readonly string[]): void {
+		this.#writeGroup(group);
+		this.roster?.change(added, removed, this.head);
+	}
+
+	/** The account is gone. Says whether it was a member. */
+	removeMember(account: string): boolean {
+		if (this.roster?.removeMember(account) !== true) return false;
+		if (this.#group !== undefined) this.#writeGroup(this.#group.without(account));
+		return true;
+	}
+
+	#writeGroup(group: Group): void {
+		this.#group = group;
+		this.#store.writeGroup(JSON.stringify(group.json));
 	}
 
 	/** A member's devices are these now. Says whether the roster has changed; a newer version is on disk either way. */
@@ -87,8 +125,18 @@ export class Persisted {
 		return true;
 	}
 
+	/**
+	 * Like `save`, for what a crash may lose because it is said or done again: in a large group the row is large, and a
+	 * thousand devices may leave at once.
+	 */
+	saveSoon(): void {
+		this.#unsaved += 1;
+		if (this.devices.length <= SMALL_ROSTER || this.#unsaved >= SMALL_ROSTER) this.save();
+	}
+
 	/** Writes the state if it has changed: one row. */
 	save(): void {
+		this.#unsaved = 0;
 		if (this.roster === undefined) return;
 		const json: StateJson = {
 			head: this.head,

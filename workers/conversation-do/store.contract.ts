@@ -32,4 +32,8 @@ export function checkStore(store: Store): void {
 	store.writeState("one");
 	store.writeState("two");
 	expect(store.readState()).toBe("two");
+	expect(store.readGroup()).toBe(undefined);
+	store.writeGroup("three");
+	store.writeGroup("four");
+	expect([store.readState(), store.readGroup()]).toEqual(["two", "four"]);
 }

@@ -42,4 +42,7 @@ export interface Store {
 	/** The one row of everything that is not an entry. */
 	readState(): string | undefined;
 	writeState(state: string): void;
+	/** What makes the conversation a group: changes rarely. */
+	readGroup(): string | undefined;
+	writeGroup(group: string): void;
 }

@@ -80,6 +80,10 @@ function describeFrame(frame: ConversationDown["frame"]): string {
 			return `missed ${frame.value.from}-${frame.value.to}`;
 		case "typing":
 			return `typing ${frame.value.started}`;
+		case "rosterChange":
+			return `roster change v${frame.value.version} +${frame.value.added.length} -${frame.value.removed.length}`;
+		case "watermarks":
+			return `watermarks ${frame.value.watermarks.map((mark) => `${mark.delivered}/${mark.read}`).join(" ")}`;
 		case undefined:
 			return "nothing";
 		default:
@@ -100,7 +104,8 @@ export class Bench {
 	constructor(members: RosterMember[] = [member(ALICE, 11), member(BOB, 21)], store: Store = new MemoryStore()) {
 		this.store = store;
 		this.core = new ConversationCore(store, { now_ms: this.now_ms, sockets: [], alarm_ms: undefined });
-		this.handle({ type: "found", members });
+		// A group is founded by a change.
+		if (members.length > 0) this.handle({ type: "found", members });
 	}
 
 	handle(event: ConversationEvent): void {

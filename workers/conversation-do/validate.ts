@@ -43,7 +43,9 @@ function decode(data: Uint8Array): ConversationUp["frame"] | undefined {
 
 function checkSend(send: Send): Refusal | undefined {
 	if (!isUuidV7(send.messageId)) return MALFORMED;
-	let bytes = 0;
+	// Changes come through the api, which reads the devices of new members.
+	if (send.change !== undefined) return MALFORMED;
+	let bytes = send.shared.length;
 	const seen = new Set<string>();
 	for (const { to, kind, ciphertext } of send.envelopes) {
 		if (to === undefined || to.account.length !== 16) return MALFORMED;

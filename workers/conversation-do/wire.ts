@@ -6,6 +6,8 @@ import type { DeviceAddress, Envelope } from "../../protocol/gen/common_pb.js";
 import type { Send } from "../../protocol/gen/conversation_up_pb.js";
 import type { LogEntry } from "./store.ts";
 
+const NOTHING = new Uint8Array(0);
+
 /** A field's tag in Protocol Buffers' wire format: its number and whether a length follows. */
 const VARINT = 0;
 const BYTES = 2;
@@ -118,6 +120,11 @@ class Reader {
 		return this.#at === this.#end;
 	}
 
+	/** Whether a field with a length is next. */
+	at(field: number): boolean {
+		return this.#at < this.#end && this.#bytes[this.#at] === tag(field, BYTES);
+	}
+
 	/** Enters a message that is a field; returns where the message around it ends, for `leave`. */
 	enter(field: number): number {
 		const around = this.#end;
@@ -181,7 +188,7 @@ export function readSend(data: Uint8Array): Send | undefined {
 	const messageId = reader.blob(1);
 	const rosterVersion = reader.number(2);
 	const envelopes: Envelope[] = [];
-	while (reader.ok && !reader.done) {
+	while (reader.ok && reader.at(3)) {
 		const send = reader.enter(3);
 		const envelope = reader.enter(1);
 		const account = reader.blob(1);
@@ -194,6 +201,8 @@ export function readSend(data: Uint8Array): Send | undefined {
 		const to: DeviceAddress = { $typeName: "parley.v1.DeviceAddress", account, device, registrationId };
 		envelopes.push({ $typeName: "parley.v1.Envelope", to, kind, ciphertext });
 	}
+	const shared = reader.ok && reader.at(4) ? reader.blob(4) : NOTHING;
 	reader.leave(frame);
-	return reader.ok && reader.done ? { $typeName: "parley.v1.Send", messageId, rosterVersion, envelopes } : undefined;
+	if (!reader.ok || !reader.done) return undefined;
+	return { $typeName: "parley.v1.Send", messageId, rosterVersion, envelopes, shared };
 }

@@ -49,6 +49,33 @@ export class DeviceDirectory {
 		return { version: account[0]?.version ?? 0, devices: rows };
 	}
 
+	/** The same of many accounts, in one round trip; those that don't exist have no devices. At most a hundred. */
+	async devicesOfAll(accountIds: readonly string[]): Promise<Map<string, AccountDevices>> {
+		const found = new Map<string, AccountDevices>();
+		// By database, once there are several: each has its own batch.
+		for (const [shard, ids] of Map.groupBy(accountIds, (accountId) => this.shardFor(accountId))) {
+			const of = sql`(SELECT value FROM json_each(${JSON.stringify(ids)}))`;
+			const [versions, rows] = await shard.batch([
+				shard
+					.select({ accountId: accounts.accountId, version: accounts.devicesVersion })
+					.from(accounts)
+					.where(sql`${accounts.accountId} IN ${of}`),
+				shard
+					.select({
+						accountId: devices.accountId,
+						device: devices.deviceId,
+						registrationId: devices.registrationId,
+					})
+					.from(devices)
+					.where(sql`${devices.accountId} IN ${of}`)
+					.orderBy(asc(devices.accountId), asc(devices.deviceId)),
+			]);
+			for (const { accountId, version } of versions) found.set(accountId, { version, devices: [] });
+			for (const { accountId, ...device } of rows) found.get(accountId)?.devices.push(device);
+		}
+		return found;
+	}
+
 	/** Whether the account has this device now. */
 	async has(accountId: string, device: number): Promise<boolean> {
 		return (await this.#find(accountId, device)) !== undefined;

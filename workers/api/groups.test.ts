@@ -1,0 +1,136 @@
+import { createExecutionContext, createMessageBatch, getQueueResult } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { expect, test } from "vitest";
+import type { RegisterResponse } from "../../protocol/http.ts";
+import { ChangedGroup, Group, LINK_SECRET_HEADER } from "../../protocol/http_groups.ts";
+import { groupId } from "../../protocol/ids.ts";
+import { call, refusal, register } from "../../test/api-caller.ts";
+import { newId, TestSocket, up } from "../conversation-do/testing.ts";
+import { consumeChanges } from "./changes.ts";
+import { accountStub, conversationStub } from "./env.ts";
+
+const OPEN = { add: "members", edit: "members", send: "members", link: false, approval: false };
+const UPGRADE = { upgrade: "websocket" };
+
+const base64url = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64url");
+const random = () => crypto.getRandomValues(new Uint8Array(32));
+const STATE = base64url(new TextEncoder().encode("sealed"));
+
+async function newGroup(founder: RegisterResponse, members: RegisterResponse[], fields: object = {}) {
+	const seed = random();
+	const id = await groupId(seed);
+	const body = {
+		...{ seed: base64url(seed), messageId: base64url(newId()), rules: OPEN, state: STATE },
+		members: members.map(({ accountId }) => ({ accountId, role: "member" })),
+		...fields,
+	};
+	const response = await call(`/v1/groups/${id}`, { method: "POST", token: founder.accessToken, body });
+	return { id, body, response };
+}
+
+const change = (id: string, actor: RegisterResponse, version: number, fields: object = {}) =>
+	call(`/v1/groups/${id}/changes`, {
+		method: "POST",
+		token: actor.accessToken,
+		body: { messageId: base64url(newId()), version, state: STATE, ...fields },
+	});
+
+async function open(id: string, { accessToken }: RegisterResponse): Promise<TestSocket> {
+	const { webSocket } = await call(`/v1/groups/${id}/socket`, { token: accessToken, headers: UPGRADE });
+	if (webSocket === null) throw new Error("no socket");
+	const socket = new TestSocket(webSocket);
+	socket.send(up({ case: "hello", value: { protocolVersion: 1, cursor: 0 } }));
+	return socket;
+}
+
+const shared = (rosterVersion: number) =>
+	up({ case: "send", value: { messageId: newId(), rosterVersion, shared: new Uint8Array([1]) } });
+
+test("GROUP-2 a group is founded, changed and talked in", async () => {
+	const [alice, bob, carol] = [await register(0), await register(1), await register(2)];
+	const { id, body, response } = await newGroup(alice, [bob]);
+	expect(ChangedGroup.parse(await response.json())).toEqual({ number: 1, version: 1, unreachable: [] });
+	// The same request again is the same group; another one there is none.
+	const again = await call(`/v1/groups/${id}`, { method: "POST", token: alice.accessToken, body });
+	expect(ChangedGroup.parse(await again.json()).number).toBe(1);
+	const other = { ...body, messageId: base64url(newId()) };
+	expect(
+		await refusal(await call(`/v1/groups/${id}`, { method: "POST", token: carol.accessToken, body: other })),
+	).toEqual([409, "group_exists"]);
+	const one = await open(id, alice);
+	const two = await open(id, bob);
+	await one.take(3);
+	await two.take(3);
+	const added = [{ accountId: carol.accountId, role: "member" }];
+	expect((await change(id, bob, 2, { added })).status).toBe(200);
+	expect(await one.take(2)).toEqual(["roster change v2 +1 -0", "entry 2"]);
+	expect(await two.take(2)).toEqual(["roster change v2 +1 -0", "entry 2"]);
+	one.send(shared(2));
+	expect(await one.next()).toBe("accepted 3");
+	const three = await open(id, carol);
+	expect(await three.take(4)).toEqual(["welcome 3 v2 0/0 0/0 1/0", "entry 2", "entry 3", "caught up 3"]);
+	expect(await refusal(await change(id, alice, 2))).toEqual([409, "group_conflict"]);
+});
+
+test("GROUP-6 who is removed loses its socket at once, and the group leaves its account's list", async () => {
+	const [alice, bob] = [await register(0), await register(1)];
+	const { id } = await newGroup(alice, [bob]);
+	const two = await open(id, bob);
+	await two.take(3);
+	expect((await change(id, alice, 2, { removed: [bob.accountId] })).status).toBe(200);
+	expect(await two.next()).toBe("refused NOT_ON_ROSTER 0");
+	expect(await two.closed).toBe(4403);
+	const entry = { method: "GET", token: bob.accessToken, headers: UPGRADE };
+	expect(await refusal(await call(`/v1/groups/${id}/socket`, entry))).toEqual([404, "not_found"]);
+	expect(await refusal(await call(`/v1/groups/${id}`, { token: bob.accessToken }))).toEqual([404, "not_found"]);
+	expect(await accountStub(env, bob.accountId).membership(bob.deviceId, id)).toBe("member");
+	expect(await settle(id, [alice.accountId, bob.accountId])).toBe(0);
+	expect(await accountStub(env, bob.accountId).membership(bob.deviceId, id)).toBe("stranger");
+	expect(await accountStub(env, alice.accountId).membership(alice.deviceId, id)).toBe("member");
+});
+
+/** Lets the queue's consumer work through a group's message; says how many come again. */
+async function settle(group: string, accountIds: string[]): Promise<number> {
+	const body = { type: "group-changed", group, accountIds };
+	const batch = createMessageBatch("parley-changes", [{ id: "1", timestamp: new Date(), attempts: 1, body }]);
+	await consumeChanges(env, batch);
+	return (await getQueueResult(batch, createExecutionContext())).retryMessages.length;
+}
+
+test("GROUP-6 an account that was deleted on the way to a group is on no roster", async () => {
+	const [alice, bob, carol] = [await register(0), await register(1), await register(2)];
+	await call("/v1/accounts/me", { method: "DELETE", token: carol.accessToken });
+	const { id, response } = await newGroup(alice, [bob, carol]);
+	expect(ChangedGroup.parse(await response.json()).unreachable).toEqual([carol.accountId]);
+	expect(await conversationStub(env, id).membersAmong([bob.accountId, carol.accountId])).toEqual([bob.accountId]);
+});
+
+test("GROUP-4 and GROUP-5 with the link's secret a stranger sees the group and joins, or asks to", async () => {
+	const [alice, bob, carol] = [await register(0), await register(1), await register(2)];
+	const secret = random();
+	const linkHash = base64url(new Uint8Array(await crypto.subtle.digest("SHA-256", secret)));
+	const { id } = await newGroup(alice, [], { rules: { ...OPEN, link: true }, linkHash });
+	const look = (token: string, headers: Record<string, string> = {}) => call(`/v1/groups/${id}`, { token, headers });
+	expect(await refusal(await look(bob.accessToken))).toEqual([404, "not_found"]);
+	const shown = await look(bob.accessToken, { [LINK_SECRET_HEADER]: base64url(secret) });
+	expect(Group.parse(await shown.json())).toEqual({ version: 1, state: STATE, requests: [] });
+	const added = [{ accountId: bob.accountId, role: "member" }];
+	expect(await refusal(await change(id, bob, 2, { added }))).toEqual([404, "not_found"]);
+	const linkSecret = base64url(secret);
+	expect(await refusal(await change(id, bob, 2, { added, linkSecret: base64url(random()) }))).toEqual([
+		404,
+		"not_found",
+	]);
+	expect((await change(id, bob, 2, { added, linkSecret })).status).toBe(200);
+	expect((await change(id, alice, 3, { rules: { ...OPEN, link: true, approval: true } })).status).toBe(200);
+	const join = { method: "POST", token: carol.accessToken, body: { messageId: base64url(newId()), linkSecret } };
+	expect((await call(`/v1/groups/${id}/requests`, join)).status).toBe(200);
+	expect(Group.parse(await (await look(alice.accessToken)).json()).requests).toEqual([carol.accountId]);
+});
+
+test("GROUP-7 a group's id is its seed's hash, so nobody takes another conversation's address", async () => {
+	const alice = await register(0);
+	const { body } = await newGroup(alice, []);
+	const response = await call(`/v1/groups/${"a".repeat(64)}`, { method: "POST", token: alice.accessToken, body });
+	expect(await refusal(response)).toEqual([400, "malformed"]);
+});

@@ -1,0 +1,95 @@
+/** From a message to an entry of the log that is on its way to everybody (rules ONCE-1, ROSTER-1, GROUP-1). */
+import { ErrorCode } from "../../protocol/gen/common_pb.js";
+import type { Send } from "../../protocol/gen/conversation_up_pb.js";
+import { toHex } from "../../protocol/ids.ts";
+import { deliver, wholeOf } from "./delivery.ts";
+import { encode } from "./frames.ts";
+import { checksumOf } from "./once.ts";
+import type { Room } from "./room.ts";
+import type { Device, Roster } from "./roster.ts";
+import type { Session } from "./sessions.ts";
+import type { LogEntry } from "./store.ts";
+import { accepted, entryFrame } from "./wire.ts";
+
+/** A frame that is refused leaves nothing behind (rule REFUSED-1). */
+export function send(room: Room, session: Session, device: Device, message: Send, payload: Uint8Array, now_ms: number) {
+	const { state, log, out } = room;
+	const { roster } = state;
+	if (roster === undefined) return;
+	const { messageId } = message;
+	const hex = toHex(messageId);
+	const checksum = checksumOf(message);
+	// Before the roster: a repetition is answered whatever the roster is by now (rule ONCE-1).
+	const known = log.once.look(messageId, hex, device.key, checksum, log.head);
+	switch (known.is) {
+		case "repeated":
+			out.push(session, accepted(known.entry));
+			return;
+		case "conflict":
+			out.refuse(session, ErrorCode.MESSAGE_ID_CONFLICT, { messageId, limit: known.entry.number });
+			return;
+		case "forgotten":
+			out.refuse(session, ErrorCode.MESSAGE_ID_TOO_OLD, { messageId });
+			return;
+		case "new":
+			break;
+		default:
+			known satisfies never;
+	}
+	if (
+		!(state.group === undefined
+			? fitsPair(room, roster, session, device, message)
+			: fitsGroup(room, roster, session, device, message))
+	)
+		return;
+	const empty = message.envelopes.length === 0 && message.shared.length === 0;
+	const entry = log.append(device.key, messageId, hex, checksum, empty ? null : payload, now_ms);
+	out.push(session, accepted(entry));
+	push(room, entry, device, message, now_ms);
+}
+
+/** A new entry to everybody who is here; who is not gets its nudge. */
+export function push(
+	room: Room,
+	entry: LogEntry,
+	sender: { key: string; accountBytes: Uint8Array; device: number },
+	message: Send,
+	now_ms: number,
+): void {
+	const from = { key: sender.key, account: sender.accountBytes, device: sender.device };
+	const whole = wholeOf(message);
+	// What is the same for everybody is encoded once.
+	const frame =
+		whole === undefined ? undefined : { bytes: entryFrame(entry, from, whole), size: whole.ciphertext.length };
+	for (const session of room.sessions) {
+		if (session.state.greeted) deliver(session, entry, message, from, frame, room.out.effects);
+	}
+	room.nudges.appended(room.log.head, now_ms, room.out.effects);
+}
+
+/** Rules ROSTER-1 and ROSTER-2. */
+function fitsPair({ out }: Room, roster: Roster, session: Session, device: Device, message: Send): boolean {
+	const { messageId } = message;
+	if (message.shared.length > 0) out.refuse(session, ErrorCode.MALFORMED, { messageId });
+	else if (roster.deserted) out.refuse(session, ErrorCode.MEMBER_GONE, { messageId });
+	else if (roster.fits(message, device)) return true;
+	else out.refuse(session, ErrorCode.STALE_ROSTER, { messageId, difference: roster.difference(message, device) });
+	return false;
+}
+
+/** Rules GROUP-1 and GROUP-3. */
+function fitsGroup({ state, out }: Room, roster: Roster, session: Session, device: Device, message: Send): boolean {
+	const { messageId } = message;
+	const { group } = state;
+	const forAll = message.shared.length > 0;
+	if (forAll === message.envelopes.length > 0) out.refuse(session, ErrorCode.MALFORMED, { messageId });
+	else if (forAll && group?.permits(device.account, group.json.rules.send) !== true) {
+		out.refuse(session, ErrorCode.NOT_PERMITTED, { messageId });
+	} else if (message.rosterVersion === roster.version && (forAll || roster.addresses(message, device))) return true;
+	else {
+		out.push(session, encode({ case: "roster", value: roster.frame() }));
+		const difference = { version: roster.version };
+		out.refuse(session, ErrorCode.STALE_ROSTER, { messageId, difference });
+	}
+	return false;
+}

@@ -1,0 +1,122 @@
+/** Changes of a group: its state, its roster and an entry that tells everybody, in one step (rules GROUP-2 to GROUP-6). */
+import { Buffer } from "node:buffer";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { ConversationUpSchema, type Send, SendSchema } from "../../protocol/gen/conversation_up_pb.js";
+import { type GroupChange, GroupChangeSchema, GroupPermission, GroupRole } from "../../protocol/gen/group_pb.js";
+import { fromHex, isUuidV7, toHex, uuidToBytes } from "../../protocol/ids.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { push } from "./entries.ts";
+import { Group, isRefused } from "./group.ts";
+import type { GroupChanged, GroupChangeRequest, GroupJoinRequest, GroupRules, Refused } from "./interface.ts";
+import { checksumOf } from "./once.ts";
+import { type Room, rosterChanged } from "./room.ts";
+import { senderKey } from "./roster.ts";
+
+const ROLES = { member: GroupRole.MEMBER, admin: GroupRole.ADMIN } as const;
+const PERMISSIONS = { members: GroupPermission.MEMBERS, admins: GroupPermission.ADMINS } as const;
+
+/** Founds or changes a group. */
+export function changeGroup(room: Room, request: GroupChangeRequest, now_ms: number): GroupChanged | Refused {
+	const { actor, version } = request;
+	const value = {
+		version,
+		added: request.added.map(toMember),
+		removed: request.removed.map(uuidToBytes),
+		roles: request.roles.map(toMember),
+		...(request.rules === undefined ? {} : { rules: toRules(request.rules) }),
+		state: fromBase64(request.state),
+		...(request.declined === undefined ? {} : { declined: uuidToBytes(request.declined) }),
+	};
+	const known = lookUp(room, request, create(GroupChangeSchema, value));
+	if (known.answer !== undefined) return known.answer;
+	const { group, roster } = room.state;
+	if (version === 1 && roster !== undefined) return { refused: "group_exists" };
+	if (version !== 1 && group === undefined) return { refused: "not_found" };
+	const next = group === undefined ? founded(request) : group.changed(request);
+	if (isRefused(next)) return next;
+	return append(room, known.send, actor, now_ms, version, () => {
+		if (roster === undefined) room.state.foundGroup(request.added, next);
+		else room.state.setGroup(next, request.added, request.removed);
+	});
+}
+
+/** Rule GROUP-5. */
+export function requestToJoin(room: Room, request: GroupJoinRequest, now_ms: number): GroupChanged | Refused {
+	const { actor } = request;
+	const { group } = room.state;
+	if (group === undefined) return { refused: "not_found" };
+	const next = group.requested(actor.account, request.linkSecretHash);
+	if (isRefused(next)) return next;
+	const { version } = group;
+	const requested = uuidToBytes(actor.account);
+	const known = lookUp(room, request, create(GroupChangeSchema, { version, requested }));
+	if (known.answer !== undefined) return known.answer;
+	// It asks already: one entry is enough.
+	if (next === group) return { number: room.log.head, version };
+	return append(room, known.send, actor, now_ms, version, () => room.state.setGroup(next, [], []));
+}
+
+/** Rule ONCE-1, for changes. */
+function lookUp(
+	{ state, log }: Room,
+	{ messageId: hex, actor }: { messageId: string; actor: { account: string; device: number } },
+	change: GroupChange,
+): { send: Send; answer: GroupChanged | Refused | undefined } {
+	const messageId = fromHex(hex);
+	const send = create(SendSchema, { messageId, rosterVersion: state.roster?.version ?? 0, change });
+	if (!isUuidV7(messageId)) return { send, answer: { refused: "malformed" } };
+	if (state.roster === undefined) return { send, answer: undefined };
+	const entry = log.once.find(messageId, hex, log.head);
+	if (entry === undefined) return { send, answer: undefined };
+	const same = entry.sender.startsWith(`${actor.account}/${actor.device}/`) && entry.checksum === checksumOf(send);
+	return {
+		send,
+		answer: same ? { number: entry.number, version: change.version } : { refused: "message_id_conflict" },
+	};
+}
+
+function append(
+	room: Room,
+	send: Send,
+	actor: { account: string; device: number },
+	now_ms: number,
+	version: number,
+	change: () => void,
+): GroupChanged {
+	const { state, log } = room;
+	const before = { members: state.roster?.members ?? [], devices: state.devices };
+	const payload = toBinary(
+		ConversationUpSchema,
+		create(ConversationUpSchema, { frame: { case: "send", value: send } }),
+	);
+	// No registration's key: the device that made the change gets its entry like everybody else.
+	const key = senderKey(actor.account, actor.device, 0);
+	const hex = toHex(send.messageId);
+	const entry = log.append(key, send.messageId, hex, checksumOf(send), payload, now_ms, change);
+	rosterChanged(room, before);
+	push(room, entry, { key, accountBytes: uuidToBytes(actor.account), device: actor.device }, send, now_ms);
+	return { number: entry.number, version };
+}
+
+function founded(request: GroupChangeRequest): Group | Refused {
+	const { actor, added, rules, linkHash, state } = request;
+	if (rules === undefined) return { refused: "malformed" };
+	if (!added.some(({ account, role }) => account === actor.account && role === "admin"))
+		return { refused: "malformed" };
+	const roles = new Map(added.map(({ account, role }) => [account, role]));
+	if (roles.size !== added.length) return { refused: "malformed" };
+	if (roles.size > LIMITS.group_members) return { refused: "group_full", limit: LIMITS.group_members };
+	return new Group({ version: 1, roles: [...roles], rules, linkHash, requests: [], state });
+}
+
+function toMember({ account, role }: { account: string; role: keyof typeof ROLES }) {
+	return { account: uuidToBytes(account), role: ROLES[role] };
+}
+
+function toRules({ add, edit, send, link, approval }: GroupRules) {
+	return { add: PERMISSIONS[add], edit: PERMISSIONS[edit], send: PERMISSIONS[send], link, approval };
+}
+
+function fromBase64(text: string): Uint8Array {
+	return new Uint8Array(Buffer.from(text, "base64"));
+}
