@@ -18,6 +18,7 @@ class Reading {
 	readonly violations: Violation[] = [];
 	readonly accepted = new Map<string, Of<"accepted">>();
 	readonly offered = new Map<string, DeviceName>();
+	readonly beside = new Set<string>();
 	/** Number to id, from every source: one log for all. */
 	readonly log = new Map<number, { id: string; timeMs: number }>();
 	readonly stored = new Map<DeviceName, Of<"stored">[]>();
@@ -91,6 +92,9 @@ function observe(reading: Reading, seen: Observation): void {
 	switch (seen.type) {
 		case "offered":
 			reading.offered.set(seen.id, seen.device);
+			return;
+		case "beside":
+			reading.beside.add(seen.id);
 			return;
 		case "accepted": {
 			const first = reading.accepted.get(seen.id);
@@ -201,7 +205,8 @@ function checkLog(reading: Reading, end: Of<"ended">): void {
 		const other = numbers.get(entry.id);
 		if (other !== undefined) reading.fail("ONCE-1", `${entry.id} stands at ${other} and ${number}`);
 		numbers.set(entry.id, number);
-		if (!reading.offered.has(entry.id)) reading.fail("ORDER-1", `${entry.id} at ${number} was never written`);
+		if (!reading.offered.has(entry.id) && !reading.beside.has(entry.id))
+			reading.fail("ORDER-1", `${entry.id} at ${number} was never written`);
 	}
 	for (const number of reading.log.keys()) {
 		if (number > end.head) reading.fail("DURABLE-1", `number ${number} was seen, the log ends at ${end.head}`);
@@ -225,7 +230,9 @@ function checkAccepted(reading: Reading, end: Of<"ended">): void {
 /** Every device has everything that was addressed to it, in order; `CaughtUp` meant it. */
 function checkDelivered(reading: Reading, end: Of<"ended">): void {
 	const senders = new Map<number, DeviceName | undefined>();
-	for (const row of end.rows) senders.set(row.number, reading.offered.get(row.id));
+	for (const row of end.rows) {
+		if (!reading.beside.has(row.id)) senders.set(row.number, reading.offered.get(row.id));
+	}
 	for (const [device, entries] of reading.stored) {
 		const expected = [...senders]
 			.filter(([number, sender]) => sender !== device && reading.rosterAt(number).has(device))

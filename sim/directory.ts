@@ -1,37 +1,53 @@
 /** A stand-in for the directory: identity keys and prekeys, each one-time prekey handed out once. */
-import type { PreKeyBundles, PreKeyUpload, RegisterRequest } from "../protocol/http.ts";
+import type { PreKeyBundles, PreKeyUpload } from "../protocol/http.ts";
 
 interface Listed {
-	identityKey: string;
 	registrationId: number;
 	keys: PreKeyUpload;
 }
 
-/** Accounts with one device each. */
-export class Directory {
-	readonly #listed = new Map<string, Listed>();
+/** What a device registers with. */
+interface Registered extends Required<PreKeyUpload> {
+	registrationId: number;
+}
 
-	register(account: string, request: RegisterRequest): void {
-		const { identityKey, registrationId } = request;
-		const { signedPreKey, lastResortKyberPreKey, oneTimePreKeys, oneTimeKyberPreKeys } = request;
+type Bundle = PreKeyBundles["devices"][number];
+
+/** Accounts with their devices. */
+export class Directory {
+	readonly #accounts = new Map<string, { identityKey: string; devices: Map<number, Listed> }>();
+
+	register(account: string, identityKey: string, device: number, registered: Registered): void {
+		const { registrationId } = registered;
+		const { signedPreKey, lastResortKyberPreKey, oneTimePreKeys, oneTimeKyberPreKeys } = registered;
 		const keys = { signedPreKey, lastResortKyberPreKey, oneTimePreKeys, oneTimeKyberPreKeys };
-		this.#listed.set(account, { identityKey, registrationId, keys: structuredClone(keys) });
+		const known = this.#accounts.get(account) ?? { identityKey, devices: new Map() };
+		known.devices.set(device, { registrationId, keys: structuredClone(keys) });
+		this.#accounts.set(account, known);
 	}
 
-	upload(account: string, upload: PreKeyUpload): void {
-		const listed = this.#listed.get(account);
+	remove(account: string, device: number): void {
+		this.#accounts.get(account)?.devices.delete(device);
+	}
+
+	upload(account: string, device: number, upload: PreKeyUpload): void {
+		const listed = this.#accounts.get(account)?.devices.get(device);
 		if (listed !== undefined) listed.keys = { ...listed.keys, ...structuredClone(upload) };
 	}
 
 	claim(account: string): PreKeyBundles | undefined {
-		const listed = this.#listed.get(account);
-		const signedPreKey = listed?.keys.signedPreKey;
-		if (listed === undefined || signedPreKey === undefined) return undefined;
-		const oneTimePreKey = listed.keys.oneTimePreKeys.shift();
-		const kyberPreKey = listed.keys.oneTimeKyberPreKeys.shift() ?? listed.keys.lastResortKyberPreKey;
-		if (kyberPreKey === undefined) return undefined;
-		const { identityKey, registrationId } = listed;
-		const device = { deviceId: 1, registrationId, signedPreKey, kyberPreKey };
-		return { identityKey, devices: [oneTimePreKey === undefined ? device : { ...device, oneTimePreKey }] };
+		const known = this.#accounts.get(account);
+		if (known === undefined) return undefined;
+		const devices = [...known.devices].flatMap(([device, listed]) => take(device, listed) ?? []);
+		return { identityKey: known.identityKey, devices };
 	}
+}
+
+function take(deviceId: number, { registrationId, keys }: Listed): Bundle | undefined {
+	const { signedPreKey } = keys;
+	const oneTimePreKey = keys.oneTimePreKeys.shift();
+	const kyberPreKey = keys.oneTimeKyberPreKeys.shift() ?? keys.lastResortKyberPreKey;
+	if (signedPreKey === undefined || kyberPreKey === undefined) return undefined;
+	const device = { deviceId, registrationId, signedPreKey, kyberPreKey };
+	return oneTimePreKey === undefined ? device : { ...device, oneTimePreKey };
 }

@@ -6,6 +6,8 @@ export type DeviceName = string;
 export type Observation =
 	/** A person wrote something; it is in the device's outbox. */
 	| { type: "offered"; device: DeviceName; id: string }
+	/** An entry that no person wrote and that holds nothing for the others. */
+	| { type: "beside"; device: DeviceName; id: string }
 	/** `to`: the devices for which it was encrypted, where the sender tells. */
 	| { type: "accepted"; device: DeviceName; id: string; number: number; timeMs: number; to?: readonly DeviceName[] }
 	/** An entry came down a connection, repeats included. */

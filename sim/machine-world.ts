@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { uuidFromBytes } from "../protocol/ids.ts";
+import type { RosterMember } from "../workers/conversation-do/interface.ts";
 import { Accounts } from "./account.ts";
+import { Changes } from "./changes.ts";
 import { check } from "./checker.ts";
 import type { Device } from "./device.ts";
 import { Directory } from "./directory.ts";
@@ -22,8 +24,8 @@ const REST_MS = 3 * 60 * 60_000;
 const LAST_MS = 2 * 60_000;
 const WEATHER = { delayMs: 200, noticeMs: 20_000 };
 
-/** Runs it to its end and judges it. */
-export async function runMachineWorld(seed: number): Promise<Outcome> {
+/** Runs it to its end and judges it. `changing`: devices are linked and unlinked meanwhile. */
+export async function runMachineWorld(seed: number, changing = false): Promise<Outcome> {
 	const random = new Random(seed);
 	const schedule = new Schedule(START_MS);
 	const history = new History(() => schedule.nowMs - START_MS);
@@ -51,7 +53,7 @@ export async function runMachineWorld(seed: number): Promise<Outcome> {
 	const clients = [ids, [...ids].reverse()].map(([account = "", peer = ""]) => {
 		const path = join(folder, `${account}.db`);
 		const around = { schedule, history, accounts, directory, path, connect, crashes: 0.03, calm: () => calm };
-		return new MachineClient(account, peer, { ...around, random: random.fork() });
+		return new MachineClient(account, peer, 1, { ...around, random: random.fork() });
 	});
 	try {
 		for (const client of clients) {
@@ -60,6 +62,23 @@ export async function runMachineWorld(seed: number): Promise<Outcome> {
 		}
 		host.members = clients;
 		plan(schedule, random.fork(), clients, host);
+		if (changing) {
+			const tell = (member: RosterMember): boolean => host.setDevices(member);
+			const fault = NO_FAULT;
+			const changes = new Changes({ schedule, random: random.fork(), history, fault, tell, calm: () => calm });
+			changes.begin(clients);
+			host.changes = changes;
+			const add = async (old: MachineClient, device: number): Promise<void> => {
+				const path = join(folder, `${old.account}.${device}.db`);
+				const around = { schedule, history, accounts, directory, path, connect, crashes: 0.03, calm: () => calm };
+				const client = new MachineClient(old.account, old.peer, device, { ...around, random: random.fork() }, old);
+				clients.push(client);
+				accounts.add(client);
+				changes.link(client);
+				await client.start();
+			};
+			planDevices({ schedule, random: random.fork(), clients, changes, accounts, directory, add });
+		}
 		await schedule.runUntil(START_MS + TROUBLE_MS);
 		history.note("the trouble ends");
 		calm = true;
@@ -72,7 +91,8 @@ export async function runMachineWorld(seed: number): Promise<Outcome> {
 		for (const client of clients) client.report();
 		const rows = host.rows();
 		const names = clients.map(({ name }) => name);
-		history.observe({ type: "ended", head: rows.at(-1)?.number ?? 0, rows, devices: names });
+		const devices = (host.changes?.all() ?? clients).map(({ name }) => name);
+		history.observe({ type: "ended", head: rows.at(-1)?.number ?? 0, rows, devices });
 		return { seed, violations: check(history, names), trace: history.trace, entries: rows.length };
 	} finally {
 		for (const client of clients) client.close();
@@ -94,4 +114,35 @@ function plan(schedule: Schedule, random: Random, clients: MachineClient[], host
 	somewhen(2, (client) => client.crash());
 	somewhen(4, () => host.evict());
 	somewhen(2, () => host.crash());
+}
+
+interface DevicePlan {
+	schedule: Schedule;
+	random: Random;
+	clients: MachineClient[];
+	changes: Changes;
+	accounts: Accounts;
+	directory: Directory;
+	add(old: MachineClient, device: number): Promise<void>;
+}
+
+/** Each account gets a second device, one of the two a third, and some go again. */
+function planDevices({ schedule, random, clients, changes, accounts, directory, add }: DevicePlan): void {
+	const somewhen = (action: () => void | Promise<void>): void =>
+		schedule.after(random.between(0, TROUBLE_MS - 1), action);
+	const [alice, bob] = clients;
+	if (alice === undefined || bob === undefined) return;
+	somewhen(() => add(alice, 2));
+	somewhen(() => add(bob, 2));
+	somewhen(() => add(random.chance(0.5) ? alice : bob, 3));
+	for (let count = 2; count > 0; count--) {
+		somewhen(() => {
+			const client = clients[random.between(0, clients.length - 1)];
+			if (client === undefined || !changes.has(client) || changes.count(client.account) < 2) return;
+			changes.unlink(client);
+			accounts.remove(client);
+			directory.remove(client.account, client.device);
+			if (random.chance(0.5)) schedule.after(random.between(1, 8_000), () => client.shutOut());
+		});
+	}
 }

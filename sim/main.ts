@@ -1,4 +1,4 @@
-/** `node sim/main.ts --seeds N [--from SEED] [--real | --devices | --fault NAME] [--json]`: runs worlds and prints broken promises. */
+/** `node sim/main.ts --seeds N [--from SEED] [--real] [--devices] [--fault NAME] [--json]`: runs worlds and prints broken promises. */
 import { parseArgs } from "node:util";
 import { FAULTS, NO_FAULT } from "./faults.ts";
 import { runMachineWorld } from "./machine-world.ts";
@@ -28,7 +28,7 @@ const fault = values.fault === undefined ? NO_FAULT : FAULTS.find(({ name }) => 
 const wrongPair = values.real && values.fault !== undefined;
 if (!Number.isSafeInteger(seeds) || !Number.isSafeInteger(from) || fault === undefined || wrongPair) {
 	console.error(
-		"usage: node sim/main.ts --seeds N [--from SEED] [--real | --devices | --fault NAME] [--json] [--trace]",
+		"usage: node sim/main.ts --seeds N [--from SEED] [--real] [--devices] [--fault NAME] [--json] [--trace]",
 	);
 	console.error(`faults: ${FAULTS.map(({ name }) => name).join(", ")}`);
 	process.exit(2);
@@ -40,7 +40,7 @@ let worlds = 0;
 const broken: Outcome[] = [];
 for (let seed = from; seed < from + seeds && broken.length < 5; seed++) {
 	const outcome = await (values.real
-		? runMachineWorld(seed)
+		? runMachineWorld(seed, values.devices)
 		: runWorld(seed, fault, values.devices || fault.changing === true));
 	worlds++;
 	entries += outcome.entries;

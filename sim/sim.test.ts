@@ -62,6 +62,17 @@ test("CLIENT-1 CLIENT-2 DELIVERED-1 NUDGE-1 NUDGE-3 ONCE-1 the real client loses
 	}
 });
 
+test("CLIENT-1 ROSTER-2 the real client loses nothing while devices are linked and unlinked", {
+	timeout: 60_000,
+}, async () => {
+	// 58 and 69: something was sent to a device that was unlinked already and not yet off the roster.
+	for (const seed of [1, 2, 3, 4, 5, 6, 58, 69]) {
+		const outcome = await runMachineWorld(seed, true);
+		expect(outcome.violations, `seed ${seed}`).toEqual([]);
+		expect(outcome.entries).toBeGreaterThan(0);
+	}
+});
+
 describe("planted faults", () => {
 	for (const fault of FAULTS) {
 		test(`${fault.breaks.join(" ")} ${fault.name} is caught`, { timeout: 30_000 }, async () => {
