@@ -7,6 +7,7 @@ import { prekeys } from "../workers/account-do/testing.ts";
 import { mediaSubject } from "../workers/api/media.ts";
 import { issueToken } from "../workers/api/tokens.ts";
 import type { Bucket } from "../workers/media/bucket.ts";
+import { PART_BYTES } from "../workers/media/records.ts";
 import { type Call, call } from "./api-caller.ts";
 
 export const TUS = { "tus-resumable": "1.0.0" };
@@ -20,6 +21,25 @@ export function noise(length: number, seed = 1): Uint8Array<ArrayBuffer> {
 		words[index] = state;
 	}
 	return new Uint8Array(words.buffer, 0, length);
+}
+
+/** A whole part and a piece of the next. */
+export const LARGE = noise(PART_BYTES + 200_000);
+/** Less than a part. */
+export const SMALL = noise(5000);
+
+/** A body that brings some bytes and then breaks, or stalls. */
+export function broken(bytes: Uint8Array, end: "break" | "stall"): ReadableStream {
+	return new ReadableStream({
+		type: "bytes",
+		async pull(controller) {
+			if (bytes.length > 0) {
+				controller.enqueue(bytes.slice(0, 65536));
+				bytes = bytes.subarray(65536);
+			} else if (end === "break") controller.error(new Error("the train is in a tunnel"));
+			else await new Promise(() => undefined);
+		},
+	});
 }
 
 /** A key as a client makes it, and its hash. */
@@ -91,6 +111,12 @@ export class Uploader {
 
 	get(blob: string, headers: Record<string, string> = {}, method = "GET"): Promise<Response> {
 		return this.ask(MEDIA_PATHS.blob(blob), { method, headers });
+	}
+
+	/** Whether a blob is exactly these bytes; comparing them here keeps a failure's message short. */
+	async holds(blob: string, bytes: Uint8Array): Promise<boolean> {
+		const response = await this.get(blob);
+		return response.status === 200 && Buffer.from(await response.arrayBuffer()).equals(bytes);
 	}
 
 	/** Uploads at once, and fails where that fails. */

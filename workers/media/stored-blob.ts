@@ -227,24 +227,31 @@ export class StoredBlob extends DurableObject<MediaEnv> {
 		const subjects = new Set(ended.map(({ subject }) => subject));
 		for (const { subject } of left) subjects.delete(subject);
 		try {
-			for (const subject of subjects) await this.#quota(subject).release(this.#key);
-			if (left.length === 0) await this.#remove(state);
+			if (left.length === 0) await this.#markRemoved();
 			else await this.ctx.storage.setAlarm(Math.min(...left.map(({ expires_ms }) => expires_ms)));
+			for (const subject of subjects) await this.#quota(subject).release(this.#key);
+			if (left.length === 0) await this.#sweep(state);
 			return "ok";
 		} catch (error) {
 			return failureOf(error);
 		}
 	}
 
-	/** Removes it for clients at once, and from R2 now or, where R2 fails, by the alarm. */
+	/** Removes an upload that isn't complete. */
 	async #remove(state: BlobState): Promise<void> {
 		const received = this.#records.offset();
-		this.#records.setRemoved();
-		await this.ctx.storage.setAlarm(this.now() + RETRY_MS);
-		if (state.phase === "open") await this.#quota(state.subject).release(this.#key, received);
+		await this.#markRemoved();
+		await this.#quota(state.subject).release(this.#key, received);
 		await this.#sweep(state);
 	}
 
+	/** Hides it from clients at once. What goes wrong afterwards is done by the alarm. */
+	#markRemoved(): Promise<void> {
+		this.#records.setRemoved();
+		return this.ctx.storage.setAlarm(this.now() + RETRY_MS);
+	}
+
+	/** Removes it from R2, then all records. */
 	async #sweep(state: BlobState): Promise<void> {
 		await new Storage(this.bucket, this.#key).remove(state.multipart);
 		await this.ctx.storage.deleteAlarm();

@@ -1,0 +1,199 @@
+/** Uploads on bad days: connections that break, crashes, races, an R2 that fails, and uploads that nobody finishes. */
+import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { describe, expect, test, vi } from "vitest";
+import { MEDIA_UPLOAD_MS, storageKeyOf } from "../../protocol/media.ts";
+import { refusal } from "../../test/api-caller.ts";
+import { broken, LARGE, later, objectOf, SMALL, TUS, Uploader, wrapBucket } from "../../test/media-uploader.ts";
+import { PART_BYTES } from "./records.ts";
+
+const uploader = await Uploader.create();
+
+describe("bad days", () => {
+	test("UPLOAD-2 what arrived before a connection broke is kept, to the byte", async () => {
+		const { location, blob } = await uploader.start(LARGE.length);
+		const arrived = PART_BYTES + 100_000;
+		await uploader.patch(location, 0, broken(LARGE.subarray(0, arrived), "break")).catch(() => undefined);
+		expect(await uploader.offset(location)).toBe(arrived);
+		await uploader.patch(location, arrived, LARGE.subarray(arrived));
+		expect(await uploader.holds(blob, LARGE)).toBe(true);
+	});
+
+	test("UPLOAD-2 an upload goes on after its object was evicted", async () => {
+		const { location, blob } = await uploader.start(LARGE.length);
+		const half = PART_BYTES + 3;
+		await uploader.patch(location, 0, LARGE.subarray(0, half));
+		await evictDurableObject(await objectOf(blob));
+		expect(await uploader.offset(location)).toBe(half);
+		await uploader.patch(location, half, LARGE.subarray(half));
+		await evictDurableObject(await objectOf(blob));
+		expect(await uploader.holds(blob, LARGE)).toBe(true);
+		expect(await uploader.offset(location)).toBe(LARGE.length);
+	});
+
+	test("UPLOAD-2 a slow part is written down every few seconds, so that a crash costs no more", async () => {
+		const { location, blob } = await uploader.start(SMALL.length);
+		const clock = { ahead_ms: 0 };
+		await runInDurableObject(await objectOf(blob), (object) => {
+			object.now = () => Date.now() + clock.ahead_ms;
+		});
+		const goOn = Promise.withResolvers<void>();
+		const body = new ReadableStream({
+			type: "bytes",
+			async start(controller) {
+				controller.enqueue(SMALL.slice(0, 1000));
+				await goOn.promise;
+				controller.enqueue(SMALL.slice(1000, 1500));
+			},
+		});
+		const lost = uploader.patch(location, 0, body).catch(() => undefined);
+		await vi.waitFor(async () => expect(await uploader.offset(location)).toBe(1000));
+		clock.ahead_ms = 6_000;
+		goOn.resolve();
+		await vi.waitFor(async () => expect(await uploader.offset(location)).toBe(1500));
+		await abortAllDurableObjects();
+		await lost;
+		expect(await uploader.offset(location)).toBe(1500);
+		await uploader.patch(location, 1500, SMALL.subarray(1500));
+		expect(await uploader.holds(blob, SMALL)).toBe(true);
+	});
+
+	test("UPLOAD-4 a PATCH that is stuck is taken over where it stands, and what it brought is kept", async () => {
+		const { location, blob } = await uploader.start(LARGE.length);
+		const asked = await wrapBucket(blob, () => false);
+		const stuck = uploader.patch(location, 0, broken(LARGE.subarray(0, PART_BYTES + 65536), "stall"));
+		await vi.waitFor(() => expect(asked).toContain("part"));
+		await vi.waitFor(async () => expect(await uploader.offset(location)).toBe(PART_BYTES + 65536));
+		const elsewhere = await uploader.patch(location, PART_BYTES, LARGE.subarray(PART_BYTES));
+		expect([elsewhere.headers.get("upload-offset"), await refusal(elsewhere)]).toEqual([
+			String(PART_BYTES + 65536),
+			[409, "offset_conflict"],
+		]);
+		const rest = LARGE.subarray(PART_BYTES + 65536);
+		expect((await uploader.patch(location, PART_BYTES + 65536, rest)).status).toBe(204);
+		expect(await refusal(await stuck)).toEqual([409, "upload_superseded"]);
+		expect(await uploader.holds(blob, LARGE)).toBe(true);
+	});
+
+	test("UPLOAD-4 two uploads that race on one id never mix their bytes", async () => {
+		const racer = await Uploader.create();
+		const { location, blob } = await racer.start(LARGE.length);
+		const answers: number[] = [];
+		/** Sends from where the upload is, until somebody has finished it. */
+		const race = async () => {
+			for (;;) {
+				const offset = Number(await racer.offset(location));
+				if (offset === LARGE.length) return;
+				const response = await racer.patch(location, offset, LARGE.subarray(offset, offset + 2_000_000));
+				answers.push(response.status);
+			}
+		};
+		await Promise.all([race(), race()]);
+		expect(new Set(answers)).toEqual(new Set([204, 409]));
+		expect(await uploader.holds(blob, LARGE)).toBe(true);
+	});
+
+	test("UPLOAD-8 a short failure of R2 is not noticed", async () => {
+		const { location, blob } = await uploader.start(LARGE.length);
+		const asked = await wrapBucket(blob, (_operation, count) => count === 1);
+		expect((await uploader.patch(location, 0, LARGE)).status).toBe(204);
+		expect(asked.sort()).toEqual(["begin", "begin", "complete", "complete", "part", "part", "part"]);
+		expect(await uploader.holds(blob, LARGE)).toBe(true);
+	});
+
+	test("UPLOAD-8 UPLOAD-2 when R2 fails in the middle, what arrived is kept and goes on", async () => {
+		const { location, blob } = await uploader.start(LARGE.length);
+		let down = true;
+		await wrapBucket(blob, (operation) => down && operation === "part");
+		const arrived = PART_BYTES + 100_000;
+		const response = await uploader.patch(location, 0, LARGE.subarray(0, arrived));
+		expect(await refusal(response)).toEqual([503, "storage_unavailable"]);
+		expect(await uploader.offset(location)).toBe(arrived);
+		await evictDurableObject(await objectOf(blob));
+		down = false;
+		expect((await uploader.patch(location, arrived, LARGE.subarray(arrived))).status).toBe(204);
+		expect(await uploader.holds(blob, LARGE)).toBe(true);
+	});
+
+	test.each(["complete", "put"] as const)(
+		"UPLOAD-8 the length is told as offset only once the blob can be read: R2 fails at %s",
+		async (operation) => {
+			const bytes = operation === "put" ? SMALL : LARGE;
+			const { location, blob } = await uploader.start(bytes.length);
+			let down = true;
+			await wrapBucket(blob, (each) => down && each === operation);
+			expect(await refusal(await uploader.patch(location, 0, bytes))).toEqual([503, "storage_unavailable"]);
+			expect(await uploader.offset(location)).toBe("status 503");
+			expect((await uploader.get(blob)).status).toBe(404);
+			down = false;
+			expect(await uploader.offset(location)).toBe(bytes.length);
+			expect(await uploader.holds(blob, bytes)).toBe(true);
+		},
+	);
+
+	test("UPLOAD-8 a blob that R2 had completed before the object could note it is found", async () => {
+		const { location, blob } = await uploader.start(LARGE.length);
+		let down = true;
+		await wrapBucket(blob, (operation) => down && operation === "complete");
+		await uploader.patch(location, 0, LARGE);
+		await runInDurableObject(await objectOf(blob), async (object, state) => {
+			const { multipart } = state.storage.sql.exec<{ multipart: string }>("SELECT multipart FROM blob").one();
+			const upload = env.BLOBS.resumeMultipartUpload(await storageKeyOf(blob), multipart);
+			const parts = state.storage.sql.exec<{ number: number; etag: string }>("SELECT * FROM parts").toArray();
+			const last = await upload.uploadPart(parts.length + 1, LARGE.subarray(parts.length * PART_BYTES));
+			await upload.complete([...parts.map(({ number, etag }) => ({ partNumber: number, etag })), last]);
+			object.bucket = env.BLOBS;
+		});
+		down = false;
+		expect(await uploader.offset(location)).toBe(LARGE.length);
+		expect(await uploader.holds(blob, LARGE)).toBe(true);
+	});
+});
+
+describe("the end of unfinished uploads", () => {
+	test("UPLOAD-7 an upload that isn't complete in time is swept, its parts too", async () => {
+		const { location, blob } = await uploader.start(LARGE.length);
+		await uploader.patch(location, 0, LARGE.subarray(0, PART_BYTES));
+		const asked = await wrapBucket(blob, () => false);
+		await later(blob, MEDIA_UPLOAD_MS);
+		expect(await uploader.offset(location)).toBe("status 404");
+		expect(await runDurableObjectAlarm(await objectOf(blob))).toBe(true);
+		expect(asked).toEqual(["abort", "delete"]);
+		await runInDurableObject(await objectOf(blob), async (_object, state) => {
+			expect(state.storage.sql.exec("SELECT name FROM sqlite_master WHERE name = 'blob'").toArray()).toEqual([]);
+			expect(await state.storage.getAlarm()).toBe(null);
+		});
+	});
+
+	test("UPLOAD-7 an upload in time is not swept", async () => {
+		const { location, blob } = await uploader.start(10);
+		await later(blob, MEDIA_UPLOAD_MS - 60_000);
+		await runDurableObjectAlarm(await objectOf(blob));
+		expect(await uploader.offset(location)).toBe(0);
+	});
+
+	test("UPLOAD-7 DELETE removes an upload at once, also one that is running", async () => {
+		const { location, blob } = await uploader.start(LARGE.length);
+		const asked = await wrapBucket(blob, () => false);
+		const stuck = uploader.patch(location, 0, broken(LARGE.subarray(0, PART_BYTES + 5), "stall"));
+		await vi.waitFor(() => expect(asked).toContain("part"));
+		const removed = await uploader.ask(location, { method: "DELETE", headers: TUS });
+		expect(removed.status).toBe(204);
+		expect((await stuck).status).toBeGreaterThanOrEqual(400);
+		expect(await uploader.offset(location)).toBe("status 404");
+		expect((await uploader.get(blob)).status).toBe(404);
+	});
+
+	test("UPLOAD-7 what R2 could not remove is tried again by the alarm", async () => {
+		const { location, blob } = await uploader.start(LARGE.length);
+		await uploader.patch(location, 0, LARGE.subarray(0, PART_BYTES));
+		let down = true;
+		const asked = await wrapBucket(blob, () => down);
+		const response = await uploader.ask(location, { method: "DELETE", headers: TUS });
+		expect(await refusal(response)).toEqual([503, "storage_unavailable"]);
+		expect(await uploader.offset(location)).toBe("status 404");
+		down = false;
+		await runDurableObjectAlarm(await objectOf(blob));
+		expect(asked.slice(-2)).toEqual(["abort", "delete"]);
+	});
+});
