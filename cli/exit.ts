@@ -53,6 +53,7 @@ function exitCodeOf(code: FailureCode): number {
 		case "file_gone":
 			return EXIT.not_found;
 		case "refused":
+		case "too_late":
 		case "link_over":
 			return EXIT.refused;
 		case "unreachable":

@@ -4,14 +4,17 @@ import { addAccept } from "./commands/accept.ts";
 import { addChat } from "./commands/chat.ts";
 import { addDeleteAccount } from "./commands/delete_account.ts";
 import { addDevices, addUnlink } from "./commands/devices.ts";
+import { addDelete, addEdit, addReact, addReply, addTimer } from "./commands/doing.ts";
 import { addAutoDownload, addDeleteFile, addDownload } from "./commands/download.ts";
 import { addHistory } from "./commands/history.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addLink } from "./commands/link.ts";
+import { addPoll, addVote } from "./commands/polls.ts";
 import { addReceive } from "./commands/receive.ts";
 import { addRegister } from "./commands/register.ts";
 import { addSafetyNumber } from "./commands/safety_number.ts";
 import { addSend } from "./commands/send.ts";
+import { addArchive, addMute, addPin } from "./commands/setting_up.ts";
 import { addStatus } from "./commands/status.ts";
 import { addVerify } from "./commands/verify.ts";
 import { addWhoami } from "./commands/whoami.ts";
@@ -86,6 +89,16 @@ function program(terminal: Terminal, json: boolean): Command {
 		addDeleteFile,
 		addChat,
 		addHistory,
+		addReply,
+		addReact,
+		addEdit,
+		addDelete,
+		addPoll,
+		addVote,
+		addTimer,
+		addMute,
+		addArchive,
+		addPin,
 		addStatus,
 		addSafetyNumber,
 		addVerify,

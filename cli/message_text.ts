@@ -26,8 +26,8 @@ export function ticks(status: MessageStatus, colors: Colors): string {
 	}
 }
 
-/** One line: time, who, what, how far it got. */
-export function messageLine(message: StoredMessage, name: string, colors: Colors): string {
+/** One line: time, who, what, how far it got. `styled` is the text with its formatting, printable. */
+export function messageLine(message: StoredMessage, name: string, colors: Colors, styled?: string): string {
 	const time = new Date(message.serverTimeMs ?? message.sentAtMs);
 	const clock = colors.dim(`${two(time.getHours())}:${two(time.getMinutes())}`);
 	// Whose it is, nobody has said yet: it must not look like the contact's own.
@@ -36,7 +36,7 @@ export function messageLine(message: StoredMessage, name: string, colors: Colors
 	const text =
 		message.body === undefined
 			? colors.yellow("(cannot be decrypted; the sender has been asked to send it again)")
-			: printable(message.body);
+			: (styled ?? printable(message.body));
 	const body = message.file === undefined ? text : `${fileLine(message, message.file, colors)} ${text}`.trimEnd();
 	return `${clock} ${who}: ${body} ${ticks(message.status, colors)}`.trimEnd();
 }

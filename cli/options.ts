@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from "commander";
+import { printable } from "./terminal.ts";
 
 /** `--timeout SECONDS`. */
 export function secondsOption(description: string, byDefault: number): Option {
@@ -44,9 +45,25 @@ const DURATIONS: readonly { unit: string; word: string; seconds: number }[] = [
 	{ unit: "s", word: "second", seconds: 1 },
 ];
 
+/** A time in seconds: `30s`, `5m`, `8h`, `1d`, `4w`, `1y`, `off` for 0. */
+export function durationArgument(text: string): number {
+	if (text === "off") return 0;
+	const [, number = "", unit = ""] = /^(\d{1,9})([ywdhms]?)$/.exec(text) ?? [];
+	const found = DURATIONS.find((each) => each.unit === (unit || "s"));
+	if (number === "" || found === undefined)
+		throw new InvalidArgumentError("It must be a time as 30s, 5m, 8h, 1d, 4w or off.");
+	return Number(number) * found.seconds;
+}
+
 /** Seconds as people say them: in the largest unit of which they are a multiple. */
 export function durationWords(seconds: number): string {
 	const unit = DURATIONS.find((each) => seconds % each.seconds === 0) ?? { word: "second", seconds: 1 };
 	const count = seconds / unit.seconds;
 	return `${count} ${unit.word}${count === 1 ? "" : "s"}`;
+}
+
+/** What people are told of a conversation's timer. */
+export function timerText(name: string, seconds: number): string {
+	if (seconds === 0) return `Messages with ${printable(name)} stay.`;
+	return `Messages with ${printable(name)} disappear ${durationWords(seconds)} after they were read.`;
 }

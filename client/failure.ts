@@ -7,6 +7,7 @@ export type FailureCode =
 	| "no_such_message"
 	| "no_such_device"
 	| "no_key_yet"
+	| "too_late"
 	| "identity_changed"
 	| "safety_number_differs"
 	| "refused"

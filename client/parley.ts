@@ -16,10 +16,11 @@ import type { LocalAccount, StoredMessage } from "./machine/interface.ts";
 import { ClientMachine } from "./machine/machine.ts";
 import { Files } from "./media/files.ts";
 import type { FileNotice } from "./media/transfers.ts";
+import { Messages } from "./messages/people.ts";
 import type { Lookup, ParleyOptions } from "./options.ts";
+import { registerAccount } from "./registering.ts";
 import { Settings } from "./settings.ts";
 import { toBase64url } from "./signal/bytes.ts";
-import { completeRegistration, makeRegistration } from "./signal/registration.ts";
 import { safetyNumber } from "./signal/safety.ts";
 import { usernameHash } from "./signal/username.ts";
 import { localAccount } from "./store/account.ts";
@@ -76,19 +77,8 @@ export class Parley {
 
 	/** Makes an account. The same again after a crash goes on with the same keys (rule ACCOUNT-1). */
 	async register(name: string, deviceName?: string): Promise<LocalAccount> {
-		const username = checkedName(name);
-		const existing = localAccount(this.#store);
-		if (existing !== undefined) {
-			if (existing.username === username) return existing;
-			throw new Failure(
-				"already_registered",
-				`this data directory belongs to ${existing.username}: use another --data`,
-			);
-		}
 		const server = this.#server ?? DEFAULT_SERVER;
-		const request = makeRegistration(this.#store, username, server, this.#clock.nowMs(), deviceName);
-		const answer = await new Api({ server, clock: this.#clock }).register(request);
-		return completeRegistration(this.#store, answer);
+		return registerAccount({ store: this.#store, clock: this.#clock, server }, name, deviceName);
 	}
 
 	/** Makes this directory a new device of an account, with a code for an old one; see `becomeDevice`. */
@@ -155,6 +145,16 @@ export class Parley {
 	/** Files in messages: sending, fetching and removing them. */
 	get files(): Files {
 		return this.#connect().files;
+	}
+
+	/** Everything that people do with messages, beside sending plain texts and files. */
+	get messages(): Messages {
+		const { account, machine, runner } = this.#connect();
+		return new Messages({
+			...{ store: this.#store, account, machine, runner, waiters: this.#waiters, clock: this.#clock },
+			resolve: (name) => this.#resolve(name),
+			addressee: (name) => this.#addressee(name),
+		});
 	}
 
 	/** Waits until the server has a message on disk. After `timeoutMs` it stays in the outbox. */

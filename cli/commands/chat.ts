@@ -1,16 +1,19 @@
 import { basename } from "node:path";
 import { createInterface, type Interface } from "node:readline";
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { Failure } from "../../client/failure.ts";
 import type { StoredMessage } from "../../client/machine/interface.ts";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";
+import { runChatCommand } from "../chat_commands.ts";
 import { type Context, contextOf } from "../context.ts";
 import { droppedPath } from "../dropped.ts";
-import { identityText, logWentBack, messageLine, refusalText } from "../message_text.ts";
+import { identityText, logWentBack, refusalText } from "../message_text.ts";
+import { timerText } from "../options.ts";
 import { Screen } from "../screen.ts";
+import { shownLine } from "../shown.ts";
 import { printable, type Terminal } from "../terminal.ts";
 import { imageProtocol, imageText, PREVIEW_SIDE } from "../terminal_image.ts";
-import { printNotice, timerText } from "./receive.ts";
+import { printNotice } from "./receive.ts";
 
 const TYPING_EVERY_MS = 4_000;
 const TYPING_LASTS_MS = 8_000;
@@ -24,7 +27,8 @@ export function addChat(program: Command, terminal: Terminal): void {
 			"after",
 			`
 A file that you drop on the terminal is sent when you say so; photos of others are shown where the terminal can.
-Behind your messages: … in the outbox, ✓ at the server, ✓✓ delivered, coloured ✓✓ read. /quit or Ctrl-D ends.
+Behind your messages: … in the outbox, ✓ at the server, ✓✓ delivered, coloured ✓✓ read. /quit or Ctrl-D ends,
+/help shows what else can be done: /reply, /react, /edit, /delete, /poll, /timer …
 
 Example:
   $ parley chat bob`,
@@ -174,6 +178,7 @@ class Chat {
 			return;
 		}
 		if (answer === "") this.#screen?.prompt("> ");
+		else if (line.startsWith("/")) await this.#command(line);
 		else await this.#send({ text: line });
 	}
 
@@ -193,11 +198,23 @@ class Chat {
 		}
 	}
 
+	async #command(line: string): Promise<void> {
+		if (this.#parley === undefined) return;
+		this.#screen?.prompt("> ");
+		const { colors } = this.#context.terminal;
+		try {
+			const text = await runChatCommand({ parley: this.#parley, name: this.#name, colors }, line);
+			if (text !== undefined) this.#say(text);
+		} catch (error) {
+			if (!(error instanceof Failure || error instanceof InvalidArgumentError)) throw error;
+			this.#say(error.message);
+		}
+	}
+
 	#line(message: StoredMessage): void {
 		if (this.#parley === undefined) return;
-		const name = this.#parley.nameOf(message.peer);
 		if (this.#screen === undefined) printNotice(this.#context, this.#parley, { type: "message", message });
-		else this.#screen.add(message.id, messageLine(message, name, this.#context.terminal.colors));
+		else this.#screen.add(message.id, shownLine(this.#parley, message, this.#context.terminal.colors));
 	}
 
 	/** Shows a photo, where the terminal can, once it is here. */
@@ -219,9 +236,8 @@ class Chat {
 
 	#changed(message: StoredMessage): void {
 		if (this.#parley === undefined) return;
-		const name = this.#parley.nameOf(message.peer);
 		if (this.#screen !== undefined) {
-			this.#screen.replace(message.id, messageLine(message, name, this.#context.terminal.colors));
+			this.#screen.replace(message.id, shownLine(this.#parley, message, this.#context.terminal.colors));
 		} else if (this.#context.json) {
 			printNotice(this.#context, this.#parley, { type: "message", message });
 		}

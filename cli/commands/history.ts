@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { contextOf } from "../context.ts";
-import { messageLine, messageObject } from "../message_text.ts";
 import { limitOption } from "../options.ts";
+import { shortId, shownLine, shownObject } from "../shown.ts";
 import type { Terminal } from "../terminal.ts";
 
 export function addHistory(program: Command, terminal: Terminal): void {
@@ -15,8 +15,8 @@ export function addHistory(program: Command, terminal: Terminal): void {
 			const context = contextOf(command, terminal);
 			await context.withParley(async (parley) => {
 				for (const message of await parley.history(name, options.limit)) {
-					const shown = parley.nameOf(message.peer);
-					context.print(messageObject(message, shown), messageLine(message, shown, terminal.colors));
+					const line = `${terminal.colors.dim(shortId(message.id))} ${shownLine(parley, message, terminal.colors)}`;
+					context.print(shownObject(parley, message), line);
 				}
 			});
 		});

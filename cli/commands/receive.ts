@@ -1,8 +1,9 @@
 import type { Command } from "commander";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
-import { identityText, logWentBack, messageLine, messageObject, refusalText } from "../message_text.ts";
-import { durationWords, secondsOption } from "../options.ts";
+import { identityText, logWentBack, refusalText } from "../message_text.ts";
+import { secondsOption, timerText } from "../options.ts";
+import { shownLine, shownObject } from "../shown.ts";
 import type { Terminal } from "../terminal.ts";
 
 interface ReceiveOptions {
@@ -55,12 +56,6 @@ Examples:
 		});
 }
 
-/** What people are told of a conversation's timer. */
-export function timerText(name: string, seconds: number): string {
-	if (seconds === 0) return `Messages with ${name} stay.`;
-	return `Messages with ${name} disappear ${durationWords(seconds)} after they were read.`;
-}
-
 /** Prints what somebody who receives wants to know, and nothing of the rest. */
 export function printNotice(context: Context, parley: Parley, notice: ParleyNotice): void {
 	const { colors } = context.terminal;
@@ -68,14 +63,13 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 		case "message": {
 			const name = parley.nameOf(notice.message.peer);
 			const header = notice.message.outgoing ? `to ${name}  ` : "";
-			context.print(messageObject(notice.message, name), header + messageLine(notice.message, name, colors));
+			context.print(shownObject(parley, notice.message), header + shownLine(parley, notice.message, colors));
 			return;
 		}
 		case "message-changed": {
-			// A placeholder was replaced; how far own messages got is for `status`.
-			if (notice.message.outgoing) return;
-			const name = parley.nameOf(notice.message.peer);
-			context.print(messageObject(notice.message, name), messageLine(notice.message, name, colors));
+			// A placeholder was replaced, or somebody did something; how far own messages got is for `status`.
+			if (notice.message.outgoing && notice.acted !== true) return;
+			context.print(shownObject(parley, notice.message), shownLine(parley, notice.message, colors));
 			return;
 		}
 		case "identity-changed": {

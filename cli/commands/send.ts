@@ -10,6 +10,7 @@ interface SendOptions {
 	timeout: number;
 	file?: string;
 	forward?: string;
+	format?: boolean;
 	voice?: boolean;
 	document?: boolean;
 	caption?: string;
@@ -23,8 +24,9 @@ export function addSend(program: Command, terminal: Terminal): void {
 		.argument("<to>", "a username, or an account id")
 		.argument("[text]", "the text; - reads it from standard input")
 		.option("--file <path>", "send a file instead of a text")
-		.addOption(new Option("--forward <id>", "send the file of another message on, without an upload").conflicts("file"))
+		.addOption(new Option("--forward <id>", "send another message on, a file without an upload").conflicts("file"))
 		.addOption(new Option("--document", "as a file, whatever is in it").conflicts("voice"))
+		.option("--format", "read *bold*, _italic_, `mono`, ~strike~, ||spoiler|| and @name in the text")
 		.option("--voice", "as a voice message")
 		.option("--caption <text>", "a text that goes with the file")
 		.option("--alt <text>", "what the file shows, for those who can't see it")
@@ -53,8 +55,13 @@ Examples:
 				async (parley) => {
 					const { id } =
 						text === undefined
-							? await sendFile(parley.files, to, options)
-							: await parley.send(to, text === "-" ? (await terminal.readAll()).replace(/\r?\n$/, "") : text);
+							? await sendOther(parley, to, options)
+							: await sendText(
+									parley,
+									to,
+									text === "-" ? (await terminal.readAll()).replace(/\r?\n$/, "") : text,
+									options,
+								);
 					await parley.files.uploaded(id).finally(() => progress.end());
 					const message = await parley.sent(id, options.timeout * 1000);
 					printSent(context, to, message);
@@ -64,8 +71,15 @@ Examples:
 		});
 }
 
-function sendFile(files: Parley["files"], to: string, options: SendOptions): Promise<{ id: string }> {
-	if (options.forward !== undefined) return files.forward(options.forward, to, options.caption);
+function sendText(parley: Parley, to: string, text: string, options: SendOptions): Promise<{ id: string }> {
+	return options.format === true ? parley.messages.send(to, text, true) : parley.send(to, text);
+}
+
+function sendOther({ files, messages }: Parley, to: string, options: SendOptions): Promise<{ id: string }> {
+	if (options.forward !== undefined) {
+		const { id, file } = messages.find(options.forward);
+		return file === undefined ? messages.forward(id, to) : files.forward(id, to, options.caption);
+	}
 	return files.send(to, options.file ?? "", {
 		presentation: options.voice === true ? "voice" : options.document === true ? "document" : "shown",
 		...(options.caption === undefined ? {} : { caption: options.caption }),

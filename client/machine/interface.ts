@@ -20,6 +20,8 @@ export type MachineEvent =
 	| { type: "send-message"; id: string; peer: string; draft: Draft }
 	/** A person does something with a message, or sets the conversation's timer; `id` as of a message. */
 	| { type: "do"; id: string; peer: string; wish: Wish }
+	/** A person has begun a text; undefined where nothing is left of it. */
+	| { type: "keep-draft"; peer: string; text: string | undefined }
 	/** A person deletes a message on this device. */
 	| { type: "delete-here"; peer: string; message: MessageName }
 	/** A person wants to send a file that is not at the server yet: the message waits for `send-file` (rule ATTACH-5). */
@@ -84,8 +86,8 @@ export type Notice =
 	| { type: "message-removed"; peer: string; id: string; sender: string }
 	/** Messages of the conversation disappear so many seconds after they were read; 0: they stay. */
 	| { type: "timer-changed"; peer: string; by: string; seconds: number }
-	/** A message's status has changed, a placeholder was replaced, or somebody has done something with the message. */
-	| { type: "message-changed"; message: StoredMessage }
+	/** A message's status has changed, a placeholder was replaced, or (`acted`) somebody has done something with the message. */
+	| { type: "message-changed"; message: StoredMessage; acted?: true }
 	| { type: "typing"; peer: string; started: boolean }
 	| { type: "identity-changed"; peer: string; blocked: boolean }
 	| { type: "missed"; peer: string; from: number; to: number }

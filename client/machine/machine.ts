@@ -7,6 +7,7 @@ import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
 import { conversation, flushConversations } from "../store/conversations.ts";
 import type { Store } from "../store/database.ts";
 import { conversationsWithOutbox } from "../store/queries.ts";
+import { setDraft } from "../store/standings.ts";
 import { learnConversations, onAccountClosed, onAccountFrame, onAccountOpened } from "./account.ts";
 import { onClaimFailed, onWake } from "./again.ts";
 import { Context } from "./context.ts";
@@ -132,6 +133,8 @@ async function handle(context: Context, event: MachineEvent): Promise<void> {
 			return sendMessage(context, event);
 		case "do":
 			return doWish(context, event);
+		case "keep-draft":
+			return setDraft(context.store, event.peer, event.text);
 		case "delete-here":
 			return takeAway(context, event.message);
 		case "queue-file":

@@ -100,5 +100,5 @@ function clockStart(context: Context, message: NewMessage): number | undefined {
 export function showChange(context: Context, author: string, id: string): void {
 	if (!refreshMessage(context.store, author, id)) return;
 	const row = findMessage(context.store, author, id);
-	if (row !== undefined) context.notify({ type: "message-changed", message: toStoredMessage(row) });
+	if (row !== undefined) context.notify({ type: "message-changed", message: toStoredMessage(row), acted: true });
 }

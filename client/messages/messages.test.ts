@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ALICE, BOB, type TestDevice, TestWorld } from "../machine/testing.ts";
 import { history } from "../store/queries.ts";
+import { draftOf } from "../store/standings.ts";
 import { messageView } from "./view.ts";
 import type { MessageName } from "./wishes.ts";
 
@@ -205,4 +206,15 @@ test("RETRY-1 what could not be read comes again whole: ranges, edits, and nothi
 	expect(bodies(world.bob).slice(0, 3)).toEqual(["hello", "hi", "so it was"]);
 	expect(JSON.stringify(history(world.bob.store, ALICE, 10))).not.toContain("mistake");
 	expect(history(world.bob.store, ALICE, 10).some(({ status }) => status === "undecryptable")).toBe(false);
+});
+
+test("CLIENT-2 a text that was begun is there again after a restart, on its device alone", async () => {
+	world.bob.inbox.push({ type: "keep-draft", peer: ALICE, text: "what I want to" });
+	await world.settle();
+	world.bob.restart();
+	expect(draftOf(world.bob.store, ALICE)).toBe("what I want to");
+	expect(world.server.log).toHaveLength(2);
+	world.bob.inbox.push({ type: "keep-draft", peer: ALICE, text: undefined });
+	await world.settle();
+	expect(draftOf(world.bob.store, ALICE)).toBe(undefined);
 });

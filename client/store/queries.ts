@@ -27,6 +27,15 @@ export function message(store: Store, id: string, nowMs = 0): StoredMessage | un
 	return row === undefined ? undefined : toStoredMessage(row);
 }
 
+/** The messages whose ids begin or end like this, two at most. */
+export function namedMessages(store: Store, part: string, nowMs: number): StoredMessage[] {
+	const rows = store.all<MessageRow>(
+		`SELECT * FROM messages m WHERE (id LIKE ? OR id LIKE ?) AND ${STILL_THERE} LIMIT 2`,
+		[`${part}%`, `%${part}`, nowMs],
+	);
+	return rows.map(toStoredMessage);
+}
+
 /** The serialised `Attachment` of a message; undefined where there is none. */
 export function attachmentOf(store: Store, id: string): Uint8Array<ArrayBuffer> | undefined {
 	const sql = "SELECT attachment AS value FROM messages WHERE id = ? ORDER BY outgoing DESC LIMIT 1";

@@ -13,3 +13,14 @@ export function setTimer(store: Store, peer: string, seconds: number): void {
 		[peer, seconds],
 	);
 }
+/** A text that was begun and not sent. */
+export function draftOf(store: Store, peer: string): string | undefined {
+	return store.value<string | null>("SELECT draft AS value FROM standings WHERE peer = ?", [peer]) ?? undefined;
+}
+
+export function setDraft(store: Store, peer: string, draft: string | undefined): void {
+	store.run(
+		"INSERT INTO standings (peer, draft) VALUES (?, ?) ON CONFLICT (peer) DO UPDATE SET draft = excluded.draft",
+		[peer, draft ?? null],
+	);
+}

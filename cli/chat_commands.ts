@@ -1,0 +1,109 @@
+/** What is entered in a chat after a slash: the same as the commands of the same names. */
+
+import { Failure } from "../client/failure.ts";
+import type { Done } from "../client/messages/people.ts";
+import type { Parley } from "../client/parley.ts";
+import { durationArgument, timerText } from "./options.ts";
+import { shortId, shownLine } from "./shown.ts";
+import type { Terminal } from "./terminal.ts";
+
+const HELP = `/reply [#id] text · /react [#id] 👍 · /edit [#id] text · /delete [#id] [everyone] · /forward #id name
+/poll question | answer | answer · /vote [#id] 1 · /end [#id] · /timer 1d · /mute 8h · /archive · /pin · /format text
+/ids shows the ids of the newest messages; left out, an id is the newest message's that fits · /quit`;
+
+export interface ChatCommandContext {
+	parley: Parley;
+	/** With whom the chat is. */
+	name: string;
+	colors: Terminal["colors"];
+}
+
+/** Runs a line that begins with a slash. Returns what to say, if anything. Throws `Failure`. */
+export async function runChatCommand(context: ChatCommandContext, line: string): Promise<string | undefined> {
+	const { parley, name } = context;
+	const [, verb = "", rest = ""] = /^\/(\w+)\s*(.*)$/s.exec(line) ?? [];
+	const { messages } = parley;
+	switch (verb) {
+		case "help":
+			return HELP;
+		case "ids":
+			return (await parley.history(name, 12))
+				.map((message) => `${shortId(message.id)} ${shownLine(parley, message, context.colors)}`)
+				.join("\n");
+		case "reply": {
+			const { id, text } = await target(context, rest, "in");
+			return said(await messages.reply(id, text, true));
+		}
+		case "react": {
+			const { id, text } = await target(context, rest, "in");
+			return said(await messages.react(id, text));
+		}
+		case "edit": {
+			const { id, text } = await target(context, rest, "out");
+			return said(await messages.edit(id, text));
+		}
+		case "delete": {
+			const { id, text } = await target(context, rest, "out");
+			if (text === "everyone") return said(await messages.deleteForEveryone(id));
+			if (text !== "") throw new Failure("bad_argument", "/delete [#id] [everyone]");
+			await messages.deleteHere(id);
+			return undefined;
+		}
+		case "forward": {
+			const { id, text } = await target(context, rest, "in");
+			return said(await messages.forward(id, text));
+		}
+		case "poll": {
+			const [question = "", ...options] = rest.split("|").map((part) => part.trim());
+			return said(await messages.poll(name, { question, options, multiple: false }));
+		}
+		case "vote": {
+			const { id, text } = await target(context, rest, "poll");
+			return said(await messages.vote(id, text === "" ? [] : text.split(",").map((part) => part.trim())));
+		}
+		case "end": {
+			const { id } = await target(context, rest, "poll");
+			return said(await messages.closePoll(id));
+		}
+		case "timer":
+			if (rest === "") return timerText(name, await messages.timer(name));
+			return said(await messages.setTimer(name, durationArgument(rest)));
+		case "mute": {
+			const seconds = rest === "" ? 8 * 60 * 60 : durationArgument(rest);
+			await parley.settings.setFlag(name, "muted", seconds === 0 ? 0 : Date.now() + seconds * 1_000);
+			return undefined;
+		}
+		case "archive":
+			await parley.settings.setFlag(name, "archived", rest === "off" ? 0 : 1);
+			return undefined;
+		case "pin":
+			await parley.settings.setFlag(name, "pinned", rest === "off" ? 0 : 1);
+			return undefined;
+		case "format":
+			return said(await messages.send(name, rest, true));
+		default:
+			throw new Failure("bad_argument", `there is no command /${verb}: /help shows them all`);
+	}
+}
+
+/** The message that is named by `#id` at the beginning, else the newest that fits. */
+async function target(
+	{ parley, name }: ChatCommandContext,
+	rest: string,
+	kind: "in" | "out" | "poll",
+): Promise<{ id: string; text: string }> {
+	const [, id, text = ""] = /^#([0-9a-f-]+)\s*(.*)$/is.exec(rest) ?? [];
+	if (id !== undefined) return { id, text };
+	const newest = (await parley.history(name, 200)).reverse().find((message) => {
+		if (kind === "poll") return parley.messages.view(message)?.poll !== undefined;
+		return message.outgoing === (kind === "out") && message.body !== undefined;
+	});
+	if (newest === undefined)
+		throw new Failure("no_such_message", "there is no message yet with which that could be done");
+	return { id: newest.id, text: rest };
+}
+
+/** The change shows itself where it is. */
+function said(_done: Done): undefined {
+	return undefined;
+}

@@ -1,0 +1,200 @@
+/** Commands on messages, without a server: everything is written here, and waits in the outbox. */
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import pico from "picocolors";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { openDataDirectory, openStore } from "../client/data_directory.ts";
+import { completeRegistration, makeRegistration } from "../client/signal/registration.ts";
+import { main } from "./main.ts";
+import { durationArgument, durationWords } from "./options.ts";
+import { styled } from "./shown.ts";
+import type { Terminal } from "./terminal.ts";
+
+const BOB = "0b000000-0000-4000-8000-00000000000b";
+const NOBODY = "http://127.0.0.1:1";
+
+let data = "";
+beforeEach(() => {
+	data = mkdtempSync(join(tmpdir(), "parley-cli-messages-"));
+	mkdirSync(data, { recursive: true });
+	const { database, key } = openDataDirectory(data, undefined);
+	const store = openStore(database, key);
+	makeRegistration(store, "alice", NOBODY, Date.now());
+	completeRegistration(store, { accountId: "0a000000-0000-4000-8000-00000000000a", deviceId: 1 });
+	store.close();
+});
+afterEach(() => rmSync(data, { recursive: true, force: true }));
+
+async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+	const out: string[] = [];
+	const err: string[] = [];
+	const input = new PassThrough();
+	input.end(lines.splice(0).join(""));
+	const terminal: Terminal = {
+		out: (line) => void out.push(line),
+		note: (line) => void err.push(line),
+		readAll: () => Promise.resolve(""),
+		interrupted: () => Promise.resolve(),
+		input,
+		output: new PassThrough(),
+		environment: {},
+		colors: pico.createColors(false),
+	};
+	const code = await main(["--data", data, ...args], terminal);
+	return { code, out: out.join("\n"), err: err.join("\n") };
+}
+
+/** What a person enters in the next chat. */
+const lines: string[] = [];
+
+interface Shown {
+	id: string;
+	text: string | null;
+	[field: string]: unknown;
+}
+
+async function history(): Promise<Shown[]> {
+	const { out } = await run("--json", "history", BOB);
+	return out === "" ? [] : out.split("\n").map((line): Shown => JSON.parse(line));
+}
+
+/** What the outbox takes ends with 6: nobody is there to confirm it. */
+async function queued(...args: string[]): Promise<void> {
+	const { code, err } = await run("--json", ...args, "--timeout", "0.01");
+	expect({ code, err }).toMatchObject({ code: 6 });
+}
+
+async function idOf(text: string): Promise<string> {
+	const found = (await history()).find((message) => message.text === text);
+	if (found === undefined) throw new Error(`no message ${text}`);
+	return found.id;
+}
+
+test("CLIENT-2 reply, react and edit are done here at once, and a message is named by a part of its id", async () => {
+	await queued("send", BOB, "hello");
+	const id = await idOf("hello");
+	await queued("reply", id.slice(-8), "and *more*", "--format");
+	await queued("react", `#${id.slice(-6)}`, "👍");
+	await queued("edit", id, "hello you");
+	const [first, second] = await history();
+	expect(first).toMatchObject({ text: "hello you", earlier: [{ text: "hello" }], reactions: [{ emoji: "👍" }] });
+	expect(second).toMatchObject({ text: "and more", replyTo: { id }, ranges: [{ start: 4, length: 4, style: "bold" }] });
+	const { out } = await run("history", BOB);
+	expect(out).toContain(`#${id.slice(-8)}`);
+	expect(out).toContain("↪ hello you — and more");
+	expect(out).toContain("(edited, 👍 alice)");
+	await queued("react", id);
+	expect((await history())[0]?.reactions).toBe(undefined);
+});
+
+test("DELETE-1 delete takes a message away here, with --everyone what was not sent is never sent", async () => {
+	await queued("send", BOB, "one");
+	await queued("send", BOB, "two");
+	expect((await run("delete", await idOf("one"))).code).toBe(0);
+	expect((await history()).map(({ text }) => text)).toEqual(["two"]);
+	expect((await run("delete", await idOf("two"), "--everyone")).code).toBe(0);
+	expect(await history()).toMatchObject([{ text: "", deleted: true }]);
+	expect((await run("history", BOB)).out).toContain("(deleted)");
+});
+
+test("POLL-1 poll and vote, by text and by place", async () => {
+	await queued("poll", BOB, "When?", "now", "later", "--multiple");
+	const id = await idOf("When?");
+	await queued("vote", id, "later", "1");
+	const voters = ["0a000000-0000-4000-8000-00000000000a"];
+	const options = [
+		{ text: "now", voters },
+		{ text: "later", voters },
+	];
+	expect(await history()).toMatchObject([{ poll: { options, multiple: true, closed: false } }]);
+	expect((await run("history", BOB)).out).toContain("1. now 1 alice");
+	expect((await run("vote", id, "never")).code).toBe(2);
+	await queued("vote", id, "--end");
+	expect((await run("vote", id, "1")).code).toBe(5);
+});
+
+test("TIMER-1 the timer is set and shown, and messages say how long they last", async () => {
+	await queued("timer", BOB, "1d");
+	expect(JSON.parse((await run("--json", "timer", BOB)).out)).toMatchObject({ seconds: 86_400 });
+	await queued("send", BOB, "soon gone");
+	expect(await history()).toMatchObject([{ text: "soon gone", expireAfterSeconds: 86_400 }]);
+	expect((await run("history", BOB)).out).toContain("⏱ 1 day");
+	expect((await run("timer", BOB, "2y")).code).toBe(2);
+	await queued("timer", BOB, "off");
+});
+
+test("MESSAGE-2 a text is forwarded with its formatting", async () => {
+	await queued("send", BOB, "*look*", "--format");
+	await queued("send", BOB, "--forward", await idOf("look"));
+	expect((await history())[1]).toMatchObject({ text: "look", forwards: 1, ranges: [{ style: "bold" }] });
+});
+
+test.each([
+	["a word is no emoji", ["react", "ID", "great"], 2],
+	["a poll with one answer", ["poll", BOB, "When?", "now"], 2],
+	["a time that is none", ["timer", BOB, "soon"], 2],
+	["an id that is nobody's", ["react", "ffffffff", "👍"], 4],
+	["too little of an id", ["react", "ID-", "👍"], 4],
+	["a vote in what is no poll", ["vote", "ID", "1"], 2],
+])("exit code of a wish that can't be: %s", async (_what, args, code) => {
+	await queued("send", BOB, "hello");
+	await queued("send", BOB, "again");
+	const id = await idOf("hello");
+	const given = args.map((arg) => arg.replace("ID-", id.slice(0, 4)).replace("ID", id));
+	expect((await run(...given)).code).toBe(code);
+});
+
+test("mute, archive and pin are kept, and undone", async () => {
+	for (const [args, type] of [
+		[["mute", BOB, "8h"], "muted"],
+		[["archive", BOB], "archived"],
+		[["pin", BOB, "--undo"], "pinned"],
+	] as const) {
+		const { code, out } = await run("--json", ...args);
+		expect(code).toBe(0);
+		expect(JSON.parse(out)).toMatchObject({ type, with: BOB });
+	}
+});
+
+test("a chat takes the same after a slash, for the newest message where no id is named", async () => {
+	lines.push(
+		"hello\n",
+		"/edit hello you\n",
+		"/react 👍\n",
+		"/poll When? | now | later\n",
+		"/vote 2\n",
+		"/what\n",
+		"/timer 1h\n",
+	);
+	const { code, err } = await run("--server", NOBODY, "--json", "chat", BOB);
+	expect({ code, err }).toMatchObject({ code: 0 });
+	expect(err).toContain("there is no command /what");
+	// Nothing of Bob's is there to react to.
+	expect(err).toContain("there is no message yet");
+	expect(await history()).toMatchObject([
+		{ text: "hello you", earlier: [{ text: "hello" }] },
+		{ text: "When?", poll: { options: [{ voters: [] }, { voters: [expect.any(String)] }] } },
+	]);
+}, 20_000);
+
+test("times and formatting as people read them", () => {
+	expect(["30s", "5m", "8h", "1d", "4w", "1y", "90", "off"].map(durationArgument)).toEqual([
+		30, 300, 28_800, 86_400, 2_419_200, 31_536_000, 90, 0,
+	]);
+	expect([1, 90, 3_600, 172_800, 604_800].map(durationWords)).toEqual([
+		"1 second",
+		"90 seconds",
+		"1 hour",
+		"2 days",
+		"1 week",
+	]);
+	const colors = pico.createColors(true);
+	const ranges = [
+		{ start: 0, length: 5, style: "bold" as const },
+		{ start: 6, length: 4, style: "spoiler" as const },
+	];
+	expect(styled("a\u001b[2J secret", ranges, colors)).not.toContain("\u001b[2J");
+	expect(styled("hello word", ranges, pico.createColors(false))).toBe("hello ▒▒▒▒");
+});
