@@ -6,6 +6,7 @@ import type { RunnerNotice } from "./transport/runner.ts";
 import type { StopReason } from "./transport/socket.ts";
 
 const AGAIN = "what is here can still be read; to use the account again, link a new --data directory";
+const REMOVED = `this device was unlinked, or its account was deleted: ${AGAIN}`;
 const UNLINKED = `this device was unlinked from its account: ${AGAIN}`;
 const IDLE = `this device was unlinked because it had not connected for ${LIMITS.device_idle_days} days: ${AGAIN}`;
 /** Failed attempts after which somebody who waits is told that the server can't be reached. */
@@ -58,7 +59,7 @@ function stopped(peer: string | undefined, reason: StopReason): { concern: strin
 			return { concern: undefined, error: new Failure("device_idle", IDLE) };
 		case "removed":
 			// The account's own line ends so for a device that was unlinked while it was connected.
-			if (peer === undefined) return { concern: undefined, error: new Failure("device_unlinked", UNLINKED) };
+			if (peer === undefined) return { concern: undefined, error: new Failure("device_unlinked", REMOVED) };
 			break;
 		case "superseded":
 		case "unauthorized":

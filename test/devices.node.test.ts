@@ -128,6 +128,29 @@ test("SYNC-1 SYNC-3 reading, verifying, muting and notes to oneself appear on th
 	expect(await texts(bob, ALICE)).not.toContain("in milk");
 });
 
+test("ORDER-1 ONCE-1 two devices of one account send at once: everybody has all of it, once, in one order", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const [alice, bob, laptop] = [await device(ALICE), await device(BOB), await device("laptop")];
+	const said = Array.from({ length: 20 }, (_, index) => `both ${index}`);
+	await Promise.all(said.map((text, index) => (index % 2 === 0 ? alice : laptop).send(BOB, text)));
+	const heard = async (parley: Parley, other: string): Promise<string[]> =>
+		(await parley.history(other, 1_000)).flatMap(({ body, number }) =>
+			body?.startsWith("both ") === true && number !== undefined ? [`${number} ${body}`] : [],
+		);
+	const places: [Parley, string][] = [
+		[alice, BOB],
+		[laptop, BOB],
+		[bob, ALICE],
+	];
+	for (const [parley, other] of places) {
+		await until(async () => (await heard(parley, other)).length === said.length, PATIENCE_MS, "all twenty");
+	}
+	const [here, ...others] = await Promise.all(places.map(([parley, other]) => heard(parley, other)));
+	expect(new Set(here?.map((line) => line.replace(/^\d+ /, "")))).toEqual(new Set(said));
+	for (const there of others) expect(there).toEqual(here);
+});
+
 test("LINK-3 LINK-5 a code serves once, and a new device that was killed after it goes on without one", {
 	timeout: TEST_MS_MAX,
 }, async () => {

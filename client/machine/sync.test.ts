@@ -8,7 +8,7 @@ import { uuidToBytes } from "../../protocol/ids.ts";
 import { Cipher } from "../signal/cipher.ts";
 import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
 import { contactAccount, rememberContact } from "../store/contacts.ts";
-import { conversation, putRosterDevice } from "../store/conversations.ts";
+import { conversation, putRosterDevice, setRead } from "../store/conversations.ts";
 import { putIdentity } from "../store/identities.ts";
 import { allOutbox, enqueue } from "../store/outbox.ts";
 import { identityState, message } from "../store/queries.ts";
@@ -138,9 +138,11 @@ test("SYNC-4 a new device asks once, and gets everything in pages for itself", (
 	for (let index = 0; index < 150; index++) {
 		share(context, { case: "contact", value: { username: `name_${index}`, account: BOB } });
 	}
+	setRead(context.store, BOB, 7);
 	onSync(context, 3, create(SyncSchema, { request: true }));
 	const answers = outgoing().filter(({ target }) => target === `${ALICE}.3`);
-	expect(answers.map(({ sync }) => sync?.items.length)).toEqual([100, 50]);
+	expect(answers.map(({ sync }) => sync?.items.length)).toEqual([100, 51]);
+	expect(answers[1]?.sync?.items.at(-1)?.kind).toMatchObject({ case: "read", value: { conversation: BOB, upTo: 7 } });
 });
 
 test("WATERMARK-3 a new device of a peer delivers nothing that was sent before it came", async () => {

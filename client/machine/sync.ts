@@ -15,7 +15,7 @@ import { ownBytes } from "../signal/bytes.ts";
 import { usernameOrNothing } from "../signal/username.ts";
 import { forgetMeta, readMeta, setReadReceipts } from "../store/account.ts";
 import { contactAccount, rememberContact } from "../store/contacts.ts";
-import { conversation, knowsOwnDevices, setRead } from "../store/conversations.ts";
+import { conversation, knowsOwnDevices, readPositions, setRead } from "../store/conversations.ts";
 import { enqueue } from "../store/outbox.ts";
 import { allItems, flagSubject, keepItem, lastChangeMs, type Thing } from "../store/synced.ts";
 import { syncContent } from "./content.ts";
@@ -29,6 +29,12 @@ type ItemKind = NonNullable<MessageInitShape<typeof SyncItemSchema>["kind"]>;
 export function share(context: Context, kind: ItemKind): void {
 	const thing = thingOf(create(SyncItemSchema, { kind }).kind);
 	if (thing === undefined) return;
+	// People read all the time: a position is told, and kept where the conversation is.
+	if (kind.case === "read") {
+		if (!knowsOwnDevices(context.store, context.account)) return;
+		context.shared.push(create(SyncItemSchema, { changedMs: BigInt(context.environment.nowMs()), kind }));
+		return;
+	}
 	// Later than what it replaces, also where another device's clock is ahead.
 	const changedMs = Math.max(context.environment.nowMs(), lastChangeMs(context.store, thing) + 1);
 	const item = create(SyncItemSchema, { changedMs: BigInt(changedMs), kind });
@@ -54,11 +60,19 @@ export function requestSync(context: Context): void {
 export function onSync(context: Context, device: number, sync: Sync): void {
 	for (const item of sync.items.slice(0, LIMITS.sync_items)) apply(context, item, device);
 	if (!sync.request) return;
-	const items = allItems(context.store);
+	const items = [...allItems(context.store), ...reads(context)];
 	const target = `${context.account.accountId}.${device}`;
 	for (let from = 0; from < items.length; from += LIMITS.sync_items) {
 		enqueueSync(context, { items: items.slice(from, from + LIMITS.sync_items) }, target);
 	}
+}
+
+/** How far the user has read, for a device that is new. */
+function reads(context: Context): SyncItem[] {
+	const changedMs = BigInt(context.environment.nowMs());
+	return readPositions(context.store).map(({ peer, read }) =>
+		create(SyncItemSchema, { changedMs, kind: { case: "read", value: { conversation: peer, upTo: read } } }),
+	);
 }
 
 /** A person sets up a conversation. */
@@ -82,7 +96,7 @@ function apply(context: Context, item: SyncItem, device: number): void {
 	const { store } = context;
 	const thing = thingOf(item.kind);
 	if (thing === undefined) return;
-	const newer = keepItem(store, thing, item, device);
+	const newer = item.kind.case !== "read" && keepItem(store, thing, item, device);
 	switch (item.kind.case) {
 		case "read": {
 			const { conversation: peer, upTo } = item.kind.value;

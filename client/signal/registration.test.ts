@@ -1,12 +1,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PublicKey } from "@signalapp/libsignal-client";
+import { IdentityKeyPair, PublicKey } from "@signalapp/libsignal-client";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { RegisterRequest, registrationProofInput } from "../../protocol/http.ts";
+import { deviceProofInput } from "../../protocol/http_devices.ts";
 import { localAccount } from "../store/account.ts";
 import { Store } from "../store/database.ts";
-import { fromBase64url } from "./bytes.ts";
+import { fromBase64url, toBase64url } from "./bytes.ts";
+import { forgetDevice, makeDevice, pendingDevice } from "./new_device.ts";
 import { completeRegistration, makeRegistration } from "./registration.ts";
 import { InvalidUsernameError, usernameHash } from "./username.ts";
 
@@ -47,4 +49,22 @@ test("ACCOUNT-2 usernames are hashed; names out of bounds are refused", () => {
 	for (const bad of ["", "al", "1alice", "alice.1", "a-b-c", "é__", "a".repeat(33)]) {
 		expect(() => usernameHash(bad)).toThrow(InvalidUsernameError);
 	}
+});
+
+test("LINK-5 where a link is unfinished nobody registers: the keys here are another account's", () => {
+	const store = Store.open(join(folder, "device.db"), KEY);
+	const identity = IdentityKeyPair.generate();
+	const account = { accountId: crypto.randomUUID(), username: "alice", identity, token: "A".repeat(43) };
+	const request = makeDevice(store, account, "http://server", "laptop", 1);
+	expect(() => makeRegistration(store, "bob", "http://server")).toThrow("a link is unfinished here");
+	expect(pendingDevice(store)).toEqual(request);
+	const input = deviceProofInput(request.registrationId, fromBase64url(request.deviceSecret));
+	expect(identity.publicKey.verify(input, fromBase64url(request.proof))).toBe(true);
+	// The server wants it no more: nothing of the account is left, and the directory is free for another.
+	forgetDevice(store);
+	expect(pendingDevice(store)).toBe(undefined);
+	expect(makeRegistration(store, "bob", "http://server").identityKey).not.toBe(
+		toBase64url(identity.publicKey.serialize()),
+	);
+	store.close();
 });

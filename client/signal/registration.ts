@@ -1,6 +1,7 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { IdentityKeyPair } from "@signalapp/libsignal-client";
 import { type RegisterRequest, registrationProofInput } from "../../protocol/http.ts";
+import { Failure } from "../failure.ts";
 import type { LocalAccount } from "../machine/interface.ts";
 import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
 import type { Store } from "../store/database.ts";
@@ -20,7 +21,7 @@ import { normaliseUsername, usernameHash } from "./username.ts";
  * The request that registers this device's account. All keys and the device secret are on disk when it returns, and
  * the same request comes again until `completeRegistration` (rule ACCOUNT-1). With another username, because the first
  * was taken, the keys stay. `server` is the api's URL, `deviceName` what this device is called. Throws
- * `InvalidUsernameError`.
+ * `InvalidUsernameError`, and `Failure` `already_registered` where a link is unfinished.
  */
 export function makeRegistration(
 	store: Store,
@@ -30,6 +31,13 @@ export function makeRegistration(
 	deviceName?: string,
 ): RegisterRequest {
 	const name = normaliseUsername(username);
+	// Its keys are another account's.
+	if (readMeta(store, "link_request") !== undefined) {
+		throw new Failure(
+			"already_registered",
+			"a link is unfinished here: end it with parley link, or use another --data",
+		);
+	}
 	return store.transaction(() => {
 		const before = readMeta<string>(store, "registration_request");
 		if (before !== undefined && readMeta<string>(store, "username") === name) {

@@ -76,6 +76,12 @@ export function hotConversations(store: Store): string[] {
 	return store.all<{ peer: string }>("SELECT peer FROM conversations WHERE hot = 1").map(({ peer }) => peer);
 }
 
+/** Conversations of which something is read, and how far. */
+export function readPositions(store: Store): { peer: string; read: number }[] {
+	flushConversations(store);
+	return store.all<{ peer: string; read: number }>("SELECT peer, read FROM conversations WHERE read > 0 ORDER BY peer");
+}
+
 /** Whether any roster that is known lists another device of the account. */
 export function knowsOwnDevices(store: Store, own: { accountId: string; deviceId: number }): boolean {
 	const sql = "SELECT 1 AS value FROM roster_devices WHERE account = ? AND device <> ? LIMIT 1";

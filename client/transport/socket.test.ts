@@ -172,3 +172,17 @@ test("closing sends 1000, waits for the handshake, and cuts a line that does not
 	await cut;
 	expect(silent.line().terminated).toBe(true);
 });
+
+test.each([
+	["device_unlinked", "unlinked"],
+	["device_idle", "idle"],
+	["unauthorized", "unauthorized"],
+] as const)(
+	"DEVICE-6 a socket whose device is refused with %s stops as %s, and does not come back",
+	async (code, reason) => {
+		const { clock, lines, log } = await bench(() => Promise.reject(new ServerRefusal(401, code, "no")));
+		await clock.advance(60_000);
+		expect(lines).toEqual([]);
+		expect(log).toEqual([`stopped ${reason}`]);
+	},
+);
