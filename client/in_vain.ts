@@ -45,6 +45,15 @@ export function inVain(
 		case "prekey-counts":
 		case "synced":
 		case "line-opened":
+		case "group-changed":
+		case "group-warning":
+		case "group-request":
+		case "group-left":
+		case "group-progress":
+		case "group-change-done":
+		case "group-change-failed":
+		case "left-out":
+		case "watermarks":
 			return;
 		default:
 			return notice satisfies never;

@@ -46,4 +46,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "434703379b0ad6e066898649f75c41aed4c473a9fedab73ab6d386f736b1160a",
 		change: "groups",
 	},
+	{
+		version: 1,
+		fingerprint: "f453e2226b050691e4e84fd98d7e71991f91156ee2c99560e8f7ea7d6da3de9f",
+		change: "groups: sender keys, an invite link's secret in the state",
+	},
 ];

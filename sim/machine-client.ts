@@ -351,6 +351,9 @@ export class MachineClient implements Device {
 				if (request.notice.type === "message-changed") return;
 				this.#around.history.note(`${this.name} tells of ${request.notice.type}`);
 				return;
+			case "call-group":
+				// No groups in this world.
+				return;
 			default:
 				request satisfies never;
 		}

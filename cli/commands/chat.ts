@@ -7,6 +7,7 @@ import type { Parley, ParleyNotice } from "../../client/parley.ts";
 import { runChatCommand } from "../chat_commands.ts";
 import { type Context, contextOf } from "../context.ts";
 import { droppedPath } from "../dropped.ts";
+import { groupNoticeText } from "../group_text.ts";
 import { identityText, logWentBack, refusalText } from "../message_text.ts";
 import { timerText } from "../options.ts";
 import { Screen } from "../screen.ts";
@@ -144,6 +145,18 @@ class Chat {
 			case "broken":
 				this.#say(notice.error.message);
 				this.#readline.close();
+				return;
+			case "group-changed":
+			case "group-warning":
+			case "group-request":
+			case "group-left":
+			case "left-out":
+				if (notice.peer === this.#peer) this.#say(groupNoticeText(this.#parley, notice));
+				return;
+			case "group-progress":
+			case "group-change-done":
+			case "group-change-failed":
+			case "watermarks":
 				return;
 			case "identity-changed":
 			case "missed":

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
+import { printGroupNotice } from "../group_text.ts";
 import { identityText, logWentBack, refusalText } from "../message_text.ts";
 import { secondsOption, timerText } from "../options.ts";
 import { shownLine, shownObject } from "../shown.ts";
@@ -134,6 +135,17 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 		case "line-failed":
 		case "line-stopped":
 		case "broken":
+		case "group-progress":
+		case "group-change-done":
+		case "group-change-failed":
+		case "watermarks":
+			return;
+		case "group-changed":
+		case "group-warning":
+		case "group-request":
+		case "group-left":
+		case "left-out":
+			printGroupNotice(context, parley, notice);
 			return;
 		default:
 			notice satisfies never;

@@ -2,12 +2,14 @@
 
 import type { AccountDown, News } from "../../protocol/gen/account_pb.js";
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
-import { uuidFromBytes } from "../../protocol/ids.ts";
+import { toHex, uuidFromBytes } from "../../protocol/ids.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
 import { forgetMeta } from "../store/account.ts";
 import { conversation, hotConversations } from "../store/conversations.ts";
+import { allGroups } from "../store/groups.ts";
 import type { Context } from "./context.ts";
 import { sendNewsSeen } from "./conversation.ts";
+import { resumeAllChanges } from "./groups/changes.ts";
 import { onCounts } from "./prekeys.ts";
 import { forgetOldRetries } from "./retry.ts";
 import { requestSync } from "./sync.ts";
@@ -19,9 +21,11 @@ export function onAccountOpened(context: Context): void {
 	forgetOldRetries(context);
 	requestSync(context);
 	// A crash of the conversation can have taken an entry and its nudge with the dead connection (rule NUDGE-3).
-	for (const peer of hotConversations(context.store)) {
+	const wanted = allGroups(context.store).filter((row) => row.wanted === 1 && row.member === 1);
+	for (const peer of new Set([...hotConversations(context.store), ...wanted.map((row) => row.peer)])) {
 		if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
 	}
+	resumeAllChanges(context);
 }
 
 /** A new device knows them by name, and what is said in them from its arrival on (rule SYNC-4). */
@@ -60,9 +64,15 @@ export function onAccountFrame(context: Context, { frame }: AccountDown): void {
 	}
 }
 
+/** The other account of a conversation of two, or a group. */
+function conversationOf(news: News): string | undefined {
+	if (news.peer.length === 16) return uuidFromBytes(news.peer);
+	return news.peer.length === 0 && news.conversation.length === 32 ? toHex(news.conversation) : undefined;
+}
+
 function onNews(context: Context, news: News): void {
-	if (news.peer.length !== 16) return;
-	const peer = uuidFromBytes(news.peer);
+	const peer = conversationOf(news);
+	if (peer === undefined) return;
 	const { cursor } = conversation(context.store, peer);
 	const connection = context.connection(peer);
 	connection.news = { conversation: news.conversation, upTo: news.upTo };

@@ -1,4 +1,5 @@
 /** Trying again later: what failed for the moment, and how long it waits. */
+import { groupsWith } from "../store/group_roster.ts";
 import type { Context } from "./context.ts";
 import { resendLimited } from "./sending.ts";
 
@@ -40,7 +41,10 @@ export function onWake(context: Context, account: string): void {
 	const failed = context.failedClaims.get(account);
 	if (failed !== undefined) context.failedClaims.set(account, { ...failed, waiting: false });
 	// Keys of own devices are needed in every conversation.
-	const peers = account === context.account.accountId ? [...context.connections.keys()] : [account];
+	const peers =
+		account === context.account.accountId
+			? [...context.connections.keys()]
+			: [account, ...groupsWith(context.store, account)];
 	for (const peer of peers) {
 		resendLimited(context, peer);
 		context.touched.add(peer);

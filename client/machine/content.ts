@@ -37,6 +37,17 @@ export function retryContent(id: string, sentAtMs: number, wanted: Uint8Array): 
 	});
 }
 
+/** A serialised `SenderKey`: the group's key, and what opens this device's messages from now on. */
+export function senderKeyContent(
+	id: string,
+	sentAtMs: number,
+	groupKey: Uint8Array,
+	distribution: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+	const value = { $typeName: "parley.v1.SenderKey" as const, groupKey, distribution };
+	return serialise(id, sentAtMs, { case: "senderKey", value });
+}
+
 /** What a device gets for whom an entry is not meant, since each device has to get an envelope. */
 export function emptyContent(id: string): Uint8Array<ArrayBuffer> {
 	return serialise(id, 0, { case: undefined });

@@ -3,10 +3,13 @@ import { create } from "@bufbuild/protobuf";
 import { type AccountUp, AccountUpSchema } from "../../protocol/gen/account_pb.js";
 import type { SyncItem } from "../../protocol/gen/content_pb.js";
 import { type ConversationUp, ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
-import { directConversationInput, nextUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
+import { directConversationInput, fromHex, nextUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
+import { isGroup } from "../groups/state.ts";
 import type { Cipher } from "../signal/cipher.ts";
+import { GroupCipher } from "../signal/sender_keys.ts";
 import type { Store } from "../store/database.ts";
 import type { NewMessage } from "../store/messages.ts";
+import { GroupMemory } from "./groups/memory.ts";
 import type { LocalAccount, MachineEnvironment, MachineRequest, Notice } from "./interface.ts";
 
 /** What is known of a conversation's connection; nothing here has to survive. */
@@ -47,6 +50,8 @@ export class Context {
 	readonly environment: MachineEnvironment;
 	readonly account: LocalAccount;
 	readonly cipher: Cipher;
+	readonly groupCipher: GroupCipher;
+	readonly groups = new GroupMemory();
 	readonly connections = new Map<string, Connection>();
 	/** Accounts with a claim on the way. */
 	readonly claims = new Set<string>();
@@ -72,10 +77,12 @@ export class Context {
 		this.environment = environment;
 		this.account = account;
 		this.cipher = cipher;
+		this.groupCipher = new GroupCipher(store, account);
 	}
 
-	/** The 32 bytes by which the conversation with a peer is known, to the server too (rule CONVERSATION-1). */
+	/** The 32 bytes by which the conversation with a peer, or a group, is known, to the server too (rule CONVERSATION-1). */
 	conversationId(peer: string): Uint8Array<ArrayBuffer> {
+		if (isGroup(peer)) return fromHex(peer);
 		const known = this.#conversationIds.get(peer);
 		if (known !== undefined) return known;
 		const input = directConversationInput(this.account.accountId, peer);

@@ -1,21 +1,27 @@
 /** A conversation's socket: greeting, roster, watermarks, acknowledgements. */
 
 import type { Roster, Watermark } from "../../protocol/gen/common_pb.js";
-import type { ConversationDown, Welcome } from "../../protocol/gen/conversation_down_pb.js";
+import type { ConversationDown, PeerTyping, Welcome } from "../../protocol/gen/conversation_down_pb.js";
 import { uuidFromBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { isGroup } from "../groups/state.ts";
 import { onRead } from "../messages/expiry.ts";
 import { readReceipts } from "../store/account.ts";
 import {
 	advanceCursor,
+	type ConversationRow,
 	conversation,
 	replaceRoster,
 	setHot,
 	setPeerWatermarks,
 	setRead,
 } from "../store/conversations.ts";
+import { findGroup } from "../store/groups.ts";
 import { raiseStatus, toStoredMessage } from "../store/messages.ts";
 import { type Context, newConnection } from "./context.ts";
+import { onGroupEntry } from "./groups/receiving.ts";
+import { onGroupRoster, onRosterChange } from "./groups/roster.ts";
+import { noteGroupWatermarks } from "./groups/watermarks.ts";
 import { sayHello } from "./hello.ts";
 import { memberDevices } from "./members.ts";
 import { onEntry, onMissed } from "./receiving.ts";
@@ -31,11 +37,14 @@ export function onOpened(context: Context, peer: string): void {
 	if (failed !== undefined) context.failedClaims.set(peer, { ...failed, waiting: false });
 	const connection = { ...newConnection(), open: true, acknowledged: cursor, news: context.connection(peer).news };
 	context.connections.set(peer, connection);
+	context.groups.caughtUp.delete(peer);
+	context.groups.rosterChanged(peer);
 	sayHello(context, peer);
 }
 
 export function onClosed(context: Context, peer: string): void {
 	context.connections.set(peer, { ...newConnection(), news: context.connection(peer).news });
+	context.groups.caughtUp.delete(peer);
 }
 
 /** The closing was answered: the conversation knows that this device is gone, and nudges it (rule NUDGE-3). */
@@ -48,7 +57,7 @@ export async function onFrame(context: Context, peer: string, { frame }: Convers
 		case "welcome":
 			return onWelcome(context, peer, frame.value);
 		case "entry":
-			return onEntry(context, peer, frame.value);
+			return isGroup(peer) ? onGroupEntry(context, peer, frame.value) : onEntry(context, peer, frame.value);
 		case "caughtUp":
 			return onCaughtUp(context, peer, frame.value.head);
 		case "accepted":
@@ -63,9 +72,14 @@ export async function onFrame(context: Context, peer: string, { frame }: Convers
 		case "missed":
 			return onMissed(context, peer, frame.value);
 		case "typing":
-			if (frame.value.account.length === 16 && uuidFromBytes(frame.value.account) === peer) {
-				context.notify({ type: "typing", peer, started: frame.value.started });
-			}
+			onTyping(context, peer, frame.value);
+			return;
+		case "rosterChange":
+			if (isGroup(peer)) onRosterChange(context, peer, frame.value);
+			return;
+		case "watermarks":
+			onWatermarks(context, peer, frame.value.watermarks);
+			context.notify({ type: "watermarks", peer });
 			return;
 		case undefined:
 			// A frame of a later version.
@@ -84,6 +98,10 @@ function onWelcome(context: Context, peer: string, welcome: Welcome): void {
 }
 
 function onRoster(context: Context, peer: string, roster: Roster): void {
+	if (isGroup(peer)) {
+		onGroupRoster(context, peer, roster);
+		return;
+	}
 	if (roster.version < conversation(context.store, peer).roster_version) return;
 	replaceRoster(context.store, peer, roster.version, memberDevices(context, peer, roster.devices));
 	const connection = context.connection(peer);
@@ -94,12 +112,32 @@ function onRoster(context: Context, peer: string, roster: Roster): void {
 
 function onWatermarks(context: Context, peer: string, watermarks: readonly Watermark[]): void {
 	const before = conversation(context.store, peer);
+	for (const mark of watermarks) {
+		const own = mark.account.length === 16 && uuidFromBytes(mark.account) === context.account.accountId;
+		if (own) onOwnWatermark(context, peer, mark);
+	}
+	const { delivered, read } = isGroup(peer)
+		? noteGroupWatermarks(context, peer, before, watermarks)
+		: furthest(context, peer, before, watermarks);
+	if (delivered === before.peer_delivered && read === before.peer_read) return;
+	setPeerWatermarks(context.store, peer, delivered, read);
+	// Only what has changed: a conversation that is never marked as read has a long way between the two.
+	changeStatus(context, peer, { after: before.peer_read, upTo: read, status: "read" });
+	changeStatus(context, peer, { after: Math.max(before.peer_delivered, read), upTo: delivered, status: "delivered" });
+}
+
+/** How far the other account of a conversation of two is; in one with oneself, the other devices. */
+function furthest(
+	context: Context,
+	peer: string,
+	before: ConversationRow,
+	watermarks: readonly Watermark[],
+): { delivered: number; read: number } {
 	let delivered = before.peer_delivered;
 	let read = before.peer_read;
 	const peers: Watermark[] = [];
 	for (const mark of watermarks) {
 		const account = mark.account.length === 16 ? uuidFromBytes(mark.account) : "";
-		if (account === context.account.accountId) onOwnWatermark(context, peer, mark);
 		const own = account === context.account.accountId && mark.device === context.account.deviceId;
 		if (account !== peer || own) continue;
 		read = Math.max(read, mark.read);
@@ -111,11 +149,7 @@ function onWatermarks(context: Context, peer: string, watermarks: readonly Water
 	for (const mark of peers.sort((one, other) => one.after - other.after)) {
 		if (mark.after <= delivered) delivered = Math.max(delivered, mark.delivered);
 	}
-	if (delivered === before.peer_delivered && read === before.peer_read) return;
-	setPeerWatermarks(context.store, peer, delivered, read);
-	// Only what has changed: a conversation that is never marked as read has a long way between the two.
-	changeStatus(context, peer, { after: before.peer_read, upTo: read, status: "read" });
-	changeStatus(context, peer, { after: Math.max(before.peer_delivered, read), upTo: delivered, status: "delivered" });
+	return { delivered, read };
 }
 
 /** What another device of the account has read is read here too (rule SYNC-1). */
@@ -139,6 +173,7 @@ function onCaughtUp(context: Context, peer: string, head: number): void {
 	const connection = context.connection(peer);
 	// What is left up to the head is not for this device. While own sends are open it may be one of them.
 	if (head > cursor && connection.inFlight.size === 0) advanceCursor(context.store, peer, head);
+	context.groups.caughtUp.add(peer);
 	context.notify({ type: "caught-up", peer, head });
 	sendNewsSeen(context, peer, head);
 	context.touched.add(peer);
@@ -175,6 +210,18 @@ export function markRead(context: Context, peer: string, upTo: number): void {
 	share(context, { case: "read", value: { conversation: peer, upTo: position } });
 	if (!context.connection(peer).welcomed || !readReceipts(context.store)) return;
 	context.send(peer, { case: "read", value: { $typeName: "parley.v1.Read", upTo: position } });
+}
+
+function onTyping(context: Context, peer: string, { account, started }: PeerTyping): void {
+	if (account.length !== 16) return;
+	const who = uuidFromBytes(account);
+	if (isGroup(peer) || who === peer) context.notify({ type: "typing", peer, account: who, started });
+}
+
+/** Asks how far the members are, where the server doesn't say it by itself (rule WATERMARK-1). */
+export function askWatermarks(context: Context, peer: string): void {
+	if (!context.connection(peer).welcomed || findGroup(context.store, peer) === undefined) return;
+	context.send(peer, { case: "watermarks", value: { $typeName: "parley.v1.WatermarksRequest" } });
 }
 
 /** Never stored, and dropped while there is no connection (rule EPHEMERAL-1). */

@@ -1,11 +1,12 @@
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
+import { isGroup } from "../groups/state.ts";
 import { readReceipts } from "../store/account.ts";
 import { conversation } from "../store/conversations.ts";
 import type { Context } from "./context.ts";
 
 /** The first frame on a conversation's connection: where this device stands (rules DELIVERED-1, WATERMARK-2). */
 export function sayHello(context: Context, peer: string): void {
-	const { cursor, read } = conversation(context.store, peer);
+	const { cursor, read, roster_version } = conversation(context.store, peer);
 	context.send(peer, {
 		case: "hello",
 		value: {
@@ -13,7 +14,7 @@ export function sayHello(context: Context, peer: string): void {
 			protocolVersion: PROTOCOL_VERSION,
 			cursor,
 			read: readReceipts(context.store) ? read : 0,
-			rosterVersion: 0,
+			rosterVersion: isGroup(peer) ? roster_version : 0,
 		},
 	});
 }

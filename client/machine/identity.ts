@@ -1,8 +1,10 @@
 /** Trust on first use, and what happens when a key changes (rule CLIENT-3). */
 import { fromBase64url, sameBytes } from "../signal/bytes.ts";
+import { groupsWith } from "../store/group_roster.ts";
 import { findIdentity, putIdentity } from "../store/identities.ts";
 import { acceptUnderKey, forgetAddressees } from "../store/messages.ts";
 import type { Context } from "./context.ts";
+import { onMemberIdentityChanged } from "./groups/roster.ts";
 import { share } from "./sync.ts";
 
 /**
@@ -27,6 +29,7 @@ export function noteIdentity(context: Context, account: string, key: Uint8Array<
 	);
 	// What was encrypted for the old key is resent to nobody who shows another one (rule RETRY-1).
 	forgetAddressees(context.store, account);
+	onMemberIdentityChanged(context, account);
 	if (!blocked) endSessions(context, account);
 	context.notify({ type: "identity-changed", peer: account, blocked });
 	context.touched.add(account);
@@ -61,7 +64,16 @@ export function acceptIdentity(context: Context, peer: string): void {
 	acceptUnderKey(context.store, peer, known.pending_key);
 	endSessions(context, peer);
 	context.touched.add(peer);
+	touchGroups(context, peer);
 	share(context, { case: "identity", value: { account: peer, key: known.pending_key, verified: false } });
+}
+
+/** Whoever was left out of groups for want of an accepted key is let in. */
+function touchGroups(context: Context, account: string): void {
+	for (const group of groupsWith(context.store, account)) {
+		context.groups.rosterChanged(group);
+		context.touched.add(group);
+	}
 }
 
 /**
@@ -79,6 +91,7 @@ export function syncIdentity(context: Context, account: string, key: Uint8Array<
 	putIdentity(context.store, { account, key, verified: verified ? 1 : 0, pending_key: null });
 	endSessions(context, account);
 	context.touched.add(account);
+	touchGroups(context, account);
 }
 
 /** A person has compared the safety number; that accepts a changed key too. */
@@ -95,4 +108,5 @@ function endSessions(context: Context, account: string): void {
 	const devices = context.store.all<{ device: number }>("SELECT device FROM sessions WHERE account = ?", [account]);
 	for (const { device } of devices) context.cipher.sessions.archive(account, device);
 	context.connections.get(account)?.claimed.clear();
+	for (const group of groupsWith(context.store, account)) context.connections.get(group)?.claimed.delete(account);
 }

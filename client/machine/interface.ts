@@ -8,11 +8,15 @@ import type { Attachment, ConversationFlag } from "../../protocol/gen/content_pb
 import type { ConversationDown } from "../../protocol/gen/conversation_down_pb.js";
 import type { ConversationUp } from "../../protocol/gen/conversation_up_pb.js";
 import type { PreKeyBundles, PreKeyUpload } from "../../protocol/http.ts";
+import type { ChangedGroup, Group } from "../../protocol/http_groups.ts";
+import type { Intention } from "../groups/intention.ts";
+import type { Member } from "../groups/state.ts";
 import type { StoredFile } from "../media/pointer.ts";
 import type { Draft, MessageName, Wish } from "../messages/wishes.ts";
 import type { NewUpload } from "../store/uploads.ts";
+import type { CreateIntention, GroupCall } from "./groups/building.ts";
 
-/** What happened. `peer` is the other account's UUID: it names a one-to-one conversation. */
+/** What happened. `peer` is the other account's UUID, or a group's id in hex: it names the conversation. */
 export type MachineEvent =
 	/** A person wants to send. `id` is the message's UUIDv7, made by the caller with `newMessageId`. */
 	| { type: "send-text"; id: string; peer: string; body: string }
@@ -61,7 +65,24 @@ export type MachineEvent =
 	/** The wait that a `wake` request asked for is over. */
 	| { type: "wake"; account: string }
 	/** Time passes: prekey rotation. Sent by the runner now and then. */
-	| { type: "tick" };
+	| { type: "tick" }
+	/** A person founds a group. `peer` is `groupId(seed)`, `id` names the change like a message. */
+	| ({ type: "create-group"; id: string; peer: string } & Omit<CreateIntention, "do">)
+	/** A person wants something of a group. */
+	| { type: "change-group"; id: string; peer: string; intention: Intention }
+	/** A person has an invite link, with whose secret the group's state was fetched. Key and secret in base64url. */
+	| { type: "join-group"; id: string; peer: string; key: string; secret: string; group: Group }
+	/** The answers to a `call-group` request, by its `id`. */
+	| { type: "group-answered"; peer: string; id: string; answer: ChangedGroup }
+	| { type: "group-refused"; peer: string; id: string; code: string; limit: number | undefined }
+	/** It failed for the moment, and may be made again. */
+	| { type: "group-failed"; peer: string; id: string }
+	/** The answer to one that fetches; undefined where the server has nothing for this device. */
+	| { type: "group-fetched"; peer: string; group: Group | undefined }
+	/** The server has shown this device out of the group. */
+	| { type: "group-gone"; peer: string }
+	/** A person wants to know who has received or read what, in a group that is too large to be told unasked. */
+	| { type: "ask-watermarks"; peer: string };
 
 /** What the runner has to do. */
 export type MachineRequest =
@@ -76,6 +97,8 @@ export type MachineRequest =
 	| { type: "tick-at"; atMs: number }
 	/** Send a `wake` event after so many milliseconds. */
 	| { type: "wake"; account: string; afterMs: number }
+	/** Ask the server for a change of a group, or for its state. */
+	| { type: "call-group"; peer: string; id: string; call: GroupCall }
 	/** For people: shown by a program, never needed for correctness. */
 	| { type: "notify"; notice: Notice };
 
@@ -88,7 +111,7 @@ export type Notice =
 	| { type: "timer-changed"; peer: string; by: string; seconds: number }
 	/** A message's status has changed, a placeholder was replaced, or (`acted`) somebody has done something with the message. */
 	| { type: "message-changed"; message: StoredMessage; acted?: true }
-	| { type: "typing"; peer: string; started: boolean }
+	| { type: "typing"; peer: string; account: string; started: boolean }
 	| { type: "identity-changed"; peer: string; blocked: boolean }
 	| { type: "missed"; peer: string; from: number; to: number }
 	/** The server's log ends at `to`; this device had seen it up to `from` (rule CLIENT-6). */
@@ -97,15 +120,44 @@ export type Notice =
 	| { type: "account-caught-up" }
 	/** Another device of the account has changed how a conversation stands: what is read, muted, archived or pinned. */
 	| { type: "synced"; peer: string }
+	/** A group has changed, as this device has verified. */
+	| { type: "group-changed"; peer: string; version: number; title: string; author: string; change: GroupSummary }
+	/** What a group's log has that must not be there: it is not believed (rule GROUP-10). `account`: by whom. */
+	| { type: "group-warning"; peer: string; code: string; account: string | undefined }
+	/** Somebody asks to join. */
+	| { type: "group-request"; peer: string; account: string }
+	/** This account is no member any more. */
+	| { type: "group-left"; peer: string }
+	/** So many of the group's devices have this device's sender key, or have it on the way. */
+	| { type: "group-progress"; peer: string; done: number; total: number }
+	/** What a person wanted of a group, by its id, has happened; `requested`: an admin is asked first. */
+	| { type: "group-change-done"; peer: string; id: string; unreachable: string[]; requested: boolean }
+	| { type: "group-change-failed"; peer: string; id: string; code: string }
+	/** A group message could not be encrypted for some devices of these accounts (rule GROUP-17). */
+	| { type: "left-out"; peer: string; messageId: string; accounts: string[] }
+	| { type: "watermarks"; peer: string }
 	| { type: "prekey-counts"; oneTimePreKeys: number; oneTimeKyberPreKeys: number }
 	/** The server refused something that the machine can't repair; `code` is the protocol's name for it. */
 	| { type: "refused"; peer: string | undefined; code: string; messageId: string | undefined };
+
+/** What is different in a group. `first`: nothing is known of before. */
+export interface GroupSummary {
+	first: boolean;
+	added: string[];
+	removed: string[];
+	roles: Member[];
+	renamed: boolean;
+	described: boolean;
+	pictured: boolean;
+	rules: boolean;
+}
 
 export type MessageStatus = "queued" | "sent" | "delivered" | "read" | "failed" | "received" | "undecryptable";
 
 export interface StoredMessage {
 	/** UUIDv7 in text form. */
 	id: string;
+	/** The other account, or the group. */
 	peer: string;
 	/** The account that wrote it. */
 	sender: string;

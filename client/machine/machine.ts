@@ -1,5 +1,6 @@
 import { UUID_PATTERN, uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { GROUP_PATTERN, isGroup } from "../groups/state.ts";
 import { doWish, isWithinLimits, sendMessage } from "../messages/doing.ts";
 import { removeExpired, takeAway } from "../messages/expiry.ts";
 import { Cipher } from "../signal/cipher.ts";
@@ -11,8 +12,30 @@ import { setDraft } from "../store/standings.ts";
 import { learnConversations, onAccountClosed, onAccountFrame, onAccountOpened } from "./account.ts";
 import { onClaimFailed, onWake } from "./again.ts";
 import { Context } from "./context.ts";
-import { acknowledge, markRead, onClosed, onFrame, onLeft, onOpened, sendNewsSeen, typing } from "./conversation.ts";
+import {
+	acknowledge,
+	askWatermarks,
+	markRead,
+	onClosed,
+	onFrame,
+	onLeft,
+	onOpened,
+	sendNewsSeen,
+	typing,
+} from "./conversation.ts";
 import { failFile, queueFile, sendFile } from "./files.ts";
+import {
+	changeGroup,
+	createGroup,
+	joinGroup,
+	onFetched,
+	onGroupAnswered,
+	onGroupFailed,
+	onGroupRefused,
+	resumeAllChanges,
+} from "./groups/changes.ts";
+import { onGroupGone } from "./groups/gone.ts";
+import { finishGroup } from "./groups/group.ts";
 import { acceptIdentity, noteIdentity, setVerified } from "./identity.ts";
 import type { Machine, MachineEnvironment, MachineEvent, MachineRequest } from "./interface.ts";
 import { onClaimed, onUploaded, rotateIfDue } from "./prekeys.ts";
@@ -77,6 +100,7 @@ export class ClientMachine implements Machine {
 			context.failing.clear();
 			context.claimedNames.clear();
 			context.shared.length = 0;
+			context.groups.forget();
 			context.accountOpen = false;
 			throw error;
 		} finally {
@@ -104,6 +128,9 @@ function namesMessage(event: MachineEvent): event is Extract<MachineEvent, { id:
 		case "do":
 		case "queue-file":
 		case "send-file":
+		case "create-group":
+		case "change-group":
+		case "join-group":
 			return true;
 		default:
 			return false;
@@ -115,7 +142,9 @@ function maximum(one: string, other: string): string {
 }
 
 function validate(event: MachineEvent): void {
-	if ("peer" in event && !UUID_PATTERN.test(event.peer)) throw new RangeError("a peer is a UUID in lower case");
+	if ("peer" in event && !UUID_PATTERN.test(event.peer) && !GROUP_PATTERN.test(event.peer)) {
+		throw new RangeError("a peer is a UUID in lower case, or a group's id");
+	}
 	if (!namesMessage(event)) return;
 	if (!UUID_PATTERN.test(event.id)) throw new RangeError("a message's id is a UUID in lower case");
 	const text = event.type === "send-text" ? event.body : event.type === "send-message" ? event.draft.body : "";
@@ -183,6 +212,24 @@ async function handle(context: Context, event: MachineEvent): Promise<void> {
 			return onWake(context, event.account);
 		case "tick":
 			return onTick(context);
+		case "create-group":
+			return createGroup(context, event);
+		case "change-group":
+			return changeGroup(context, event);
+		case "join-group":
+			return joinGroup(context, event);
+		case "group-answered":
+			return onGroupAnswered(context, event.peer, event.id, event.answer);
+		case "group-refused":
+			return onGroupRefused(context, event.peer, event.id, event.code, event.limit);
+		case "group-failed":
+			return onGroupFailed(context, event.peer, event.id);
+		case "group-fetched":
+			return onFetched(context, event.peer, event.group);
+		case "group-gone":
+			return onGroupGone(context, event.peer);
+		case "ask-watermarks":
+			return askWatermarks(context, event.peer);
 	}
 }
 
@@ -193,13 +240,15 @@ function onTick(context: Context): void {
 		if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
 		context.touched.add(peer);
 	}
+	resumeAllChanges(context);
 }
 
 /** What a step owes to the conversations that it touched, after all its events. */
 async function finish(context: Context): Promise<void> {
 	sendShared(context);
 	for (const peer of context.touched) {
-		await pump(context, peer);
+		if (isGroup(peer)) await finishGroup(context, peer);
+		else await pump(context, peer);
 		acknowledge(context, peer);
 		sendNewsSeen(context, peer, conversation(context.store, peer).cursor);
 	}

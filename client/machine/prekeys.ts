@@ -2,6 +2,7 @@
 import { LibSignalErrorBase } from "@signalapp/libsignal-client";
 import type { PreKeyBundles } from "../../protocol/http.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { isGroup } from "../groups/state.ts";
 import {
 	addOneTimePreKeys,
 	hasPendingUpload,
@@ -10,6 +11,8 @@ import {
 	rotatePreKeys,
 	rotationDue,
 } from "../signal/keys.ts";
+import { changeWaits } from "../store/group_entries.ts";
+import { groupsWith } from "../store/group_roster.ts";
 import { allOutbox } from "../store/outbox.ts";
 import { onClaimFailed } from "./again.ts";
 import type { Context } from "./context.ts";
@@ -20,7 +23,14 @@ import { failMessage } from "./sending.ts";
 export async function onClaimed(context: Context, account: string, bundles: PreKeyBundles | undefined): Promise<void> {
 	context.claims.delete(account);
 	const touched = conversationsWith(context, account);
+	// Changes of groups may wait for the identity key of who made them, who needn't be a member any more.
+	context.groups.settled.clear();
 	if (bundles === undefined) {
+		context.groups.gone.add(account);
+		for (const peer of touched.filter(isGroup)) {
+			context.connection(peer).claimed.add(account);
+			context.touched.add(peer);
+		}
 		for (const row of allOutbox(context.store, account)) failMessage(context, row, "MEMBER_GONE");
 		return;
 	}
@@ -63,9 +73,13 @@ export async function onClaimed(context: Context, account: string, bundles: PreK
 	onClaimFailed(context, account);
 }
 
-/** A peer's keys matter to the conversation with the peer; own devices' keys to all. */
+/** A peer's keys matter to the conversation with the peer and to groups; own devices' keys to all. */
 function conversationsWith(context: Context, account: string): string[] {
-	return account === context.account.accountId ? [...context.connections.keys()] : [account];
+	if (account === context.account.accountId) return [...context.connections.keys()];
+	const groups = [...context.connections.keys()].filter(isGroup);
+	const members = new Set(groups.length === 0 ? [] : groupsWith(context.store, account));
+	const waiting = Number.MAX_SAFE_INTEGER;
+	return [account, ...groups.filter((peer) => members.has(peer) || changeWaits(context.store, peer, waiting))];
 }
 
 /** The server has few one-time prekeys left: a new batch, unless one is on its way. */

@@ -67,8 +67,8 @@ async function openEntry(context: Context, peer: string, account: string, entry:
 	}
 }
 
-/** `underKey`: the changed and not accepted identity key that the content came under. */
-function onContent(
+/** What a decrypted content does here. `underKey`: the changed and not accepted identity key that it came under. */
+export function onContent(
 	context: Context,
 	peer: string,
 	account: string,
@@ -132,6 +132,9 @@ function onContent(
 			dropPlaceholder(context, peer, account, id);
 			answerRetry(context, peer, account, entry.senderDevice, content.kind.value.messageId);
 			return;
+		case "senderKey":
+			// Of groups; in a conversation of two it means nothing.
+			return;
 		case undefined:
 			// For another device, of a kind that a later version knows, or instead of a resend that was lost.
 			dropPlaceholder(context, peer, account, id);
@@ -179,7 +182,8 @@ function noteName(context: Context, account: string, text: string): void {
 	claimName(context.store, account, name);
 }
 
-function addPlaceholder(context: Context, peer: string, account: string, entry: Entry): void {
+/** Something that can't be read: shown until it is sent again (rule RETRY-1). */
+export function addPlaceholder(context: Context, peer: string, account: string, entry: Entry): void {
 	const serverTimeMs = Number(entry.serverTimeMs);
 	const message: NewMessage = {
 		peer,
@@ -205,7 +209,8 @@ export function onMissed(context: Context, peer: string, missed: Missed): void {
 	moveCursor(context, peer, missed.to);
 }
 
-function moveCursor(context: Context, peer: string, to: number): void {
+/** Everything up to `to` is stored. */
+export function moveCursor(context: Context, peer: string, to: number): void {
 	advanceCursor(context.store, peer, to);
 	context.connection(peer).foreign = true;
 	context.touched.add(peer);

@@ -1,10 +1,12 @@
 /** What the server refuses, and how the machine repairs it. */
 import { ErrorCode, type Refused, type RosterDifference } from "../../protocol/gen/common_pb.js";
 import { uuidFromBytes } from "../../protocol/ids.ts";
+import { isGroup } from "../groups/state.ts";
 import { conversation, putRosterDevice, removeRosterDevice, setRosterVersion } from "../store/conversations.ts";
 import { dropFrame, outboxEntry } from "../store/outbox.ts";
 import { onLimited } from "./again.ts";
 import type { Context } from "./context.ts";
+import { onGroupRefusedFrame } from "./groups/group.ts";
 import { memberDevices } from "./members.ts";
 import { goBack } from "./rewind.ts";
 import { failMessage, settle } from "./sending.ts";
@@ -13,6 +15,7 @@ export function onRefused(context: Context, peer: string, refused: Refused): voi
 	const messageId = refused.messageId.length === 16 ? uuidFromBytes(refused.messageId) : undefined;
 	const found = messageId === undefined ? undefined : outboxEntry(context.store, messageId);
 	const row = found?.peer === peer ? found : undefined;
+	if (isGroup(peer) && onGroupRefusedFrame(context, peer, refused, row)) return;
 	switch (refused.code) {
 		case ErrorCode.STALE_ROSTER:
 			if (refused.difference !== undefined) applyDifference(context, peer, refused.difference);
@@ -29,6 +32,7 @@ export function onRefused(context: Context, peer: string, refused: Refused): voi
 		case ErrorCode.MEMBER_GONE:
 		case ErrorCode.MALFORMED:
 		case ErrorCode.FRAME_TOO_LARGE:
+		case ErrorCode.NOT_PERMITTED:
 			if (row !== undefined) failMessage(context, row, ErrorCode[refused.code]);
 			else notice(context, peer, refused.code, messageId);
 			return;

@@ -3,6 +3,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { ContentSchema } from "../../protocol/gen/content_pb.js";
 import { uuidFromBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { isGroup } from "../groups/state.ts";
 import { sentBefore } from "../messages/again.ts";
 import { ownBytes } from "../signal/bytes.ts";
 import { findAction } from "../store/actions.ts";
@@ -11,6 +12,7 @@ import { findMessage } from "../store/messages.ts";
 import { enqueue } from "../store/outbox.ts";
 import { emptyContent, retryContent } from "./content.ts";
 import type { Context } from "./context.ts";
+import { giveKeyAgain, wasOnRoster } from "./groups/retry.ts";
 
 /** What was last told to own devices and can be asked for again. */
 const RESENDABLE_SYNCS = 200;
@@ -41,6 +43,7 @@ export function answerRetry(context: Context, peer: string, account: string, dev
 	const id = uuidFromBytes(wanted);
 	const requester = `${account}.${device}`;
 	const content = askedContent(context, peer, account, device, id);
+	if (isGroup(peer)) giveKeyAgain(context, peer, account, device);
 	if (content === undefined) return;
 	// Counted for the content, under whatever ids it was sent.
 	const known = fromBinary(ContentSchema, content).messageId;
@@ -72,16 +75,13 @@ function askedContent(
 	const message = findMessage(context.store, context.account.accountId, id);
 	if (message !== undefined) {
 		if (message.peer !== peer || message.sender_device !== context.account.deviceId || message.body === null) return;
-		const registration = context.cipher.sessions.find(account, device)?.remoteRegistrationId();
-		const addressed = message.addressed?.split(" ").includes(`${account}.${device}.${registration}`) ?? false;
-		return addressed ? sentBefore(context, message) : undefined;
+		return wasAddressed(context, peer, message.addressed, account, device) ? sentBefore(context, message) : undefined;
 	}
 	// It is not there any more: nothing comes into the place of the placeholder.
 	if (isGone(context.store, context.account.accountId, id)) return emptyContent(id);
 	const action = findAction(context.store, context.account.accountId, id);
 	if (action !== undefined) {
-		const registration = context.cipher.sessions.find(account, device)?.remoteRegistrationId();
-		const addressed = action.addressed?.split(" ").includes(`${account}.${device}.${registration}`) ?? false;
+		const addressed = wasAddressed(context, peer, action.addressed, account, device);
 		return addressed && action.peer === peer ? ownBytes(action.content) : undefined;
 	}
 	const other = context.store.get<{ content: Uint8Array<ArrayBuffer> }>(
@@ -137,4 +137,17 @@ function countRetry(context: Context, message: string, device: string, direction
 		[message, device, direction, context.environment.nowMs()],
 	);
 	return count ?? 0;
+}
+
+/** Whether the installation that a device is now was among those for which something was encrypted. */
+function wasAddressed(
+	context: Context,
+	peer: string,
+	addressed: string | null,
+	account: string,
+	device: number,
+): boolean {
+	const registration = context.cipher.sessions.find(account, device)?.remoteRegistrationId();
+	if (isGroup(peer)) return wasOnRoster(context, peer, addressed, account, device, registration);
+	return addressed?.split(" ").includes(`${account}.${device}.${registration}`) ?? false;
 }

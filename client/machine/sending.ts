@@ -43,7 +43,7 @@ import { isPlausible } from "./rewind.ts";
 /** Frames of one conversation that are sent and not answered. */
 export const WINDOW = 128;
 /** How often one message is encrypted anew for a changed roster before it counts as failed. */
-const ATTEMPTS = 8;
+export const ATTEMPTS = 8;
 
 /** What a device gets for which libsignal can't encrypt. */
 const UNREADABLE = { kind: EnvelopeKind.SESSION, ciphertext: new Uint8Array(1) };
@@ -192,7 +192,8 @@ function readyDevices(context: Context, connection: Connection, peer: string): R
 	return waiting ? undefined : ready;
 }
 
-function claim(context: Context, account: string): void {
+/** Asks for an account's prekeys, unless that is under way or waits after a failure. */
+export function claim(context: Context, account: string): void {
 	if (context.claims.has(account) || context.failedClaims.get(account)?.waiting === true) return;
 	context.claims.add(account);
 	context.request({ type: "claim-prekeys", account });
@@ -236,7 +237,7 @@ async function encryptText(context: Context, text: NewMessage, target: Target): 
 }
 
 /** A row's serialised content: a text's is made of its message. */
-function contentOf(context: Context, row: OutboxRow): Uint8Array {
+export function contentOf(context: Context, row: OutboxRow): Uint8Array {
 	if (row.content.length > 0) return row.content;
 	const message = findMessage(context.store, context.account.accountId, row.id);
 	return message === undefined ? emptyContent(row.id) : textOf(context, message);
@@ -283,7 +284,8 @@ async function encryptFrame(
 	});
 }
 
-function noteAddressees(context: Context, id: string, addressed: string): void {
+/** For whom something was encrypted: only they may ask for it again (rule ROSTER-3). */
+export function noteAddressees(context: Context, id: string, addressed: string): void {
 	const { store, account } = context;
 	if (!setAddressed(store, account.accountId, id, addressed)) {
 		setActionAddressed(store, account.accountId, id, addressed);

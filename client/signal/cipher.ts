@@ -185,7 +185,7 @@ export class Cipher {
 }
 
 /** A full or failing disk must end the step, never be taken for a bad message. */
-function isFileError(error: unknown): boolean {
+export function isFileError(error: unknown): boolean {
 	return (
 		error instanceof Error && /sqlite|database|disk/i.test(`${error.name} ${error.message} ${String(error.cause)}`)
 	);

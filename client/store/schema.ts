@@ -139,4 +139,52 @@ export const MIGRATIONS: readonly string[] = [
 		peer TEXT PRIMARY KEY, timer_seconds INTEGER NOT NULL DEFAULT 0, draft TEXT
 	) WITHOUT ROWID;
 	`,
+	`
+	-- A group's id stands where else an account names a conversation (peer). key: NULL until it has come. version: of the
+	-- state here, a verified GroupState; 0 before the first. seen_version: of the last change in the log, refused ones
+	-- included. distribution: this device's sender key, since when and for how many messages. wanted: 1 while members wait
+	-- for keys though there is nothing to send.
+	CREATE TABLE groups (
+		peer TEXT PRIMARY KEY, key BLOB, version INTEGER NOT NULL DEFAULT 0, seen_version INTEGER NOT NULL DEFAULT 0,
+		state BLOB, title TEXT NOT NULL DEFAULT '', member INTEGER NOT NULL DEFAULT 0, distribution TEXT,
+		distribution_ms INTEGER NOT NULL DEFAULT 0, sent INTEGER NOT NULL DEFAULT 0, wanted INTEGER NOT NULL DEFAULT 0
+	) WITHOUT ROWID;
+	-- libsignal's records, own ones included. sender: account.device.
+	CREATE TABLE sender_keys (
+		position INTEGER PRIMARY KEY AUTOINCREMENT, peer TEXT NOT NULL, sender TEXT NOT NULL, distribution TEXT NOT NULL,
+		record BLOB NOT NULL, UNIQUE (peer, sender, distribution)
+	);
+	-- Who has this device's current sender key, or has it on the way in the entry with the id in wire.
+	CREATE TABLE sender_key_holders (
+		peer TEXT NOT NULL, account TEXT NOT NULL, device INTEGER NOT NULL, registration_id INTEGER NOT NULL,
+		wire TEXT NOT NULL, PRIMARY KEY (peer, account, device)
+	) WITHOUT ROWID;
+	CREATE INDEX sender_key_holders_wire ON sender_key_holders (wire);
+	-- Entries that wait for a key. change: 1 for a GroupChange, behind which later entries wait. allowed: whether the
+	-- sender might send when it came, NULL where that is not known. asked: 1 when the sender was asked to send it again.
+	CREATE TABLE group_entries (
+		peer TEXT NOT NULL, number INTEGER NOT NULL, entry BLOB NOT NULL, change INTEGER NOT NULL, allowed INTEGER,
+		asked INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (peer, number)
+	) WITHOUT ROWID;
+	-- What people want of groups and the server has not answered. request: the JSON that goes to the server, NULL while
+	-- the change waits for the version in needs (rule GROUP-15).
+	CREATE TABLE group_changes (
+		id TEXT PRIMARY KEY, peer TEXT NOT NULL, intention TEXT NOT NULL, wire TEXT NOT NULL, request TEXT,
+		needs INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, unreachable TEXT NOT NULL DEFAULT '[]'
+	) WITHOUT ROWID;
+	CREATE TABLE group_requests (peer TEXT NOT NULL, account TEXT NOT NULL, PRIMARY KEY (peer, account)) WITHOUT ROWID;
+	CREATE TABLE group_watermarks (
+		peer TEXT NOT NULL, account TEXT NOT NULL, device INTEGER NOT NULL, delivered INTEGER NOT NULL, read INTEGER NOT NULL,
+		came_after INTEGER NOT NULL, PRIMARY KEY (peer, account, device)
+	) WITHOUT ROWID;
+	-- Devices for which a group message could not be encrypted.
+	CREATE TABLE left_out (
+		message TEXT NOT NULL, account TEXT NOT NULL, device INTEGER NOT NULL, PRIMARY KEY (message, account, device)
+	) WITHOUT ROWID;
+	-- Accounts on a group's roster.
+	CREATE TABLE roster_members (peer TEXT NOT NULL, account TEXT NOT NULL, PRIMARY KEY (peer, account)) WITHOUT ROWID;
+	-- since: the roster version with which the device came; it gets nothing of before.
+	ALTER TABLE roster_devices ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+	CREATE INDEX roster_devices_account ON roster_devices (account);
+	`,
 ];

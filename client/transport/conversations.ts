@@ -2,6 +2,7 @@
  * The sockets of conversations: each is opened when the machine asks for it, kept while there is traffic or somebody
  * follows the conversation, and closed after a minute of silence. An account with many conversations so holds few sockets.
  */
+import { isGroup } from "../groups/state.ts";
 import type { Clock } from "./clock.ts";
 import type { ManagedSocket, SocketEvents, StopReason } from "./socket.ts";
 
@@ -47,7 +48,7 @@ export class ConversationSockets {
 			this.#touch(peer, known);
 			return;
 		}
-		const socket = this.#openSocket(`/v1/direct/${peer}/socket`, {
+		const socket = this.#openSocket(isGroup(peer) ? `/v1/groups/${peer}/socket` : `/v1/direct/${peer}/socket`, {
 			opened: () => this.#events.opened(peer),
 			frame: (bytes) => {
 				const conversation = this.#open.get(peer);

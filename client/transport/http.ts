@@ -42,6 +42,8 @@ export interface Call {
 	path: string;
 	body?: unknown;
 	authorized: boolean;
+	headers?: Record<string, string>;
+	timeoutMs?: number;
 }
 
 export class Api {
@@ -152,10 +154,14 @@ export class Api {
 	}
 
 	async #once<T>(call: Call, answer: z.ZodType<T>, token: string | undefined): Promise<T> {
-		const headers: Record<string, string> = { accept: "application/json" };
+		const headers: Record<string, string> = { accept: "application/json", ...call.headers };
 		if (call.body !== undefined) headers["content-type"] = "application/json";
 		if (token !== undefined) headers.authorization = `Bearer ${token}`;
-		const request: RequestInit = { method: call.method, headers, signal: AbortSignal.timeout(this.#timeoutMs) };
+		const request: RequestInit = {
+			method: call.method,
+			headers,
+			signal: AbortSignal.timeout(call.timeoutMs ?? this.#timeoutMs),
+		};
 		if (call.body !== undefined) request.body = JSON.stringify(call.body);
 		let status: number;
 		let text: string;

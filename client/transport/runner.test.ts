@@ -6,7 +6,11 @@ import { FakeClock, settle } from "./testing.ts";
 
 const PEER = "c19a2be0-5d8e-4c57-8d45-8f6c0f6f3b22";
 const CREDENTIALS = { accountId: "3f2c8a52-6f0f-4f36-9a2e-0d2f7a1f5c11", deviceId: 1, deviceSecret: "s".repeat(43) };
-const TYPING: MachineEvent = { type: "typing", peer: PEER, started: true };
+const TYPING: MachineEvent = {
+	type: "typing",
+	peer: PEER,
+	started: true,
+};
 const NO_KEYS = { oneTimePreKeys: [], oneTimeKyberPreKeys: [] };
 
 /** A machine that answers its steps from a list, and an api whose answers come from one too (0: no network). */
@@ -64,7 +68,7 @@ test("what arrives at the sockets during a step is the next step", async () => {
 });
 
 test("requests are carried out in order after their step, before whoever waits for it goes on", async () => {
-	const typing = { type: "typing", peer: PEER, started: true } as const;
+	const typing = { type: "typing", peer: PEER, account: PEER, started: true } as const;
 	const caughtUp = { type: "account-caught-up" } as const;
 	const { runner, notices } = bench([
 		[

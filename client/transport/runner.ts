@@ -8,13 +8,17 @@ import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.
 import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
 import type { PreKeyUpload } from "../../protocol/http.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { isGroup } from "../groups/state.ts";
+import type { GroupCall } from "../machine/groups/building.ts";
 import type { Machine, MachineEvent, MachineRequest, Notice } from "../machine/interface.ts";
 import { Backoff } from "./backoff.ts";
 import { type Clock, pause } from "./clock.ts";
 import { ConversationSockets } from "./conversations.ts";
 import { ServerRefusal, ServerUnreachable } from "./errors.ts";
+import { callGroup } from "./group_calls.ts";
 import type { Api } from "./http.ts";
 import { ManagedSocket, type SocketEvents, type StopReason } from "./socket.ts";
+import { Turns } from "./turns.ts";
 
 /**
  * Events of one step. They share a transaction, which is what takes the time on a disk, so that more are faster. Half of
@@ -25,6 +29,8 @@ const TICK_EVERY_MS = 60_000;
 /** How often the server hears at least that this device is there. */
 const SEEN_EVERY_MS = 12 * 60 * 60_000;
 const CLAIM_ATTEMPTS = 4;
+const CLAIMS_AT_ONCE = 8;
+const CALL_ATTEMPTS = 4;
 
 /** How the line to the server stands; `peer` is undefined for the account's socket. */
 export type LineNotice =
@@ -67,6 +73,9 @@ export class Runner {
 	/** For when a tick was last asked for. */
 	#tickAtMs = 0;
 	#uploads = 0;
+	#calls = 0;
+	/** Claims at one time: a group of a thousand must not ask for all its members' prekeys at once. */
+	readonly #claimTurns = new Turns(CLAIMS_AT_ONCE);
 	#broken: Error | undefined;
 	#closed = false;
 	#cancelTick: () => void;
@@ -93,7 +102,10 @@ export class Runner {
 				failed: (peer, attempts, error) => this.#onNotice({ type: "line-failed", peer, attempts, error }),
 				stopped: (peer, reason) => {
 					// The server has shown this device out: it counts it as connected no longer.
-					if (reason === "removed" || reason === "not_found") this.post({ type: "conversation-left", peer });
+					if (reason === "removed" || reason === "not_found") {
+						this.post({ type: "conversation-left", peer });
+						if (isGroup(peer)) this.post({ type: "group-gone", peer });
+					}
 					this.#onNotice({ type: "line-stopped", peer, reason });
 				},
 			},
@@ -138,7 +150,8 @@ export class Runner {
 
 	/** Whether all news has been fetched, stored and acknowledged, as far as is known. */
 	get drained(): boolean {
-		const working = this.#stepping !== undefined || this.#queue.length > 0 || this.#claims > 0 || this.#uploads > 0;
+		const working =
+			this.#stepping !== undefined || this.#queue.length > 0 || this.#claims + this.#uploads + this.#calls > 0;
 		const accountReady = this.#account === undefined || this.#accountCaughtUp;
 		return accountReady && this.#conversations.allCaughtUp && !working;
 	}
@@ -225,6 +238,9 @@ export class Runner {
 			case "tick-at":
 				this.#tickAt(request.atMs);
 				return;
+			case "call-group":
+				void this.#callGroup(request.peer, request.id, request.call);
+				return;
 			case "notify":
 				if (request.notice.type === "caught-up") this.#conversations.caughtUp(request.notice.peer);
 				if (request.notice.type === "account-caught-up") this.#accountCaughtUp = true;
@@ -270,13 +286,26 @@ export class Runner {
 	async #claimPreKeys(account: string): Promise<void> {
 		this.#claims++;
 		try {
-			const bundles = await this.#retrying(() => this.#api.claimPreKeys(account), CLAIM_ATTEMPTS);
+			const ask = () => this.#api.claimPreKeys(account);
+			const bundles = await this.#claimTurns.take(() => this.#retrying(ask, CLAIM_ATTEMPTS));
 			this.post({ type: "prekeys-claimed", account, bundles });
 		} catch (error) {
 			this.#onNotice({ type: "line-failed", peer: account, attempts: CLAIM_ATTEMPTS, error: asError(error) });
 			this.post({ type: "prekeys-failed", account });
 		} finally {
 			this.#claims--;
+		}
+	}
+
+	async #callGroup(peer: string, id: string, call: GroupCall): Promise<void> {
+		this.#calls++;
+		try {
+			this.post(await this.#retrying(() => callGroup(this.#api, peer, id, call), CALL_ATTEMPTS));
+		} catch (error) {
+			this.#onNotice({ type: "line-failed", peer, attempts: CALL_ATTEMPTS, error: asError(error) });
+			this.post({ type: "group-failed", peer, id });
+		} finally {
+			this.#calls--;
 		}
 	}
 

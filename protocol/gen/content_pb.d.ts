@@ -53,6 +53,33 @@ export declare type RetryRequest = Message<"parley.v1.RetryRequest"> & {
 export declare const RetryRequestSchema: GenMessage<RetryRequest>;
 
 /**
+ * What a device needs to take part in a group (rules GROUP-12, GROUP-13).
+ *
+ * @generated from message parley.v1.SenderKey
+ */
+export declare type SenderKey = Message<"parley.v1.SenderKey"> & {
+  /**
+   * Opens the group's states; 32 bytes.
+   *
+   * @generated from field: bytes group_key = 1;
+   */
+  groupKey: Uint8Array;
+
+  /**
+   * A SenderKeyDistributionMessage of libsignal: it opens the sender's messages from now on.
+   *
+   * @generated from field: bytes distribution = 2;
+   */
+  distribution: Uint8Array;
+};
+
+/**
+ * Describes the message parley.v1.SenderKey.
+ * Use `create(SenderKeySchema)` to create a new message.
+ */
+export declare const SenderKeySchema: GenMessage<SenderKey>;
+
+/**
  * A file: what finds and opens its blob, and what is shown before it is fetched (rules ATTACH-1 to ATTACH-5).
  *
  * @generated from message parley.v1.Attachment
@@ -456,6 +483,12 @@ export declare type Content = Message<"parley.v1.Content"> & {
      */
     value: Timer;
     case: "timer";
+  } | {
+    /**
+     * @generated from field: parley.v1.SenderKey sender_key = 40;
+     */
+    value: SenderKey;
+    case: "senderKey";
   } | { case: undefined; value?: undefined };
 
   /**

@@ -11,7 +11,7 @@ import { file_message } from "./message_pb.js";
  * Describes the file content.proto.
  */
 export const file_content = /*@__PURE__*/
-  fileDesc("Cg1jb250ZW50LnByb3RvEglwYXJsZXkudjEiNgoEVGV4dBIMCgRib2R5GAEgASgJEiAKBnJhbmdlcxgCIAMoCzIQLnBhcmxleS52MS5SYW5nZSIiCgxSZXRyeVJlcXVlc3QSEgoKbWVzc2FnZV9pZBgBIAEoDCLfAgoKQXR0YWNobWVudBIMCgRibG9iGAEgASgJEgsKA2tleRgCIAEoDBIOCgZkaWdlc3QYAyABKAwSFwoPaW5jcmVtZW50YWxfbWFjGAQgASgMEhMKC2NodW5rX2J5dGVzGAUgASgNEgwKBHNpemUYBiABKAQSFAoMY29udGVudF90eXBlGAcgASgJEhEKCWZpbGVfbmFtZRgIIAEoCRItCgxwcmVzZW50YXRpb24YCSABKA4yFy5wYXJsZXkudjEuUHJlc2VudGF0aW9uEg0KBXdpZHRoGAogASgNEg4KBmhlaWdodBgLIAEoDRITCgtkdXJhdGlvbl9tcxgMIAEoDRISCgp0aHVtYl9oYXNoGA0gASgMEhAKCHdhdmVmb3JtGA4gASgMEg8KB2NhcHRpb24YDyABKAkSEAoIYWx0X3RleHQYECABKAkSFQoNZXhwaXJlc19hdF9tcxgRIAEoBCI7CgRTeW5jEiIKBWl0ZW1zGAEgAygLMhMucGFybGV5LnYxLlN5bmNJdGVtEg8KB3JlcXVlc3QYAiABKAgi8wEKCFN5bmNJdGVtEhIKCmNoYW5nZWRfbXMYASABKAQSIwoEcmVhZBgCIAEoCzITLnBhcmxleS52MS5TeW5jUmVhZEgAEisKCGlkZW50aXR5GAMgASgLMhcucGFybGV5LnYxLlN5bmNJZGVudGl0eUgAEikKB2NvbnRhY3QYBCABKAsyFi5wYXJsZXkudjEuU3luY0NvbnRhY3RIABIjCgRmbGFnGAUgASgLMhMucGFybGV5LnYxLlN5bmNGbGFnSAASKQoHc2V0dGluZxgGIAEoCzIWLnBhcmxleS52MS5TeW5jU2V0dGluZ0gAQgYKBGtpbmQiLwoIU3luY1JlYWQSFAoMY29udmVyc2F0aW9uGAEgASgJEg0KBXVwX3RvGAIgASgNIj4KDFN5bmNJZGVudGl0eRIPCgdhY2NvdW50GAEgASgJEgsKA2tleRgCIAEoDBIQCgh2ZXJpZmllZBgDIAEoCCIwCgtTeW5jQ29udGFjdBIQCgh1c2VybmFtZRgBIAEoCRIPCgdhY2NvdW50GAIgASgJIloKCFN5bmNGbGFnEhQKDGNvbnZlcnNhdGlvbhgBIAEoCRIpCgRmbGFnGAIgASgOMhsucGFybGV5LnYxLkNvbnZlcnNhdGlvbkZsYWcSDQoFdmFsdWUYAyABKAQiPgoLU3luY1NldHRpbmcSIwoHc2V0dGluZxgBIAEoDjISLnBhcmxleS52MS5TZXR0aW5nEgoKAm9uGAIgASgIIuIECgdDb250ZW50EhIKCm1lc3NhZ2VfaWQYASABKAwSEgoKc2VudF9hdF9tcxgCIAEoBBIfCgR0ZXh0GAMgASgLMg8ucGFybGV5LnYxLlRleHRIABIwCg1yZXRyeV9yZXF1ZXN0GAQgASgLMhcucGFybGV5LnYxLlJldHJ5UmVxdWVzdEgAEisKCmF0dGFjaG1lbnQYCCABKAsyFS5wYXJsZXkudjEuQXR0YWNobWVudEgAEh8KBHN5bmMYCSABKAsyDy5wYXJsZXkudjEuU3luY0gAEh8KBHBvbGwYFCABKAsyDy5wYXJsZXkudjEuUG9sbEgAEicKCHJlYWN0aW9uGBUgASgLMhMucGFybGV5LnYxLlJlYWN0aW9uSAASHwoEZWRpdBgWIAEoCzIPLnBhcmxleS52MS5FZGl0SAASJwoIZGVsZXRpb24YFyABKAsyEy5wYXJsZXkudjEuRGVsZXRpb25IABIfCgR2b3RlGBggASgLMg8ucGFybGV5LnYxLlZvdGVIABIqCgpwb2xsX2Nsb3NlGBkgASgLMhQucGFybGV5LnYxLlBvbGxDbG9zZUgAEiEKBXRpbWVyGBogASgLMhAucGFybGV5LnYxLlRpbWVySAASEwoLc2VuZGVyX25hbWUYBSABKAkSFAoMY29udmVyc2F0aW9uGAYgASgMEicKCHJlcGx5X3RvGB4gASgLMhUucGFybGV5LnYxLk1lc3NhZ2VSZWYSEAoIZm9yd2FyZHMYHyABKA0SHAoUZXhwaXJlX2FmdGVyX3NlY29uZHMYICABKA1CBgoEa2luZCpfCgxQcmVzZW50YXRpb24SHAoYUFJFU0VOVEFUSU9OX1VOU1BFQ0lGSUVEEAASGQoVUFJFU0VOVEFUSU9OX0RPQ1VNRU5UEAESFgoSUFJFU0VOVEFUSU9OX1ZPSUNFEAIqkAEKEENvbnZlcnNhdGlvbkZsYWcSIQodQ09OVkVSU0FUSU9OX0ZMQUdfVU5TUEVDSUZJRUQQABIbChdDT05WRVJTQVRJT05fRkxBR19NVVRFRBABEh4KGkNPTlZFUlNBVElPTl9GTEFHX0FSQ0hJVkVEEAISHAoYQ09OVkVSU0FUSU9OX0ZMQUdfUElOTkVEEAMqPQoHU2V0dGluZxIXChNTRVRUSU5HX1VOU1BFQ0lGSUVEEAASGQoVU0VUVElOR19SRUFEX1JFQ0VJUFRTEAFiBnByb3RvMw", [file_message]);
+  fileDesc("Cg1jb250ZW50LnByb3RvEglwYXJsZXkudjEiNgoEVGV4dBIMCgRib2R5GAEgASgJEiAKBnJhbmdlcxgCIAMoCzIQLnBhcmxleS52MS5SYW5nZSIiCgxSZXRyeVJlcXVlc3QSEgoKbWVzc2FnZV9pZBgBIAEoDCI0CglTZW5kZXJLZXkSEQoJZ3JvdXBfa2V5GAEgASgMEhQKDGRpc3RyaWJ1dGlvbhgCIAEoDCLfAgoKQXR0YWNobWVudBIMCgRibG9iGAEgASgJEgsKA2tleRgCIAEoDBIOCgZkaWdlc3QYAyABKAwSFwoPaW5jcmVtZW50YWxfbWFjGAQgASgMEhMKC2NodW5rX2J5dGVzGAUgASgNEgwKBHNpemUYBiABKAQSFAoMY29udGVudF90eXBlGAcgASgJEhEKCWZpbGVfbmFtZRgIIAEoCRItCgxwcmVzZW50YXRpb24YCSABKA4yFy5wYXJsZXkudjEuUHJlc2VudGF0aW9uEg0KBXdpZHRoGAogASgNEg4KBmhlaWdodBgLIAEoDRITCgtkdXJhdGlvbl9tcxgMIAEoDRISCgp0aHVtYl9oYXNoGA0gASgMEhAKCHdhdmVmb3JtGA4gASgMEg8KB2NhcHRpb24YDyABKAkSEAoIYWx0X3RleHQYECABKAkSFQoNZXhwaXJlc19hdF9tcxgRIAEoBCI7CgRTeW5jEiIKBWl0ZW1zGAEgAygLMhMucGFybGV5LnYxLlN5bmNJdGVtEg8KB3JlcXVlc3QYAiABKAgi8wEKCFN5bmNJdGVtEhIKCmNoYW5nZWRfbXMYASABKAQSIwoEcmVhZBgCIAEoCzITLnBhcmxleS52MS5TeW5jUmVhZEgAEisKCGlkZW50aXR5GAMgASgLMhcucGFybGV5LnYxLlN5bmNJZGVudGl0eUgAEikKB2NvbnRhY3QYBCABKAsyFi5wYXJsZXkudjEuU3luY0NvbnRhY3RIABIjCgRmbGFnGAUgASgLMhMucGFybGV5LnYxLlN5bmNGbGFnSAASKQoHc2V0dGluZxgGIAEoCzIWLnBhcmxleS52MS5TeW5jU2V0dGluZ0gAQgYKBGtpbmQiLwoIU3luY1JlYWQSFAoMY29udmVyc2F0aW9uGAEgASgJEg0KBXVwX3RvGAIgASgNIj4KDFN5bmNJZGVudGl0eRIPCgdhY2NvdW50GAEgASgJEgsKA2tleRgCIAEoDBIQCgh2ZXJpZmllZBgDIAEoCCIwCgtTeW5jQ29udGFjdBIQCgh1c2VybmFtZRgBIAEoCRIPCgdhY2NvdW50GAIgASgJIloKCFN5bmNGbGFnEhQKDGNvbnZlcnNhdGlvbhgBIAEoCRIpCgRmbGFnGAIgASgOMhsucGFybGV5LnYxLkNvbnZlcnNhdGlvbkZsYWcSDQoFdmFsdWUYAyABKAQiPgoLU3luY1NldHRpbmcSIwoHc2V0dGluZxgBIAEoDjISLnBhcmxleS52MS5TZXR0aW5nEgoKAm9uGAIgASgIIo4FCgdDb250ZW50EhIKCm1lc3NhZ2VfaWQYASABKAwSEgoKc2VudF9hdF9tcxgCIAEoBBIfCgR0ZXh0GAMgASgLMg8ucGFybGV5LnYxLlRleHRIABIwCg1yZXRyeV9yZXF1ZXN0GAQgASgLMhcucGFybGV5LnYxLlJldHJ5UmVxdWVzdEgAEisKCmF0dGFjaG1lbnQYCCABKAsyFS5wYXJsZXkudjEuQXR0YWNobWVudEgAEh8KBHN5bmMYCSABKAsyDy5wYXJsZXkudjEuU3luY0gAEh8KBHBvbGwYFCABKAsyDy5wYXJsZXkudjEuUG9sbEgAEicKCHJlYWN0aW9uGBUgASgLMhMucGFybGV5LnYxLlJlYWN0aW9uSAASHwoEZWRpdBgWIAEoCzIPLnBhcmxleS52MS5FZGl0SAASJwoIZGVsZXRpb24YFyABKAsyEy5wYXJsZXkudjEuRGVsZXRpb25IABIfCgR2b3RlGBggASgLMg8ucGFybGV5LnYxLlZvdGVIABIqCgpwb2xsX2Nsb3NlGBkgASgLMhQucGFybGV5LnYxLlBvbGxDbG9zZUgAEiEKBXRpbWVyGBogASgLMhAucGFybGV5LnYxLlRpbWVySAASKgoKc2VuZGVyX2tleRgoIAEoCzIULnBhcmxleS52MS5TZW5kZXJLZXlIABITCgtzZW5kZXJfbmFtZRgFIAEoCRIUCgxjb252ZXJzYXRpb24YBiABKAwSJwoIcmVwbHlfdG8YHiABKAsyFS5wYXJsZXkudjEuTWVzc2FnZVJlZhIQCghmb3J3YXJkcxgfIAEoDRIcChRleHBpcmVfYWZ0ZXJfc2Vjb25kcxggIAEoDUIGCgRraW5kKl8KDFByZXNlbnRhdGlvbhIcChhQUkVTRU5UQVRJT05fVU5TUEVDSUZJRUQQABIZChVQUkVTRU5UQVRJT05fRE9DVU1FTlQQARIWChJQUkVTRU5UQVRJT05fVk9JQ0UQAiqQAQoQQ29udmVyc2F0aW9uRmxhZxIhCh1DT05WRVJTQVRJT05fRkxBR19VTlNQRUNJRklFRBAAEhsKF0NPTlZFUlNBVElPTl9GTEFHX01VVEVEEAESHgoaQ09OVkVSU0FUSU9OX0ZMQUdfQVJDSElWRUQQAhIcChhDT05WRVJTQVRJT05fRkxBR19QSU5ORUQQAyo9CgdTZXR0aW5nEhcKE1NFVFRJTkdfVU5TUEVDSUZJRUQQABIZChVTRVRUSU5HX1JFQURfUkVDRUlQVFMQAWIGcHJvdG8z", [file_message]);
 
 /**
  * Describes the message parley.v1.Text.
@@ -28,67 +28,74 @@ export const RetryRequestSchema = /*@__PURE__*/
   messageDesc(file_content, 1);
 
 /**
+ * Describes the message parley.v1.SenderKey.
+ * Use `create(SenderKeySchema)` to create a new message.
+ */
+export const SenderKeySchema = /*@__PURE__*/
+  messageDesc(file_content, 2);
+
+/**
  * Describes the message parley.v1.Attachment.
  * Use `create(AttachmentSchema)` to create a new message.
  */
 export const AttachmentSchema = /*@__PURE__*/
-  messageDesc(file_content, 2);
+  messageDesc(file_content, 3);
 
 /**
  * Describes the message parley.v1.Sync.
  * Use `create(SyncSchema)` to create a new message.
  */
 export const SyncSchema = /*@__PURE__*/
-  messageDesc(file_content, 3);
+  messageDesc(file_content, 4);
 
 /**
  * Describes the message parley.v1.SyncItem.
  * Use `create(SyncItemSchema)` to create a new message.
  */
 export const SyncItemSchema = /*@__PURE__*/
-  messageDesc(file_content, 4);
+  messageDesc(file_content, 5);
 
 /**
  * Describes the message parley.v1.SyncRead.
  * Use `create(SyncReadSchema)` to create a new message.
  */
 export const SyncReadSchema = /*@__PURE__*/
-  messageDesc(file_content, 5);
+  messageDesc(file_content, 6);
 
 /**
  * Describes the message parley.v1.SyncIdentity.
  * Use `create(SyncIdentitySchema)` to create a new message.
  */
 export const SyncIdentitySchema = /*@__PURE__*/
-  messageDesc(file_content, 6);
+  messageDesc(file_content, 7);
 
 /**
  * Describes the message parley.v1.SyncContact.
  * Use `create(SyncContactSchema)` to create a new message.
  */
 export const SyncContactSchema = /*@__PURE__*/
-  messageDesc(file_content, 7);
+  messageDesc(file_content, 8);
 
 /**
  * Describes the message parley.v1.SyncFlag.
  * Use `create(SyncFlagSchema)` to create a new message.
  */
 export const SyncFlagSchema = /*@__PURE__*/
-  messageDesc(file_content, 8);
+  messageDesc(file_content, 9);
 
 /**
  * Describes the message parley.v1.SyncSetting.
  * Use `create(SyncSettingSchema)` to create a new message.
  */
 export const SyncSettingSchema = /*@__PURE__*/
-  messageDesc(file_content, 9);
+  messageDesc(file_content, 10);
 
 /**
  * Describes the message parley.v1.Content.
  * Use `create(ContentSchema)` to create a new message.
  */
 export const ContentSchema = /*@__PURE__*/
-  messageDesc(file_content, 10);
+  messageDesc(file_content, 11);
 
 /**
  * Describes the enum parley.v1.Presentation.

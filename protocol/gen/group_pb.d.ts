@@ -181,6 +181,13 @@ export declare type GroupState = Message<"parley.v1.GroupState"> & {
    * @generated from field: parley.v1.GroupRules rules = 7;
    */
   rules?: GroupRules | undefined;
+
+  /**
+   * The invite link's secret, 32 bytes; empty while there is no link.
+   *
+   * @generated from field: bytes link_secret = 8;
+   */
+  linkSecret: Uint8Array;
 };
 
 /**

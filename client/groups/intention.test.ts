@@ -1,0 +1,92 @@
+import { describe, expect, test } from "vitest";
+import { type Intention, intend, type Senseless } from "./intention.ts";
+import { linkText, parseLink } from "./link.ts";
+import { FIRST_RULES, type GroupState, type Rules } from "./state.ts";
+
+const [ADA, BOB, CARL, DORA] = ["ada", "bob", "carl", "dora"] as const;
+const secret = "s".repeat(43);
+
+function state(changes: Partial<GroupState> = {}): GroupState {
+	const members = [
+		{ account: ADA, role: "admin" as const },
+		{ account: BOB, role: "member" as const },
+	];
+	const none = new Uint8Array(0);
+	const base = { group: "12".repeat(32), version: 7, title: "friends", description: "", picture: none };
+	return { ...base, members, rules: FIRST_RULES, linkSecret: none, ...changes };
+}
+
+const strict: Rules = { ...FIRST_RULES, add: "admins", edit: "admins" };
+const linked = state({ rules: { ...FIRST_RULES, link: true }, linkSecret: new Uint8Array(32).fill(1) });
+
+describe("GROUP-15 what people want makes sense, or they are told why not", () => {
+	test.each<[string, string, Intention, GroupState, Senseless]>([
+		["to add who is there", ADA, { do: "add", accounts: [BOB] }, state(), "already_a_member"],
+		["to add without the right", BOB, { do: "add", accounts: [CARL] }, state({ rules: strict }), "not_permitted"],
+		["to remove without the right", BOB, { do: "remove", accounts: [ADA], secret }, state(), "not_permitted"],
+		["to remove who is gone", ADA, { do: "remove", accounts: [CARL], secret }, state(), "nothing_to_do"],
+		["to leave as the last admin", ADA, { do: "leave" }, state(), "last_admin"],
+		["to demote the last admin", ADA, { do: "role", account: ADA, role: "member" }, state(), "last_admin"],
+		["to promote nobody", ADA, { do: "role", account: CARL, role: "admin" }, state(), "not_a_member"],
+		["to promote an admin", ADA, { do: "role", account: ADA, role: "admin" }, state(), "nothing_to_do"],
+		["to act without being a member", CARL, { do: "rename", title: "x" }, state(), "not_a_member"],
+		["the same title", ADA, { do: "rename", title: "friends" }, state(), "nothing_to_do"],
+		["an empty title", ADA, { do: "rename", title: " " }, state(), "bad_title"],
+		["a title without the right", BOB, { do: "rename", title: "x" }, state({ rules: strict }), "not_permitted"],
+		["rules without the right", BOB, { do: "rules", rules: { add: "admins" } }, state(), "not_permitted"],
+		["to join without a link", CARL, { do: "join", secret }, state(), "not_permitted"],
+		["to join where one is", BOB, { do: "join", secret }, linked, "already_a_member"],
+		["to approve without the right", BOB, { do: "approve", account: CARL }, state(), "not_permitted"],
+		["to decline without the right", BOB, { do: "decline", account: CARL }, state(), "not_permitted"],
+	])("%s", (_what, actor, intention, before, expected) => {
+		expect(intend(before, actor, intention, undefined)).toBe(expected);
+	});
+
+	test("a group of 1,024 is full", () => {
+		const members = Array.from({ length: 1_024 }, (_, index) => ({ account: `m${index}`, role: "admin" as const }));
+		expect(intend(state({ members }), "m0", { do: "add", accounts: [CARL] }, undefined)).toBe("group_full");
+	});
+
+	test("whom somebody else has added meanwhile is left out of what is added", () => {
+		const after = intend(state(), BOB, { do: "add", accounts: [ADA, CARL, DORA, CARL] }, undefined);
+		expect(typeof after === "string" ? after : after.members.map(({ account }) => account)).toEqual([
+			ADA,
+			BOB,
+			CARL,
+			DORA,
+		]);
+	});
+});
+
+test("GROUP-18 a removal renews an invite link, and leaves a group without one alone", () => {
+	const remove: Intention = { do: "remove", accounts: [BOB], secret };
+	const after = intend(linked, ADA, remove, undefined);
+	expect(typeof after === "string" ? after : Buffer.from(after.linkSecret).toString("base64url")).toBe(secret);
+	const without = intend(state(), ADA, remove, undefined);
+	expect(typeof without === "string" ? without : without.linkSecret.length).toBe(0);
+});
+
+test("GROUP-18 a link is kept, renewed or ended", () => {
+	const link = { do: "link", on: true, approval: true, reset: false, secret } as const;
+	const kept = intend(linked, ADA, link, undefined);
+	expect(kept).toMatchObject({ rules: { link: true, approval: true }, linkSecret: linked.linkSecret });
+	expect(intend(linked, ADA, { ...link, reset: true }, undefined)).not.toMatchObject({ linkSecret: linked.linkSecret });
+	expect(intend(linked, ADA, { ...link, on: false }, undefined)).toMatchObject({
+		rules: { link: false, approval: false },
+		linkSecret: new Uint8Array(0),
+	});
+	expect(intend(linked, ADA, { ...link, approval: false }, undefined)).toBe("nothing_to_do");
+});
+
+test("GROUP-18 an invite link is read as it was written, and nothing else is one", () => {
+	const link = { server: "https://parley.example", group: "ab".repeat(32), key: "k".repeat(43), secret };
+	expect(parseLink(` ${linkText(link)}\n`)).toEqual(link);
+	for (const text of [
+		"",
+		"parley://link?v=1",
+		linkText({ ...link, key: "short" }),
+		linkText({ ...link, group: "g" }),
+	]) {
+		expect(parseLink(text)).toBeUndefined();
+	}
+});

@@ -1,0 +1,21 @@
+/** At most so many things at one time; the others wait for their turn, in order. */
+export class Turns {
+	#free: number;
+	readonly #waiting: (() => void)[] = [];
+
+	constructor(atOnce: number) {
+		this.#free = atOnce;
+	}
+
+	async take<T>(work: () => Promise<T>): Promise<T> {
+		if (this.#free > 0) this.#free--;
+		else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+		try {
+			return await work();
+		} finally {
+			const next = this.#waiting.shift();
+			if (next === undefined) this.#free++;
+			else next();
+		}
+	}
+}
