@@ -11,6 +11,7 @@ import { parseArgs } from "node:util";
 import colors from "picocolors";
 import { Backend } from "./backend.ts";
 import { type Canary, searchFolders } from "./canaries.ts";
+import { showDevices } from "./demo_devices.ts";
 import { Person, until } from "./people.ts";
 import { type StoredTable, storedTables } from "./stored.ts";
 
@@ -99,6 +100,7 @@ async function scenario(): Promise<StoredTable[]> {
 			return detail;
 		});
 		await step("every message once, in order, at Bob", () => onceInOrder(alice, bob));
+		await showDevices(step, { alice, bob, folder, server: backend.url, mark, patience_ms: PATIENCE_MS });
 
 		const accounts = [alice, bob].map((person) => person.device.whoami().accountId);
 		await Promise.all([alice.goOffline(), bob.goOffline()]);

@@ -1,6 +1,6 @@
 /** Several devices for one account, with real clients and the deployed split. */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -198,6 +198,18 @@ test("DEVICE-3 DEVICE-4 DEVICE-6 an unlinked device gets nothing more, is told s
 	await expect(back.receive({ timeoutMs: 10_000 })).rejects.toMatchObject({ code: "device_unlinked" });
 	expect(await texts(back, BOB)).not.toContain("in not for the tablet");
 	await expect(alice.devices.unlink(deviceId)).rejects.toMatchObject({ code: "no_such_device" });
+});
+
+test("DEVICE-3 a device that unlinks itself leaves nothing in its data directory", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const [alice, watch] = [await device(ALICE), await device("watch")];
+	const id = await link("watch", alice);
+	expect(existsSync(join(folder, "watch", "parley.db"))).toBe(true);
+	await watch.devices.unlink(id);
+	await off("watch");
+	expect(existsSync(join(folder, "watch", "parley.db"))).toBe(false);
+	expect((await alice.devices.list()).map((each) => each.id)).not.toContain(id);
 });
 
 test("LINK-1 the server stores neither the code's key, nor the account's, nor the devices' names", {
