@@ -3,7 +3,7 @@
  * a preview. Images are decoded within limits; one that can't be is refused, since the other side could not show it.
  */
 import type { FileHandle } from "node:fs/promises";
-import sharp, { type Sharp } from "sharp";
+import type { Sharp } from "sharp";
 import { rgbaToThumbHash } from "thumbhash";
 import { LIMITS } from "../../protocol/limits.ts";
 import { mp4Facts } from "./mp4.ts";
@@ -82,14 +82,16 @@ export function contentTypeOf(bytes: Uint8Array): string {
 }
 
 /** Opens an image within the limits. `failOn`: what is damaged is not shown half. */
-export function limitedImage(bytes: Uint8Array): Sharp {
+export async function limitedImage(bytes: Uint8Array): Promise<Sharp> {
+	// Only who handles an image pays for the decoder, in memory and in time.
+	const { default: sharp } = await import("sharp");
 	return sharp(bytes, { limitInputPixels: LIMITS.image_pixels, failOn: "warning", animated: false });
 }
 
 /** Whether an image's bytes are an image that may be decoded; its size as it is shown. Throws `UnshowableError`. */
 export async function imageSize(bytes: Uint8Array): Promise<{ width: number; height: number }> {
 	try {
-		const { width, height, autoOrient } = await limitedImage(bytes).metadata();
+		const { width, height, autoOrient } = await (await limitedImage(bytes)).metadata();
 		if (width * height > LIMITS.image_pixels) throw new Error(`${width} × ${height} pixels are too many`);
 		return { width: autoOrient.width, height: autoOrient.height };
 	} catch (error) {
@@ -105,7 +107,7 @@ async function imageFacts(file: FileHandle, size: number): Promise<Pick<FileFact
 	await file.read(bytes, 0, size, 0);
 	const shown = await imageSize(bytes);
 	try {
-		const { data, info } = await limitedImage(bytes)
+		const { data, info } = await (await limitedImage(bytes))
 			.autoOrient()
 			.resize(THUMB_SIDE, THUMB_SIDE, { fit: "inside", withoutEnlargement: true })
 			.ensureAlpha()

@@ -23,7 +23,7 @@ export async function previewOf(pieces: AsyncIterable<Uint8Array>, side: number)
 	try {
 		if (contentTypeOf(bytes) === "image/webp") WebpSanitizer.sanitize(bytes);
 		await imageSize(bytes);
-		const { data, info } = await limitedImage(bytes)
+		const { data, info } = await (await limitedImage(bytes))
 			.autoOrient()
 			.resize(side, side, { fit: "inside", withoutEnlargement: true })
 			.png()
