@@ -1,11 +1,17 @@
 import { randomBytes } from "node:crypto";
-import { expect, test } from "vitest";
+import { mkdtempSync, rmSync } from "node:fs";
+import { type FileHandle, open as openFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
 import { LIMITS } from "../../protocol/limits.ts";
 import { type BlobSeal, blobSize, chunkBytesFor, incrementalMacSize, paddedSize, TamperedError } from "./blob.ts";
 import { openBlob } from "./open.ts";
 import { sealBlob } from "./seal.ts";
 
 const LONG = 300 * 1024;
+const folder = mkdtempSync(join(tmpdir(), "parley-blob-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 async function* inPieces(bytes: Uint8Array, pieceBytes: number): AsyncGenerator<Uint8Array> {
 	for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
@@ -22,20 +28,37 @@ async function seal(file: Uint8Array, pieceBytes = 10_000): Promise<{ blob: Buff
 	}
 }
 
-/** What was handed out of a blob, and whether it ended well. */
-async function open(
-	blob: Uint8Array,
-	blobSeal: BlobSeal,
-	pieceBytes = 7_000,
-): Promise<{ got: Buffer; error: unknown }> {
-	const got: Uint8Array[] = [];
-	let error: unknown;
-	try {
-		for await (const bytes of openBlob(inPieces(blob, pieceBytes), blobSeal)) got.push(Buffer.from(bytes));
-	} catch (thrown) {
-		error = thrown;
+/** Hands a blob's pieces on when they are in the copy, as a download does. */
+async function* arriving(copy: FileHandle, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+	for await (const piece of pieces) {
+		await copy.write(piece);
+		yield piece;
 	}
-	return { got: Buffer.concat(got), error };
+}
+
+async function withCopy<T>(use: (copy: FileHandle) => Promise<T>): Promise<T> {
+	const copy = await openFile(join(folder, "copy"), "w+");
+	try {
+		return await use(copy);
+	} finally {
+		await copy.close();
+	}
+}
+
+/** What was handed out of a blob, and how that ended. */
+function open(blob: Uint8Array, blobSeal: BlobSeal, pieceBytes = 7_000): Promise<{ got: Buffer; error: unknown }> {
+	return withCopy(async (copy) => {
+		const got: Uint8Array[] = [];
+		let error: unknown;
+		try {
+			for await (const bytes of openBlob(copy, arriving(copy, inPieces(blob, pieceBytes)), blobSeal)) {
+				got.push(Buffer.from(bytes));
+			}
+		} catch (thrown) {
+			error = thrown;
+		}
+		return { got: Buffer.concat(got), error };
+	});
 }
 
 test.each([0, 1, 15, 16, 17, 541, 542, 65_536, LONG])("ATTACH-1 %i bytes arrive as they were", async (size) => {
@@ -138,16 +161,16 @@ test("ATTACH-3 the first chunks are handed out while the rest has not arrived", 
 	const rest = new Promise<void>((resolve) => {
 		goOn = resolve;
 	});
-	const opening = openBlob(
-		(async function* () {
+	await withCopy(async (copy) => {
+		const pieces = (async function* () {
 			yield* inPieces(sealed.blob.subarray(0, CHUNK + 10_000), 5_000);
 			await rest;
 			throw new Error("the connection is gone");
-		})(),
-		sealed.seal,
-	);
-	let got = 0;
-	while (got < CHUNK - 32) got += (await opening.next()).value?.length ?? 0;
-	goOn();
-	await expect(opening.next()).rejects.toThrow("gone");
+		})();
+		const opening = openBlob(copy, arriving(copy, pieces), sealed.seal);
+		let got = 0;
+		while (got < CHUNK - 32) got += (await opening.next()).value?.length ?? 0;
+		goOn();
+		await expect(opening.next()).rejects.toThrow("gone");
+	});
 });

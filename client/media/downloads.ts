@@ -2,7 +2,6 @@
  * Fetching blobs: each piece is written to the encrypted copy as it comes, so that a download goes on where it was, and
  * is handed out when it is verified. A copy counts as whole only when all of it is (rule ATTACH-3).
  */
-import { createReadStream } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { toBinary } from "@bufbuild/protobuf";
 import { type Attachment, AttachmentSchema } from "../../protocol/gen/content_pb.js";
@@ -14,7 +13,7 @@ import { ServerRefusal, ServerUnreachable } from "../transport/errors.ts";
 import { blobSize, IV_BYTES, TamperedError } from "./blob.ts";
 import { openBlob } from "./open.ts";
 import { sealOf } from "./pointer.ts";
-import { PIECE_BYTES } from "./spool.ts";
+import { filePieces } from "./spool.ts";
 import { copyPath, passes, pauseUnless, type TransferTools } from "./transfers.ts";
 
 /** Lost connections in a row, without a byte between them, after which a download ends. */
@@ -36,7 +35,14 @@ export async function* plaintextOf(tools: TransferTools, options: DownloadOption
 	const { pointer } = options;
 	const known = findBlob(tools.store, pointer.blob);
 	if (known?.whole === 1) {
-		yield* openBlob(piecesOf(copyPath(tools, known.name)), sealOf(pointer));
+		const copy = await open(copyPath(tools, known.name), "r").catch((error: unknown) => {
+			throw new TamperedError("the encrypted copy is gone", { cause: error });
+		});
+		try {
+			yield* openBlob(copy, filePieces(copy), sealOf(pointer));
+		} finally {
+			await copy.close();
+		}
 		return;
 	}
 	const row = known ?? newRow(pointer);
@@ -44,7 +50,7 @@ export async function* plaintextOf(tools: TransferTools, options: DownloadOption
 	const partial = `${copyPath(tools, row.name)}.part`;
 	const copy = await open(partial, "a+", 0o600);
 	try {
-		yield* openBlob(arriving(tools, options, copy), sealOf(pointer));
+		yield* openBlob(copy, arriving(tools, options, copy), sealOf(pointer));
 		// Not flushed: each reading verifies the copy again, and fetches it anew where it is damaged.
 		const iv = Buffer.alloc(IV_BYTES);
 		await copy.read(iv, 0, IV_BYTES, 0);
@@ -82,7 +88,7 @@ async function* arriving(
 		tools.onNotice({ type: "file-progress", id, direction: "down", done, total });
 	};
 	let at = 0;
-	for await (const piece of copy.createReadStream({ start: 0, autoClose: false, highWaterMark: PIECE_BYTES })) {
+	for await (const piece of filePieces(copy, signal)) {
 		at += piece.length;
 		yield piece;
 	}
@@ -92,14 +98,11 @@ async function* arriving(
 		const before = at;
 		try {
 			for await (const piece of rest(tools, pointer.blob, at, signal)) {
-				// Verified while it is being written.
-				const writing = copy.write(piece);
-				writing.catch(() => {});
-				yield piece;
-				await writing;
+				await copy.write(piece);
 				at += piece.length;
 				backoff.succeeded();
 				tell(at);
+				yield piece;
 			}
 			if (at === before) throw new ServerUnreachable("the server sent nothing");
 		} catch (error) {
@@ -165,8 +168,4 @@ async function* gathered(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
 		if (next.done === true) return;
 		[pieces, bytes] = [[], 0];
 	}
-}
-
-async function* piecesOf(path: string): AsyncGenerator<Uint8Array> {
-	for await (const piece of createReadStream(path, { highWaterMark: PIECE_BYTES })) yield piece;
 }
