@@ -49,8 +49,8 @@ function killTree(child: ChildProcess): void {
 	}
 }
 
-function start(file: string, order: object): ChildProcess {
-	const child = spawn(process.execPath, [join(ROOT, "bench", file), JSON.stringify(order)], {
+function start(file: string, order: object, flags: readonly string[] = []): ChildProcess {
+	const child = spawn(process.execPath, [...flags, join(ROOT, "bench", file), JSON.stringify(order)], {
 		cwd: ROOT,
 		stdio: ["pipe", "pipe", "inherit"],
 	});
@@ -147,9 +147,14 @@ export async function startHost(
 	}
 }
 
-/** Runs a child to its end and returns what it reports. */
-export async function runOnce(file: string, order: object, ms_max: number): Promise<unknown> {
-	const child = start(file, order);
+/** Runs a child to its end and returns what it reports. `flags` are Node's. */
+export async function runOnce(
+	file: string,
+	order: object,
+	ms_max: number,
+	flags?: readonly string[],
+): Promise<unknown> {
+	const child = start(file, order, flags);
 	const report: unknown = JSON.parse(await line(child, ms_max, file));
 	child.stdin?.end();
 	return report;

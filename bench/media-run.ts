@@ -4,10 +4,11 @@
  * Argument: a `MediaOrder` as JSON. It prints a `MediaReport`.
  */
 import { randomBytes } from "node:crypto";
-import { open, rm, stat } from "node:fs/promises";
+import { type FileHandle, open, rm, stat } from "node:fs/promises";
 import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { type BlobSeal, blobSize } from "../client/media/blob.ts";
+import { gathered } from "../client/media/downloads.ts";
 import { MediaHttp } from "../client/media/http.ts";
 import { openBlob } from "../client/media/open.ts";
 import { filePieces, Spool } from "../client/media/spool.ts";
@@ -32,14 +33,21 @@ interface Target {
 }
 
 /** Writes what comes to the disk, as a client does, and passes it on. */
-async function* kept(pieces: AsyncIterable<Uint8Array>, folder: string): AsyncGenerator<Uint8Array> {
+async function* kept(
+	pieces: AsyncIterable<Uint8Array>,
+	folder: string,
+	pass: (copy: FileHandle, written: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array> = (_, written) => written,
+): AsyncGenerator<Uint8Array> {
 	const path = join(folder, "copy");
-	const copy = await open(path, "w");
-	try {
-		for await (const piece of pieces) {
+	const copy = await open(path, "w+");
+	const written = (async function* () {
+		for await (const piece of gathered(pieces)) {
 			await copy.write(piece);
 			yield piece;
 		}
+	})();
+	try {
+		yield* pass(copy, written);
 	} finally {
 		await copy.close();
 		await rm(path);
@@ -123,8 +131,8 @@ async function parley({ url, source, folder, target }: MediaOrder): Promise<Targ
 		up: target === "sealed" ? sealed : plain,
 		down: async function* () {
 			const { body } = await http.send({ method: "GET", path: MEDIA_PATHS.blob(blob), signal: never });
-			const pieces = kept(body, folder);
-			yield* seal === undefined ? pieces : openBlob(pieces, seal);
+			const opened = seal;
+			yield* kept(body, folder, opened && ((copy, written) => openBlob(copy, written, opened)));
 			http.close();
 		},
 	};

@@ -15,6 +15,8 @@ import type { Progress } from "./shared.ts";
 
 const MEDIA = "parley-media";
 const RUN_MS_MAX = 300_000;
+/** Those that `cli/parley.js` sets. */
+const FLAGS = ["--semi-space-growth-factor=1", "--scavenger-max-new-space-capacity-mb=2"];
 /** The file repeats this: nothing between here and R2 compresses. */
 const BLOCK_BYTES = 2 ** 20;
 
@@ -50,7 +52,7 @@ async function measure(
 	const run = async (target: Target): Promise<MediaReport> => {
 		const { url, pids } = target === "bare" ? hosts.bare : hosts.parley;
 		const order: MediaOrder = { target, url, source, folder, pids: [...pids] };
-		const report = MediaReportSchema.parse(await runOnce("media-run.ts", order, RUN_MS_MAX));
+		const report = MediaReportSchema.parse(await runOnce("media-run.ts", order, RUN_MS_MAX, FLAGS));
 		if (report.bytes !== scale.file_bytes) throw new Error(`${report.bytes} bytes came down`);
 		for (const way of ["up", "down"] as const) progress(`  ${target} ${way}: ${told(report, way)}`);
 		return report;

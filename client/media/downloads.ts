@@ -18,7 +18,7 @@ import { copyPath, passes, pauseUnless, type TransferTools } from "./transfers.t
 
 /** Lost connections in a row, without a byte between them, after which a download ends. */
 const ATTEMPTS = 6;
-const GATHERED_BYTES = 256 * 1024;
+const GATHERED_BYTES = 128 * 1024;
 
 export interface DownloadOptions {
 	/** The message's id, for the progress. */
@@ -148,7 +148,7 @@ async function* rest(
 }
 
 /** Small pieces together: each costs several calls. What has come before an error is still yielded. */
-async function* gathered(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+export async function* gathered(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
 	let pieces: Uint8Array[] = [];
 	let bytes = 0;
 	let failure: { error: unknown } | undefined;

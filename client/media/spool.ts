@@ -7,7 +7,7 @@ import type { Attachment } from "../../protocol/gen/content_pb.js";
 import { type BlobSeal, blobSize, SourceChangedError } from "./blob.ts";
 import { sealBlob } from "./seal.ts";
 
-export const PIECE_BYTES = 512 * 1024;
+export const PIECE_BYTES = 128 * 1024;
 
 export interface SpoolOptions {
 	/** The file, as it was when it was queued. */
