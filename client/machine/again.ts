@@ -1,4 +1,5 @@
 /** Trying again later: what failed for the moment, and how long it waits. */
+import { isGroup } from "../groups/state.ts";
 import { groupsWith } from "../store/group_roster.ts";
 import type { Context } from "./context.ts";
 import { resendLimited } from "./sending.ts";
@@ -17,10 +18,10 @@ export function waitMs(failures: number, randomBytes: (count: number) => Uint8Ar
 }
 
 /** The claim is made again after a while, or as soon as the conversation's connection is new. */
-export function onClaimFailed(context: Context, account: string): void {
+export function onClaimFailed(context: Context, account: string, unusable = false): void {
 	context.claims.delete(account);
 	const failures = (context.failedClaims.get(account)?.failures ?? 0) + 1;
-	context.failedClaims.set(account, { failures, waiting: true });
+	context.failedClaims.set(account, { failures, waiting: true, unusable });
 	const afterMs = waitMs(failures, (count) => context.environment.randomBytes(count));
 	context.request({ type: "wake", account, afterMs });
 }
@@ -46,6 +47,7 @@ export function onWake(context: Context, account: string): void {
 			? [...context.connections.keys()]
 			: [account, ...groupsWith(context.store, account)];
 	for (const peer of peers) {
+		if (isGroup(peer)) context.groups.rosterChanged(peer);
 		resendLimited(context, peer);
 		context.touched.add(peer);
 	}

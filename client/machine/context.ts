@@ -41,6 +41,13 @@ export interface Connection {
 	news: { conversation: Uint8Array; upTo: number } | undefined;
 }
 
+/** A claim of prekeys that brought none. `unusable`: the server has some, and libsignal can't use them. */
+interface FailedClaim {
+	failures: number;
+	waiting: boolean;
+	unusable: boolean;
+}
+
 /** Of so many conversations the ids are kept in memory. */
 const KEPT_IDS = 1_000;
 
@@ -56,7 +63,7 @@ export class Context {
 	/** Accounts with a claim on the way. */
 	readonly claims = new Set<string>();
 	/** Accounts whose claims failed, how often in a row, and whether the next one still waits. */
-	readonly failedClaims = new Map<string, { failures: number; waiting: boolean }>();
+	readonly failedClaims = new Map<string, FailedClaim>();
 	/** Conversations to look after at the end of the step. */
 	readonly touched = new Set<string>();
 	/** Texts of this step, by conversation, that are not stored yet: most can be stored with their frames at once. */

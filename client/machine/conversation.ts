@@ -33,8 +33,9 @@ import { share } from "./sync.ts";
 export function onOpened(context: Context, peer: string): void {
 	const { cursor, hot } = conversation(context.store, peer);
 	if (hot === 0) setHot(context.store, peer, true);
-	const failed = context.failedClaims.get(peer);
-	if (failed !== undefined) context.failedClaims.set(peer, { ...failed, waiting: false });
+	for (const [account, failed] of context.failedClaims) {
+		if (account === peer || isGroup(peer)) context.failedClaims.set(account, { ...failed, waiting: false });
+	}
 	const connection = { ...newConnection(), open: true, acknowledged: cursor, news: context.connection(peer).news };
 	context.connections.set(peer, connection);
 	context.groups.caughtUp.delete(peer);

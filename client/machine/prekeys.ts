@@ -70,7 +70,7 @@ export async function onClaimed(context: Context, account: string, bundles: PreK
 	}
 	// Nothing to encrypt with: asked again after a while, since each claim costs the account its prekeys.
 	for (const peer of touched) context.connection(peer).claimed.delete(account);
-	onClaimFailed(context, account);
+	onClaimFailed(context, account, true);
 }
 
 /** A peer's keys matter to the conversation with the peer and to groups; own devices' keys to all. */

@@ -26,6 +26,8 @@ export const SENDER_KEY_MS = 7 * 86_400_000;
 const FRAME_CIPHERTEXT_BYTES = LIMITS.message_ciphertext_bytes - 8 * 1024;
 /** Devices for one frame, about: with fewer it waits while others' prekeys are on the way. */
 const FRAME_DEVICES = 32;
+/** After so many claims that failed the others wait for the account no longer. */
+const PATIENCE = 3;
 /** Frames with keys of one step. */
 const FRAMES_PER_STEP = 4;
 
@@ -80,7 +82,12 @@ function candidates(context: Context, peer: string, state: GroupState): { ready:
 	for (const device of lackingDevices(context.store, peer, { account: own.accountId, device: own.deviceId })) {
 		if (ready.length >= FRAMES_PER_STEP * FRAME_DEVICES) return { ready, waiting: true };
 		if (!isMember(state, device.account) || leftOut.has(nameOf(device))) continue;
-		if (context.claims.has(device.account) || context.failedClaims.get(device.account)?.waiting === true) {
+		const failed = context.failedClaims.get(device.account);
+		if (failed?.waiting === true && (failed.unusable || failed.failures >= PATIENCE)) {
+			leftOut.add(nameOf(device));
+			continue;
+		}
+		if (context.claims.has(device.account) || failed?.waiting === true) {
 			waiting = true;
 			continue;
 		}
