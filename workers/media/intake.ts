@@ -8,6 +8,13 @@ import { Refusal } from "./refusal.ts";
 /** A part that fills slowly is kept this often, so that a crash costs no more. */
 const CHECKPOINT_MS = 5_000;
 
+/**
+ * Parts that nobody fills now, for the next: a PATCH follows a PATCH, and new memory for each would be garbage faster than
+ * it is collected. One upload's worth is kept for all objects of the isolate.
+ */
+const idle: Uint8Array<ArrayBuffer>[] = [];
+const IDLE_PARTS_MAX = 2;
+
 export interface IntakeContext {
 	records: Records;
 	/** Where the upload ends: its length, or the most that it may have. */
@@ -104,6 +111,19 @@ export class Intake {
 		await this.#sending?.done;
 	}
 
+	/** Gives its memory to the next intake. Nothing may be asked of this one any more. */
+	release(): void {
+		const sending = this.#sending;
+		// Else R2 may still be reading it.
+		const sent = sending?.failed === true ? sending.bytes : undefined;
+		for (const part of [this.#part, this.#spare, sent]) {
+			if (part?.length === PART_BYTES && idle.length < IDLE_PARTS_MAX) idle.push(part);
+		}
+		this.#part = new Uint8Array(0);
+		this.#used = 0;
+		this.#spare = undefined;
+	}
+
 	get #start(): number {
 		return (this.#number - 1) * PART_BYTES;
 	}
@@ -169,8 +189,9 @@ export class Intake {
 	/** Room for the next part; a small upload takes no more than its size. */
 	#allocate(): Uint8Array<ArrayBuffer> {
 		const bytes = Math.max(0, Math.min(PART_BYTES, this.#context.end - this.#start));
-		const spare = this.#spare;
+		if (bytes < PART_BYTES) return new Uint8Array(bytes);
+		const spare = this.#spare ?? idle.pop();
 		this.#spare = undefined;
-		return spare !== undefined && spare.length === bytes ? spare : new Uint8Array(bytes);
+		return spare ?? new Uint8Array(bytes);
 	}
 }

@@ -45,14 +45,18 @@ export async function receive(upload: Upload, patch: Patch, body: ReadableStream
 		sendPart: (number, bytes) => sendPart(upload, number, bytes),
 		now: upload.now,
 	});
-	const failure = await pour(upload, patch, body, run, intake, length);
-	if (failure !== undefined && patch.checksum !== undefined) {
-		await intake.abandon();
-		throw failure;
+	try {
+		const failure = await pour(upload, patch, body, run, intake, length);
+		if (failure !== undefined && patch.checksum !== undefined) {
+			await intake.abandon();
+			throw failure;
+		}
+		if (intake.position === length && !isStorageFailure(failure)) await finish(upload, intake, length);
+		else await intake.keep();
+		if (failure !== undefined) throw failure;
+	} finally {
+		intake.release();
 	}
-	if (intake.position === length && !isStorageFailure(failure)) await finish(upload, intake, length);
-	else await intake.keep();
-	if (failure !== undefined) throw failure;
 }
 
 /** Rule UPLOAD-3. */
