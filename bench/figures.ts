@@ -1,6 +1,6 @@
 /** What a benchmark finds. Figures are data; the report makes sentences of them. */
 
-export const BENCHMARKS = ["throughput", "cpu", "catch-up", "rows", "client", "media"] as const;
+export const BENCHMARKS = ["throughput", "cpu", "catch-up", "rows", "client", "media", "groups"] as const;
 export type Benchmark = (typeof BENCHMARKS)[number];
 
 /** How far a run goes. `--quick` shows that everything works; its figures are no measurements. */

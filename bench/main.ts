@@ -6,6 +6,7 @@ import { catchUp } from "./catch-up.ts";
 import { client } from "./client.ts";
 import { cpu } from "./cpu.ts";
 import { BENCHMARKS, type Benchmark, type Figure, FULL, kept, QUICK, type Scale } from "./figures.ts";
+import { groups } from "./groups.ts";
 import { media } from "./media.ts";
 import { machine, type Results, table, writeResults } from "./report.ts";
 import { rows } from "./rows.ts";
@@ -33,6 +34,7 @@ const RUN: Record<Benchmark, (scale: Scale, progress: Progress) => Promise<Figur
 	rows,
 	client,
 	media,
+	groups,
 };
 
 const isBenchmark = (name: string): name is Benchmark => BENCHMARKS.some((one) => one === name);

@@ -1,6 +1,7 @@
 /** What the benchmark's processes are told and what they answer, as JSON. */
 import { z } from "zod";
 import { WINDOW } from "../client/machine/sending.ts";
+import { LIMITS } from "../protocol/limits.ts";
 import { PHASES } from "./phases.ts";
 
 export const HostOrderSchema = z.strictObject({
@@ -123,3 +124,30 @@ export const MediaReportSchema = z.strictObject({
 	rss_mib_max: z.number(),
 });
 export type MediaReport = z.infer<typeof MediaReportSchema>;
+
+export const GroupOrderSchema = z.strictObject({
+	target: z.enum(["bare", "parley"]),
+	url: z.string(),
+	/** The processes whose CPU time is read. */
+	pids: z.array(z.int()),
+	members: z.int().min(2).max(LIMITS.group_members),
+	/** Messages that not everybody has yet. */
+	window: z.int().min(1).max(64),
+	message_bytes: z.int().min(1),
+	warmup_ms: z.int().min(0),
+	measure_ms: z.int().min(1),
+});
+export type GroupOrder = z.infer<typeof GroupOrderSchema>;
+
+export const GroupReportSchema = z.strictObject({
+	deliveries: z.int(),
+	seconds: z.number(),
+	deliveries_per_second: z.number(),
+	p50_ms: z.number(),
+	p99_ms: z.number(),
+	runtime_cpu_seconds: z.number(),
+	generator_cpu_seconds: z.number(),
+	/** Accounts, group and sockets. */
+	prepared_seconds: z.number(),
+});
+export type GroupReport = z.infer<typeof GroupReportSchema>;

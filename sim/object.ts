@@ -201,6 +201,7 @@ export class ObjectHost {
 	#carryOut(effect: Effect): void {
 		switch (effect.type) {
 			case "send":
+			case "sendAll":
 				this.#send(effect);
 				return;
 			case "close":
@@ -228,6 +229,8 @@ export class ObjectHost {
 
 	#send(effect: Effect): void {
 		if (effect.type === "send") this.#sockets.get(effect.socket)?.link.send("down", effect.bytes);
+		if (effect.type !== "sendAll") return;
+		for (const socket of effect.sockets) this.#sockets.get(socket)?.link.send("down", effect.bytes);
 	}
 
 	#nudge({ account, device, upTo }: Extract<Effect, { type: "nudge" }>): void {

@@ -193,8 +193,10 @@ export class Conversation extends DurableObject implements ConversationInterface
 	#do(effect: Effect): void {
 		switch (effect.type) {
 			case "send":
-				// A peer may be gone at any moment. What it missed is in the log and is sent after its next hello.
-				attempt(() => this.#sockets.get(effect.socket)?.send(effect.bytes));
+				this.#send(effect.socket, effect.bytes);
+				break;
+			case "sendAll":
+				for (const socket of effect.sockets) this.#send(socket, effect.bytes);
 				break;
 			case "attach":
 				this.#sockets.get(effect.socket.id)?.serializeAttachment(effect.socket);
@@ -214,6 +216,14 @@ export class Conversation extends DurableObject implements ConversationInterface
 				break;
 			default:
 				effect satisfies never;
+		}
+	}
+
+	#send(id: number, bytes: Uint8Array): void {
+		try {
+			this.#sockets.get(id)?.send(bytes);
+		} catch {
+			// A peer may be gone at any moment. What it missed is in the log and is sent after its next hello.
 		}
 	}
 

@@ -31,33 +31,36 @@ export function wholeOf({ shared, change }: Send): Part | undefined {
 	return { kind: EnvelopeKind.CHANGE, ciphertext: toBinary(GroupChangeSchema, change) };
 }
 
-/** A new entry, from memory, to a session that has everything before it. Others get it from the log later. */
+/**
+ * A new entry, from memory, to a session that has everything before it. Others get it from the log later. Where its
+ * ciphertext is the same for everybody (`whole_bytes` long) the caller sends it to all whose answer here is yes.
+ */
 export function deliver(
 	session: Session,
 	entry: LogEntry,
 	send: Send,
 	sender: Sender,
-	whole: { bytes: Uint8Array; size: number } | undefined,
+	whole_bytes: number | undefined,
 	effects: Effect[],
-): void {
-	if (!session.state.caughtUp) return;
+): boolean {
+	if (!session.state.caughtUp) return false;
 	if (session.key === sender.key) {
 		session.position = entry.number;
-		return;
+		return false;
 	}
 	if (!session.hasRoom()) {
 		session.state = { ...session.state, caughtUp: false };
 		effects.push({ type: "attach", socket: session.state });
-		return;
+		return false;
 	}
 	session.position = entry.number;
-	if (whole !== undefined) {
-		session.sent(entry.number, whole.size);
-		push(session, whole.bytes, effects);
-		return;
+	if (whole_bytes !== undefined) {
+		session.sent(entry.number, whole_bytes);
+		return true;
 	}
 	const envelope = envelopeFor(send, session);
 	if (envelope !== undefined) sendEntry(session, entry, sender, envelope, effects);
+	return false;
 }
 
 /** Sends from the log what the window has room for; CaughtUp at its end (rule DELIVERED-2). */

@@ -61,8 +61,13 @@ export function push(
 	// What is the same for everybody is encoded once.
 	const frame =
 		whole === undefined ? undefined : { bytes: entryFrame(entry, from, whole), size: whole.ciphertext.length };
+	const sockets: number[] = [];
 	for (const session of room.sessions) {
-		if (session.state.greeted) deliver(session, entry, message, from, frame, room.out.effects);
+		if (!session.state.greeted) continue;
+		if (deliver(session, entry, message, from, frame?.size, room.out.effects)) sockets.push(session.state.id);
+	}
+	if (frame !== undefined && sockets.length > 0) {
+		room.out.effects.push({ type: "sendAll", sockets, bytes: frame.bytes });
 	}
 	room.nudges.appended(room.log.head, now_ms, room.out.effects);
 }

@@ -35,6 +35,8 @@ export type ConversationEvent =
 export type Effect =
 	/** A `ConversationDown` frame to a socket. */
 	| { type: "send"; socket: number; bytes: Uint8Array }
+	/** The same frame to many sockets. */
+	| { type: "sendAll"; sockets: number[]; bytes: Uint8Array }
 	/** Closes the socket; no `disconnected` need follow. */
 	| { type: "close"; socket: number; code: number }
 	/** Keeps this with the socket through hibernation. */

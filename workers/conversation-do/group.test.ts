@@ -81,8 +81,8 @@ test("GROUP-1 one ciphertext reaches every other device, as one row", () => {
 	bench.raw(bench.alice, bytes);
 	expect(bench.store.entries(0, 100)).toHaveLength(rows + 1);
 	expect(bench.take(bench.alice)).toEqual(["accepted 2"]);
-	const frame = bench.effects.find((effect) => effect.type === "send" && effect.socket === bench.bob);
-	const read = frame?.type === "send" ? fromBinary(ConversationDownSchema, frame.bytes).frame : undefined;
+	const [frame] = bench.effects.filter(({ type }) => type === "sendAll");
+	const read = frame?.type === "sendAll" ? fromBinary(ConversationDownSchema, frame.bytes).frame : undefined;
 	expect(read?.case === "entry" && [read.value.kind, new TextDecoder().decode(read.value.ciphertext)]).toEqual([
 		3,
 		"x",
@@ -140,8 +140,8 @@ test("GROUP-2 a change is an entry, and two changes of one version are one histo
 test("GROUP-2 the entry holds what has changed and the new state", () => {
 	const bench = new GroupBench();
 	bench.change(request(A1, 2, { added: [joining(C1)], roles: [{ account: BOB, role: "admin" }] }));
-	const [effect] = bench.effects.filter((one) => one.type === "send" && one.socket === bench.bob).slice(-1);
-	const { frame } = fromBinary(ConversationDownSchema, effect?.type === "send" ? effect.bytes : new Uint8Array());
+	const [effect] = bench.effects.filter(({ type }) => type === "sendAll");
+	const { frame } = fromBinary(ConversationDownSchema, effect?.type === "sendAll" ? effect.bytes : new Uint8Array());
 	if (frame.case !== "entry") throw new Error("no entry");
 	expect(frame.value.kind).toBe(4);
 	expect(fromBinary(GroupChangeSchema, frame.value.ciphertext)).toEqual(
@@ -311,3 +311,61 @@ test("GROUP-9 who is away is nudged once for a burst, by the group's id alone", 
 	for (let count = 0; count < 20; count++) bench.raw(bench.alice, shared(2));
 	expect(nudges()).toEqual([]);
 });
+
+test("KEPT-1 a ciphertext goes exactly when every device but its sender's has passed it, whatever the order", () => {
+	for (let seed = 1; seed <= 60; seed++) {
+		const random = randomFrom(seed);
+		const bench = new GroupBench();
+		const addresses = [A1, B1, C1, C2, { ...A1, device: 2, registrationId: 12 }];
+		bench.change(request(A1, 2, { added: [joining(C1, "member", C2)] }));
+		bench.handle({ type: "setDevices", member: { account: ALICE, devices: [A1, addresses[4] ?? A1], version: 2 } });
+		const sockets = addresses.map((address) => bench.ready(address));
+		const passed = sockets.map(() => 2);
+		const senders: number[] = [];
+		const first = bench.core.head;
+		for (let step = 0; step < 120; step++) {
+			const one = Math.floor(random() * sockets.length);
+			const socket = sockets[one] ?? 0;
+			bench.effects = [];
+			if (random() < 0.4) {
+				bench.raw(socket, shared(3));
+				senders.push(one);
+				continue;
+			}
+			const cursor = Math.min(bench.core.head, (passed[one] ?? 0) + Math.floor(random() * 6));
+			bench.up(socket, { case: "acknowledge", value: { cursor } });
+			passed[one] = Math.max(passed[one] ?? 0, cursor);
+			for (const row of bench.store.rows(first, 200)) {
+				const sender = senders[row.number - first - 1];
+				const kept = passed.some((upTo, index) => index !== sender && reached(upTo, index) < row.number);
+				expect([seed, step, row.number, row.payload !== null]).toEqual([seed, step, row.number, kept]);
+			}
+		}
+		/** Own entries need no acknowledgement. */
+		function reached(upTo: number, index: number): number {
+			let at = upTo;
+			while (senders[at - first] === index) at += 1;
+			return at;
+		}
+	}
+});
+
+test("KEPT-1 who is furthest behind holds up nothing of its own", () => {
+	const bench = new GroupBench();
+	const addresses = [A1, B1, C1, C2];
+	bench.change(request(A1, 2, { added: [joining(C1, "member", C2)] }));
+	const [alice, bob, carol, last] = addresses.map((address) => bench.ready(address));
+	for (const socket of [alice, bob, carol, last]) bench.up(socket ?? 0, { case: "acknowledge", value: { cursor: 2 } });
+	bench.raw(alice ?? 0, shared(2));
+	bench.raw(last ?? 0, shared(2));
+	for (const socket of [bob, carol, alice]) bench.up(socket ?? 0, { case: "acknowledge", value: { cursor: 4 } });
+	expect(bench.store.rows(2, 9).map(({ payload }) => payload === null)).toEqual([false, true]);
+});
+
+function randomFrom(seed: number): () => number {
+	let state = seed;
+	return () => {
+		state = (state * 48_271) % 2_147_483_647;
+		return state / 2_147_483_647;
+	};
+}

@@ -25,6 +25,10 @@ export class Log {
 	readonly #wipedOf: Map<string, number> = new Map();
 	/** Rows that may be recycled: their ids are below the forgotten marks on disk. */
 	#free: LogEntry[] = [];
+	/** Lowest and second lowest cursor when they were last looked at, and how many devices were at the lowest. */
+	#floor = 0;
+	#next = Number.POSITIVE_INFINITY;
+	#atFloor = 0;
 	/** The head from which it is worth looking for more. */
 	#lookAt = LIMITS.remembered_entries + BATCH;
 
@@ -89,24 +93,47 @@ export class Log {
 	acknowledged(device: Device, cursor: number): void {
 		if (cursor > device.cursor) device.cursor = cursor;
 		if (cursor <= device.passed) return;
+		const before = device.passed;
 		device.passed = cursor;
 		while (device.passed < this.head && this.#senderOf(device.passed + 1) === device.key) device.passed += 1;
-		this.wipe();
+		if (this.#holdsUp(before)) this.wipe();
+	}
+
+	/**
+	 * Whether a device that was at this number can have held up a wipe: in a large group most that acknowledge were not the
+	 * last to, and to look through all devices each time would be a million steps for a message to a thousand.
+	 */
+	#holdsUp(before: number): boolean {
+		if (before === this.#floor && this.#atFloor > 2) {
+			this.#atFloor -= 1;
+			return false;
+		}
+		return before <= this.#next;
 	}
 
 	/** Removes the ciphertexts that every addressed device has: usually one range, all senders. */
 	wipe(): void {
 		const { devices } = this.#state;
-		let floor = this.head;
-		let next = this.head;
+		let floor = Number.POSITIVE_INFINITY;
+		let next = Number.POSITIVE_INFINITY;
+		let atFloor = 0;
 		let last: Device | undefined;
 		for (const device of devices) {
-			if (device.passed < floor || last === undefined) {
+			if (device.passed < floor) {
 				next = floor;
 				floor = device.passed;
 				last = device;
-			} else if (device.passed < next) next = device.passed;
+				atFloor = 1;
+			} else {
+				if (device.passed === floor) atFloor += 1;
+				if (device.passed < next) next = device.passed;
+			}
 		}
+		this.#floor = floor;
+		this.#next = next;
+		this.#atFloor = atFloor;
+		floor = Math.min(floor, this.head);
+		next = Math.min(next, this.head);
 		if (floor > this.#state.wiped) {
 			this.#store.wipe(this.#state.wiped, floor, undefined);
 			for (let number = this.#state.wiped + 1; number <= floor; number++) this.#senders.delete(number);
@@ -141,7 +168,9 @@ export class Log {
 	#passOwn(number: number, sender: string): void {
 		this.#senders.set(number, sender);
 		const device = this.#state.roster?.get(sender);
-		if (device !== undefined && device.passed === number - 1) device.passed = number;
+		if (device === undefined || device.passed !== number - 1) return;
+		if (device.passed === this.#floor) this.#atFloor -= 1;
+		device.passed = number;
 	}
 
 	#senderOf(number: number): string | undefined {

@@ -151,7 +151,11 @@ export class Bench {
 		const own: string[] = [];
 		this.effects = this.effects.filter((effect) => {
 			if (effect.type === "send" && effect.socket === socket) own.push(describe(effect.bytes));
-			else if (effect.type === "close" && effect.socket === socket) own.push(`closed ${effect.code}`);
+			else if (effect.type === "sendAll" && effect.sockets.includes(socket)) {
+				own.push(describe(effect.bytes));
+				effect.sockets = effect.sockets.filter((one) => one !== socket);
+				return effect.sockets.length > 0;
+			} else if (effect.type === "close" && effect.socket === socket) own.push(`closed ${effect.code}`);
 			else return true;
 			return false;
 		});
