@@ -1,6 +1,7 @@
 /**
  * `npm run demo`: two people, the whole backend, and the worst that can happen to it, on this computer. It ends with 0
- * only if every promise held. `--json` prints one object instead of text; `--keep` leaves the files where they are.
+ * only if every promise held. `--act talk`, `devices` or `files` shows one act; `--json` prints one object instead of
+ * text; `--keep` leaves the files where they are.
  */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -9,9 +10,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import colors from "picocolors";
+import type { ParleyNotice } from "../client/parley.ts";
 import { Backend } from "./backend.ts";
 import { type Canary, searchFolders } from "./canaries.ts";
 import { showDevices } from "./demo_devices.ts";
+import { showFiles } from "./demo_files.ts";
 import { Person, until } from "./people.ts";
 import { type StoredTable, storedTables } from "./stored.ts";
 
@@ -31,8 +34,15 @@ interface Step {
 }
 
 const { values } = parseArgs({
-	options: { json: { type: "boolean", default: false }, keep: { type: "boolean", default: false } },
+	options: {
+		json: { type: "boolean", default: false },
+		keep: { type: "boolean", default: false },
+		act: { type: "string" },
+	},
 });
+const ACTS = ["talk", "devices", "files"];
+if (values.act !== undefined && !ACTS.includes(values.act)) throw new Error(`--act takes one of ${ACTS.join(", ")}`);
+const plays = (act: string) => values.act === undefined || values.act === act;
 const say = (line: string) => values.json || console.log(line);
 const steps: Step[] = [];
 /** In every text, so that one search finds any of them. */
@@ -75,41 +85,59 @@ async function scenario(): Promise<StoredTable[]> {
 			return backend.url;
 		});
 		if (backend === undefined) throw new Error("no backend");
-		const [alice, bob] = [new Person("alice", folder, backend.url), new Person("bob", folder, backend.url)];
+		const watch = new Set<(notice: ParleyNotice) => void>();
+		const alice = new Person("alice", folder, backend.url, (notice) => watch.forEach((each) => void each(notice)));
+		const bob = new Person("bob", folder, backend.url);
 
 		await step("Alice and Bob register", async () => {
 			await Promise.all([alice.goOnline(), bob.goOnline()]);
 			return "the server sees hashes of their names";
 		});
-		await step("they talk, both ways", () => talk(alice, bob));
-		await step("sent, delivered, read", () => receipts(alice, bob));
-		await step(`Bob is offline for ${OFFLINE_MESSAGES} messages`, () => offline(alice, bob));
-		await step("nothing readable while they wait", async () => {
-			const { files, hits } = searchFolders([stateDir], [{ name: "text", secret: mark }]);
-			if (hits.length > 0) throw new Error(`found in ${hits.map((hit) => hit.path).join(", ")}`);
-			return `${files} files of storage and logs searched`;
-		});
-		await step("Bob comes back", async () => {
-			await bob.goOnline();
-			await bob.hear(alice, spoken.length, PATIENCE_MS);
-			return `${spoken.length} messages there`;
-		});
-		await step(`kill -9 while ${CRASH_MESSAGES} are sent, restart`, async () => {
-			const [restarted, detail] = await crash(alice, bob, backend);
-			backend = restarted;
-			return detail;
-		});
-		await step("every message once, in order, at Bob", () => onceInOrder(alice, bob));
-		await showDevices(step, { alice, bob, folder, server: backend.url, mark, patience_ms: PATIENCE_MS });
+		if (plays("talk")) backend = await showTalk(alice, bob, backend);
+		if (plays("devices")) {
+			await showDevices(step, { alice, bob, folder, server: backend.url, mark, patience_ms: PATIENCE_MS });
+		}
+		const server = backend.url;
+		const crashBackend = async () => {
+			await backend?.kill();
+			backend = await Backend.start({ stateDir, port: Number(new URL(server).port) });
+		};
+		const demo = { alice, bob, folder, server, mark, patience_ms: 3 * PATIENCE_MS, watch, crashBackend };
+		const photo = plays("files") ? await showFiles(step, demo) : undefined;
 
 		const accounts = [alice, bob].map((person) => person.device.whoami().accountId);
 		await Promise.all([alice.goOffline(), bob.goOffline()]);
 		await backend.stop();
-		await step("no text, name or key in what it stored", async () => search([alice, bob], accounts));
+		await step("no text, name or key in what it stored", async () => search([alice, bob], accounts, photo));
 		return storedTables(stateDir);
 	} finally {
 		await backend?.stop();
 	}
+}
+
+/** Two people, an outage and a crash. Returns the backend that runs at the end. */
+async function showTalk(alice: Person, bob: Person, backend: Backend): Promise<Backend> {
+	await step("they talk, both ways", () => talk(alice, bob));
+	await step("sent, delivered, read", () => receipts(alice, bob));
+	await step(`Bob is offline for ${OFFLINE_MESSAGES} messages`, () => offline(alice, bob));
+	await step("nothing readable while they wait", async () => {
+		const { files, hits } = searchFolders([stateDir], [{ name: "text", secret: mark }]);
+		if (hits.length > 0) throw new Error(`found in ${hits.map((hit) => hit.path).join(", ")}`);
+		return `${files} files of storage and logs searched`;
+	});
+	await step("Bob comes back", async () => {
+		await bob.goOnline();
+		await bob.hear(alice, spoken.length, PATIENCE_MS);
+		return `${spoken.length} messages there`;
+	});
+	let running = backend;
+	await step(`kill -9 while ${CRASH_MESSAGES} are sent, restart`, async () => {
+		const [restarted, detail] = await crash(alice, bob, backend);
+		running = restarted;
+		return detail;
+	});
+	await step("every message once, in order, at Bob", () => onceInOrder(alice, bob));
+	return running;
 }
 
 async function talk(alice: Person, bob: Person): Promise<string> {
@@ -194,9 +222,10 @@ async function onceInOrder(alice: Person, bob: Person): Promise<string> {
 	return `${bodies.length} of ${spoken.length}`;
 }
 
-function search(people: readonly Person[], accounts: readonly string[]): string {
+function search(people: readonly Person[], accounts: readonly string[], photo: Uint8Array | undefined): string {
 	const canaries: Canary[] = [
 		{ name: "text", secret: mark },
+		...(photo === undefined ? [] : [{ name: "the photo", secret: photo }]),
 		...people.flatMap((person) => {
 			const { identityKey, deviceSecret } = person.secrets();
 			return [

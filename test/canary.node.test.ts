@@ -1,6 +1,6 @@
 /** The deployed split, with real clients, and what it leaves on the server's disk. */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -93,7 +93,27 @@ test("CLIENT-6 a position beyond the log's head is given up, and what waited arr
 	expect(lines).toContain("went back to 5");
 });
 
-test("ACCOUNT-2 storage and logs hold no text, no name and no key", { timeout: TEST_MS_MAX }, async () => {
+/** Bytes of a file that Alice has sent. */
+const photo = randomBytes(200_000);
+
+test("ATTACH-1 a file arrives, and forwarding it brings nothing to the server", { timeout: TEST_MS_MAX }, async () => {
+	const path = join(folder, `${mark}.bin`);
+	writeFileSync(path, photo);
+	const described = { caption: `${mark} caption`, altText: `${mark} alt` };
+	const { id } = await alice.device.files.send(bob.name, path, described);
+	await alice.device.files.uploaded(id);
+	await until(() => bob.device.find(id) !== undefined && bob.device.files.isHere(id), PATIENCE_MS, "the file at Bob");
+	expect(bob.device.find(id)).toMatchObject({
+		body: `${mark} caption`,
+		file: { name: `${mark}.bin`, size: photo.length },
+	});
+	const forwarded = await bob.device.files.forward(id, alice.name);
+	expect((await bob.device.sent(forwarded.id, PATIENCE_MS)).number).toBeGreaterThan(0);
+});
+
+test("ACCOUNT-2 ATTACH-1 storage and logs hold no text, no name, no key and nothing of a file", {
+	timeout: TEST_MS_MAX,
+}, async () => {
 	const account = alice.device.whoami().accountId;
 	await Promise.all([alice.goOffline(), bob.goOffline()]);
 	const secrets = [alice, bob].flatMap((person) => [
@@ -101,7 +121,8 @@ test("ACCOUNT-2 storage and logs hold no text, no name and no key", { timeout: T
 		{ name: "identity key", secret: person.secrets().identityKey },
 		{ name: "device secret", secret: person.secrets().deviceSecret },
 	]);
+	const bytes = { name: "a piece of the file", secret: photo.subarray(100_000, 100_048) };
 	const found = (secret: string) => searchFolders([stateDir], [{ name: "control", secret }]).hits.length;
 	expect(found(account), "the search finds what is there").toBeGreaterThan(0);
-	expect(searchFolders([stateDir], [{ name: "text", secret: mark }, ...secrets]).hits).toEqual([]);
+	expect(searchFolders([stateDir], [{ name: "text", secret: mark }, bytes, ...secrets]).hits).toEqual([]);
 });
