@@ -74,6 +74,7 @@ class Chat {
 			this.#parley = parley;
 			for (const message of await parley.history(this.#name, 20)) this.#line(message);
 			this.#greet(parley);
+			if (this.#screen !== undefined) this.#readline.write((await parley.messages.draft(this.#name)) ?? "");
 			this.#markRead();
 			const { input } = this.#context.terminal;
 			const typed = (): void => this.#tellTyping();
@@ -84,6 +85,7 @@ class Chat {
 				await this.#entered(line);
 			}
 			input.off("keypress", typed);
+			if (this.#screen !== undefined) await parley.messages.keepDraft(this.#name, this.#readline.line || undefined);
 			await parley.flush();
 			const left = (await parley.history(this.#name, 1_000)).filter(({ status }) => status === "queued").length;
 			if (left > 0) this.#context.terminal.note(`${left} unsent: parley receive, or the next chat, sends what waits.`);
