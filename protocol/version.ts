@@ -51,4 +51,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "f453e2226b050691e4e84fd98d7e71991f91156ee2c99560e8f7ea7d6da3de9f",
 		change: "groups: sender keys, an invite link's secret in the state",
 	},
+	{
+		version: 1,
+		fingerprint: "b34a51d7060ea6370a15f3352c3eaaeaf65d7ad327ed8cf16be80f0986f80a4f",
+		change: "frames: withdrawing, blocking, presence, quiet acknowledgements",
+	},
 ];

@@ -70,6 +70,7 @@ function changed(store: SimulatedStore, methods: Partial<Store>): Store {
 		head: () => store.head(),
 		append: (row, recycled) => store.append(row, recycled),
 		wipe: (after, upTo, sender) => store.wipe(after, upTo, sender),
+		withdraw: (number) => store.withdraw(number),
 		expire: (before_ms) => store.expire(before_ms),
 		oldestCiphertext: () => store.oldestCiphertext(),
 		rows: (after, limit) => store.rows(after, limit),

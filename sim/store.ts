@@ -57,6 +57,12 @@ export class SimulatedStore implements Store {
 		this.#wipe((row) => row.number > after && row.number <= upTo && (sender === undefined || row.sender === sender));
 	}
 
+	withdraw(number: number): void {
+		this.#rows = this.#rows.map((row) =>
+			row.number === number && row.payload !== null ? { ...row, payload: new Uint8Array() } : row,
+		);
+	}
+
 	expire(before_ms: number): void {
 		this.#wipe((row) => row.time_ms <= before_ms);
 	}

@@ -33,6 +33,8 @@ export interface Connection {
 	doubted: boolean;
 	/** The peer is no member any more. */
 	deserted: boolean;
+	/** Own entries that this socket was asked to withdraw. */
+	withdrawn: Set<string>;
 	/** What this socket was told. */
 	acknowledged: number;
 	/** Foreign entries have moved the cursor in this step. */
@@ -75,6 +77,8 @@ export class Context {
 	readonly #conversationIds = new Map<string, Uint8Array<ArrayBuffer>>();
 	/** What this step has changed for the other devices of the account. */
 	readonly shared: SyncItem[] = [];
+	/** Whether any entries wait to be withdrawn; undefined until somebody has looked. */
+	withdrawals: boolean | undefined;
 	accountOpen = false;
 	requests: MachineRequest[] = [];
 	lastId: Uint8Array | undefined;
@@ -146,6 +150,7 @@ export function newConnection(): Connection {
 		head: 0,
 		doubted: false,
 		deserted: false,
+		withdrawn: new Set(),
 		acknowledged: 0,
 		foreign: false,
 		news: undefined,

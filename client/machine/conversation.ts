@@ -6,6 +6,7 @@ import { uuidFromBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { isGroup } from "../groups/state.ts";
 import { onRead } from "../messages/expiry.ts";
+import { onWithdrawn } from "../messages/withdrawing.ts";
 import { readReceipts } from "../store/account.ts";
 import {
 	advanceCursor,
@@ -82,6 +83,8 @@ export async function onFrame(context: Context, peer: string, { frame }: Convers
 			onWatermarks(context, peer, frame.value.watermarks);
 			context.notify({ type: "watermarks", peer });
 			return;
+		case "withdrawn":
+			return onWithdrawn(context, peer, frame.value.messageId);
 		case undefined:
 			// A frame of a later version.
 			return;
@@ -199,7 +202,7 @@ export function acknowledge(context: Context, peer: string): void {
 	const ahead = cursor - connection.acknowledged;
 	if (ahead <= 0 || (!foreign && ahead < LIMITS.acknowledge_entries)) return;
 	connection.acknowledged = cursor;
-	context.send(peer, { case: "acknowledge", value: { $typeName: "parley.v1.Acknowledge", cursor } });
+	context.send(peer, { case: "acknowledge", value: { $typeName: "parley.v1.Acknowledge", cursor, quiet: false } });
 }
 
 export function markRead(context: Context, peer: string, upTo: number): void {

@@ -15,6 +15,7 @@ export function sayHello(context: Context, peer: string): void {
 			cursor,
 			read: readReceipts(context.store) ? read : 0,
 			rosterVersion: isGroup(peer) ? roster_version : 0,
+			quiet: false,
 		},
 	});
 }

@@ -50,7 +50,7 @@ test("DELIVERED-1 an entry that comes twice is stored once", async () => {
 	const hello = create(ConversationUpSchema, {
 		frame: {
 			case: "hello",
-			value: { $typeName: "parley.v1.Hello", protocolVersion: 1, cursor: 0, read: 0, rosterVersion: 0 },
+			value: { $typeName: "parley.v1.Hello", protocolVersion: 1, cursor: 0, read: 0, rosterVersion: 0, quiet: false },
 		},
 	});
 	// The server forgets how far Bob is, and sends everything again.

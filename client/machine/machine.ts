@@ -3,6 +3,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { GROUP_PATTERN, isGroup } from "../groups/state.ts";
 import { doWish, isWithinLimits, sendMessage } from "../messages/doing.ts";
 import { removeExpired, takeAway } from "../messages/expiry.ts";
+import { sendWithdrawals } from "../messages/withdrawing.ts";
 import { Cipher } from "../signal/cipher.ts";
 import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
 import { conversation, flushConversations } from "../store/conversations.ts";
@@ -102,6 +103,7 @@ export class ClientMachine implements Machine {
 			context.shared.length = 0;
 			context.groups.forget();
 			context.accountOpen = false;
+			context.withdrawals = undefined;
 			throw error;
 		} finally {
 			context.requests = [];
@@ -249,6 +251,7 @@ async function finish(context: Context): Promise<void> {
 	for (const peer of context.touched) {
 		if (isGroup(peer)) await finishGroup(context, peer);
 		else await pump(context, peer);
+		sendWithdrawals(context, peer);
 		acknowledge(context, peer);
 		sendNewsSeen(context, peer, conversation(context.store, peer).cursor);
 	}

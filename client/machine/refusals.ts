@@ -2,6 +2,7 @@
 import { ErrorCode, type Refused, type RosterDifference } from "../../protocol/gen/common_pb.js";
 import { uuidFromBytes } from "../../protocol/ids.ts";
 import { isGroup } from "../groups/state.ts";
+import { onWithdrawn } from "../messages/withdrawing.ts";
 import { conversation, putRosterDevice, removeRosterDevice, setRosterVersion } from "../store/conversations.ts";
 import { dropFrame, outboxEntry } from "../store/outbox.ts";
 import { onLimited } from "./again.ts";
@@ -32,9 +33,12 @@ export function onRefused(context: Context, peer: string, refused: Refused): voi
 		case ErrorCode.MEMBER_GONE:
 		case ErrorCode.MALFORMED:
 		case ErrorCode.FRAME_TOO_LARGE:
-		case ErrorCode.NOT_PERMITTED:
 			if (row !== undefined) failMessage(context, row, ErrorCode[refused.code]);
 			else notice(context, peer, refused.code, messageId);
+			return;
+		case ErrorCode.NOT_PERMITTED:
+			if (row !== undefined) failMessage(context, row, ErrorCode[refused.code]);
+			else onWithdrawn(context, peer, refused.messageId);
 			return;
 		case ErrorCode.CURSOR_BEYOND_HEAD:
 			if (!goBack(context, peer, refused.limit)) notice(context, peer, refused.code, messageId);

@@ -85,7 +85,15 @@ test("CLIENT-6 a position that was a lie is no longer in the way at an honest se
 	const [hello] = await world.bob.machine.step(world.bob.inbox.splice(0));
 	expect(hello?.type).toBe("send-frame");
 	const roster = { $typeName: "parley.v1.Roster" as const, version: 0, devices: [], members: [] };
-	const welcome = { $typeName: "parley.v1.Welcome" as const, head: HUGE, serverTimeMs: 1n, roster, watermarks: [] };
+	const welcome = {
+		$typeName: "parley.v1.Welcome" as const,
+		head: HUGE,
+		serverTimeMs: 1n,
+		roster,
+		watermarks: [],
+		blocking: false,
+		online: [],
+	};
 	world.bob.inbox.push(
 		says(ALICE, { case: "welcome", value: welcome }),
 		says(ALICE, { case: "caughtUp", value: { $typeName: "parley.v1.CaughtUp", head: HUGE } }),

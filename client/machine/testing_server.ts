@@ -11,6 +11,8 @@ interface Logged {
 	send: Send;
 	sender: string;
 	timeMs: number;
+	/** Its sender has taken it back. */
+	withdrawn?: boolean;
 }
 
 interface Listed {
@@ -28,6 +30,8 @@ export class TestServer {
 	readonly now: () => number;
 	/** Changes what goes down to an account; returns undefined to lose the frame. */
 	onEntry: (account: string, entry: Logged) => Logged | undefined = (_account, entry) => entry;
+	/** Accounts that block the other one. */
+	readonly blocks = new Set<string>();
 	/** What devices of other accounts acknowledged and read. */
 	readonly acknowledged = new Map<string, number>();
 	readonly read = new Map<string, number>();
@@ -70,21 +74,37 @@ export class TestServer {
 					push(account, this.#beyondHead());
 					return;
 				}
-				push(account, this.#welcome());
+				push(account, this.#welcome(account));
 				for (const entry of this.log) if (entry.number > frame.value.cursor) this.#deliver(account, entry, push);
 				push(account, down({ case: "caughtUp", value: { $typeName: "parley.v1.CaughtUp", head: this.log.length } }));
-				this.#watermark(account, this.acknowledged, frame.value.cursor, push);
+				if (!frame.value.quiet) this.#watermark(account, this.acknowledged, frame.value.cursor, push);
 				return;
 			case "send":
 				this.#send(account, frame.value, push);
 				return;
 			case "acknowledge":
-				this.#watermark(account, this.acknowledged, frame.value.cursor, push);
+				if (!frame.value.quiet) this.#watermark(account, this.acknowledged, frame.value.cursor, push);
 				return;
 			case "read":
 				this.#watermark(account, this.read, frame.value.upTo, push);
 				return;
+			case "withdraw":
+				for (const entry of this.log) {
+					if (toHex(entry.send.messageId) === toHex(frame.value.messageId)) entry.withdrawn = true;
+				}
+				push(
+					account,
+					down({ case: "withdrawn", value: { $typeName: "parley.v1.Withdrawn", messageId: frame.value.messageId } }),
+				);
+				return;
+			case "block":
+				if (frame.value.on) this.blocks.add(account);
+				else this.blocks.delete(account);
+				push(account, down({ case: "blocking", value: { $typeName: "parley.v1.Blocking", on: frame.value.on } }));
+				return;
 			case "typing":
+			case "presence":
+			case "watermarks":
 			case undefined:
 				return;
 		}
@@ -140,7 +160,7 @@ export class TestServer {
 		});
 	}
 
-	#welcome(): ConversationDown {
+	#welcome(account: string): ConversationDown {
 		const watermarks = [...this.devices.keys()].map((account) => this.#mark(account));
 		const accounts = [...this.devices.keys()];
 		const devices = accounts.map((account) => this.#address(account));
@@ -153,6 +173,8 @@ export class TestServer {
 				serverTimeMs: 1n,
 				roster: { $typeName: "parley.v1.Roster", version: this.rosterVersion, devices, members },
 				watermarks,
+				blocking: this.blocks.has(account),
+				online: [],
 			},
 		});
 	}
@@ -207,7 +229,8 @@ export class TestServer {
 		const envelope = entry?.send.envelopes.find(
 			({ to }) => to !== undefined && uuidFromBytes(to.account) === account && to.registrationId === registered,
 		);
-		if (entry === undefined || envelope === undefined) return;
+		if (entry === undefined || envelope === undefined || entry.withdrawn === true) return;
+		if (entry.sender !== account && this.blocks.has(account)) return;
 		const value = {
 			$typeName: "parley.v1.Entry" as const,
 			number: entry.number,

@@ -7,9 +7,10 @@ import { type ActionRow, addAction, endWaiting, limitActions, limitWaiting } fro
 import { conversation } from "../store/conversations.ts";
 import { addDetails, isGone, startClock, whatWaits } from "../store/details.ts";
 import { findMessage, type NewMessage, toStoredMessage } from "../store/messages.ts";
-import { acceptedAction, acceptedPoll, acceptedTimer, kindOf } from "./accepted.ts";
+import { type Action, acceptedAction, acceptedPoll, acceptedTimer, kindOf } from "./accepted.ts";
 import { hasParts, keptParts } from "./contents.ts";
 import { scheduleExpiry } from "./expiry.ts";
+import { mayDeleteOthers, maySetTimer } from "./permissions.ts";
 import { refreshMessage } from "./state.ts";
 import { applyTimer, timerPlace } from "./timer.ts";
 
@@ -25,6 +26,7 @@ export function onAction(context: Context, peer: string, actor: string, place: P
 	const action = acceptedAction(content, actor);
 	const kind = kindOf(content);
 	if (action === undefined || kind === undefined) return;
+	if (!isPermitted(context, peer, actor, action)) return;
 	const target = action.kind === "timer" ? timerPlace(peer) : action.message;
 	const { author, id: message } = target;
 	if (isGone(store, author, message)) return;
@@ -42,6 +44,13 @@ export function onAction(context: Context, peer: string, actor: string, place: P
 	if (action.kind === "timer") applyTimer(context, peer);
 	else if (waits) limitWaiting(store, peer);
 	else showChange(context, author, message);
+}
+
+/** Whether somebody may do this, as the conversation stands at this place in the log. */
+export function isPermitted(context: Context, peer: string, actor: string, action: Action): boolean {
+	if (action.kind === "timer") return maySetTimer(context, peer, actor);
+	if (action.kind !== "delete" || action.message.author === actor) return true;
+	return mayDeleteOthers(context, peer, actor);
 }
 
 /** A message's text beside its file or poll; undefined where it is a poll that can't be one. */

@@ -19,11 +19,12 @@ import { addMessage, findMessage } from "../store/messages.ts";
 import { enqueue, outboxEntry, removeOutbox } from "../store/outbox.ts";
 import { timerOf } from "../store/standings.ts";
 import { acceptedAction } from "./accepted.ts";
-import { bodyOf, showChange } from "./arriving.ts";
+import { bodyOf, isPermitted, showChange } from "./arriving.ts";
 import { draftContent, hasParts, keptParts, wishContent, withTimer } from "./contents.ts";
 import { scheduleExpiry } from "./expiry.ts";
 import { applyTimer, timerPlace } from "./timer.ts";
 import type { Draft, Wish } from "./wishes.ts";
+import { withdraw } from "./withdrawing.ts";
 
 /** A message with formatting, a quote or a poll. */
 export function sendMessage(context: Context, event: { id: string; peer: string; draft: Draft }): void {
@@ -81,7 +82,7 @@ export function doWish(context: Context, event: { id: string; peer: string; wish
 	const bytes = wishContent({ id, sentAtMs, senderName: account.username }, wish);
 	// As every reader will see it: what can't be meant is not done here either.
 	const action = acceptedAction(fromBinary(ContentSchema, bytes), account.accountId);
-	if (action === undefined) return;
+	if (action === undefined || !isPermitted(context, peer, account.accountId, action)) return;
 	storeTexts(context, peer);
 	const { author, id: message } = action.kind === "timer" ? timerPlace(peer) : action.message;
 	if (action.kind !== "timer" && findMessage(store, author, message)?.peer !== peer) return;
@@ -94,7 +95,10 @@ export function doWish(context: Context, event: { id: string; peer: string; wish
 	limitActions(store, row);
 	conversation(store, peer);
 	const unsent = action.kind === "delete" && takeBack(context, author, message);
-	if (!unsent) enqueue(store, id, peer, bytes, null);
+	if (!unsent) {
+		if (action.kind === "delete") withdraw(context, action.message);
+		enqueue(store, id, peer, bytes, null);
+	}
 	if (action.kind === "timer") applyTimer(context, peer);
 	else showChange(context, author, message);
 	openFor(context, peer);

@@ -124,3 +124,15 @@ test("TIMER-4 what is over while the program is not running is not shown by the 
 	world.bob.restart();
 	expect(history(world.bob.store, ALICE, 20, world.nowMs).map(({ body }) => body)).toEqual(["hello", "hi"]);
 });
+
+test("DELETE-3 TIMER-2 the server's copy of what has disappeared before it was delivered is withdrawn", async () => {
+	await world.bob.machine.step([{ type: "conversation-closed", peer: ALICE }]);
+	world.bob.open.clear();
+	world.text(world.alice, "never fetched");
+	await world.settle();
+	await pass(60);
+	expect(world.server.log.at(-1)?.withdrawn).toBe(true);
+	world.connect(world.bob);
+	await world.settle();
+	expect(bodies(world.bob)).toEqual(["hello", "hi"]);
+});

@@ -4,6 +4,7 @@ import { removeActionsOf } from "../store/actions.ts";
 import { expired, markGone, nextExpiry, removeDetails, startClocks } from "../store/details.ts";
 import { findMessage, removeMessage } from "../store/messages.ts";
 import type { MessageName } from "./wishes.ts";
+import { withdraw } from "./withdrawing.ts";
 
 /** The user has read up to here, on this device or another: the time of others' messages runs since then. */
 export function onRead(context: Context, peer: string, upTo: number, atMs: number): void {
@@ -19,7 +20,12 @@ export function scheduleExpiry(context: Context): void {
 /** Removes what has had its time. */
 export function removeExpired(context: Context): void {
 	const over = expired(context.store, context.environment.nowMs());
-	for (const { sender, id } of over) takeAway(context, { author: sender, id });
+	for (const { sender, id } of over) {
+		// What everybody has is not at the server any more.
+		const name = { author: sender, id };
+		if (findMessage(context.store, sender, id)?.status === "sent") withdraw(context, name);
+		takeAway(context, name);
+	}
 	scheduleExpiry(context);
 }
 

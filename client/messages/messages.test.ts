@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { uuidFromBytes } from "../../protocol/ids.ts";
 import { ALICE, BOB, type TestDevice, TestWorld } from "../machine/testing.ts";
-import { history } from "../store/queries.ts";
+import { conversationsWithOutbox, history } from "../store/queries.ts";
 import { draftOf } from "../store/standings.ts";
 import { messageView } from "./view.ts";
 import type { MessageName } from "./wishes.ts";
@@ -134,6 +135,48 @@ test("DELETE-4 nobody deletes somebody else's message for everyone", async () =>
 	world.wish(world.bob, { kind: "delete", message: hello });
 	await world.settle();
 	for (const device of both()) expect(bodies(device)).toEqual(["hello", "hi"]);
+});
+
+/** Whether the server was asked to forget an entry. */
+const withdrawn = (id: string): boolean =>
+	world.server.log.some((entry) => uuidFromBytes(entry.send.messageId) === id && entry.withdrawn === true);
+
+test("DELETE-3 the server's copy of a deleted message and of its edits is withdrawn", async () => {
+	const edit = world.wish(world.alice, { kind: "edit", message: hello, body: "secret", ranges: [] });
+	await world.settle();
+	world.wish(world.alice, { kind: "delete", message: hello });
+	await world.settle();
+	expect([hello.id, edit].map(withdrawn)).toEqual([true, true]);
+	expect(world.alice.store.all("SELECT * FROM withdrawals")).toEqual([]);
+});
+
+test("DELETE-3 a withdrawal that was not answered is said again after a kill, and others' messages are not withdrawn", async () => {
+	const wish = { kind: "delete" as const, message: hello };
+	const id = world.alice.machine.newMessageId();
+	// The step is on disk, and nothing of it has left.
+	await world.alice.machine.step([{ type: "do", id, peer: BOB, wish }]);
+	world.alice.restart();
+	expect(conversationsWithOutbox(world.alice.store)).toEqual([BOB]);
+	world.connect(world.alice);
+	await world.settle();
+	expect(withdrawn(hello.id)).toBe(true);
+	world.wish(world.bob, { kind: "delete", message: hello });
+	await world.settle();
+	expect(world.bob.store.all("SELECT * FROM withdrawals")).toEqual([]);
+});
+
+test("DELETE-3 a message that is on its way when it is deleted is withdrawn once the server has it", async () => {
+	const id = world.alice.machine.newMessageId();
+	const sent = await world.alice.machine.step([{ type: "send-text", id, peer: BOB, body: "no" }]);
+	expect(sent.some(({ type }) => type === "send-frame")).toBe(true);
+	const wish = { kind: "delete" as const, message: { author: ALICE, id } };
+	const done = await world.alice.machine.step([
+		{ type: "do", id: world.alice.machine.newMessageId(), peer: BOB, wish },
+	]);
+	expect(done.some((request) => request.type === "send-frame" && request.frame.frame.case === "withdraw")).toBe(false);
+	world.connect(world.alice);
+	await world.settle();
+	expect(withdrawn(id)).toBe(true);
 });
 
 test("DELETE-2 what has not left the device is taken back without a word", async () => {

@@ -22,7 +22,7 @@ export function messageState(
 	const details = findDetails(store, sender, id);
 	const original = originalOf(message, details);
 	const done = actionsOf(store, message.peer, sender, id).flatMap(toDone);
-	return { message, details, original, folded: fold(original, done, mayDelete(store, message.peer)) };
+	return { message, details, original, folded: fold(original, done, mayDelete(message.peer)) };
 }
 
 /** Brings a message's row to what was done with it; says whether that is a change. */

@@ -53,7 +53,10 @@ export function prekeyCounts(store: Store): { oneTimePreKeys: number; oneTimeKyb
 /** Peers for whom something waits: their conversations are opened after a start. */
 export function conversationsWithOutbox(store: Store): string[] {
 	return store
-		.all<{ peer: string }>("SELECT peer FROM outbox GROUP BY peer ORDER BY MIN(position)")
+		.all<{ peer: string }>(
+			`SELECT peer, MIN(position) AS first FROM (SELECT peer, position FROM outbox UNION ALL
+			 SELECT peer, 9223372036854775807 FROM withdrawals) GROUP BY peer ORDER BY first`,
+		)
 		.map((row) => row.peer);
 }
 

@@ -187,4 +187,8 @@ export const MIGRATIONS: readonly string[] = [
 	ALTER TABLE roster_devices ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 	CREATE INDEX roster_devices_account ON roster_devices (account);
 	`,
+	`
+	-- Own entries whose ciphertexts are to be removed from the server (rule DELETE-3), until it has answered.
+	CREATE TABLE withdrawals (peer TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (peer, id)) WITHOUT ROWID;
+	`,
 ];

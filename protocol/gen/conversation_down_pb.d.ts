@@ -44,6 +44,20 @@ export declare type Welcome = Message<"parley.v1.Welcome"> & {
    * @generated from field: repeated parley.v1.Watermark watermarks = 4;
    */
   watermarks: Watermark[];
+
+  /**
+   * The device's account blocks the other one (rule BLOCK-1).
+   *
+   * @generated from field: bool blocking = 20;
+   */
+  blocking: boolean;
+
+  /**
+   * Other accounts that say that they are there (rule PRESENCE-1).
+   *
+   * @generated from field: repeated bytes online = 21;
+   */
+  online: Uint8Array[];
 };
 
 /**
@@ -254,6 +268,65 @@ export declare type Watermarks = Message<"parley.v1.Watermarks"> & {
 export declare const WatermarksSchema: GenMessage<Watermarks>;
 
 /**
+ * The ciphertexts of an entry are gone (rule DELETE-3). The same for each repetition.
+ *
+ * @generated from message parley.v1.Withdrawn
+ */
+export declare type Withdrawn = Message<"parley.v1.Withdrawn"> & {
+  /**
+   * @generated from field: bytes message_id = 1;
+   */
+  messageId: Uint8Array;
+};
+
+/**
+ * Describes the message parley.v1.Withdrawn.
+ * Use `create(WithdrawnSchema)` to create a new message.
+ */
+export declare const WithdrawnSchema: GenMessage<Withdrawn>;
+
+/**
+ * Whether the device's account blocks the other one, on disk now: to all devices of the account (rule BLOCK-1).
+ *
+ * @generated from message parley.v1.Blocking
+ */
+export declare type Blocking = Message<"parley.v1.Blocking"> & {
+  /**
+   * @generated from field: bool on = 1;
+   */
+  on: boolean;
+};
+
+/**
+ * Describes the message parley.v1.Blocking.
+ * Use `create(BlockingSchema)` to create a new message.
+ */
+export declare const BlockingSchema: GenMessage<Blocking>;
+
+/**
+ * Another member is there, or has gone (rule PRESENCE-1).
+ *
+ * @generated from message parley.v1.PeerPresence
+ */
+export declare type PeerPresence = Message<"parley.v1.PeerPresence"> & {
+  /**
+   * @generated from field: bytes account = 1;
+   */
+  account: Uint8Array;
+
+  /**
+   * @generated from field: bool online = 2;
+   */
+  online: boolean;
+};
+
+/**
+ * Describes the message parley.v1.PeerPresence.
+ * Use `create(PeerPresenceSchema)` to create a new message.
+ */
+export declare const PeerPresenceSchema: GenMessage<PeerPresence>;
+
+/**
  * @generated from message parley.v1.ConversationDown
  */
 export declare type ConversationDown = Message<"parley.v1.ConversationDown"> & {
@@ -326,6 +399,24 @@ export declare type ConversationDown = Message<"parley.v1.ConversationDown"> & {
      */
     value: Watermarks;
     case: "watermarks";
+  } | {
+    /**
+     * @generated from field: parley.v1.Withdrawn withdrawn = 20;
+     */
+    value: Withdrawn;
+    case: "withdrawn";
+  } | {
+    /**
+     * @generated from field: parley.v1.Blocking blocking = 21;
+     */
+    value: Blocking;
+    case: "blocking";
+  } | {
+    /**
+     * @generated from field: parley.v1.PeerPresence presence = 22;
+     */
+    value: PeerPresence;
+    case: "presence";
   } | { case: undefined; value?: undefined };
 };
 

@@ -45,6 +45,13 @@ export declare type Hello = Message<"parley.v1.Hello"> & {
    * @generated from field: uint32 roster_version = 4;
    */
   rosterVersion: number;
+
+  /**
+   * What the device has received is not to be told to others yet (rule REQUEST-2).
+   *
+   * @generated from field: bool quiet = 20;
+   */
+  quiet: boolean;
 };
 
 /**
@@ -108,6 +115,13 @@ export declare type Acknowledge = Message<"parley.v1.Acknowledge"> & {
    * @generated from field: uint32 cursor = 1;
    */
   cursor: number;
+
+  /**
+   * As in Hello.
+   *
+   * @generated from field: bool quiet = 2;
+   */
+  quiet: boolean;
 };
 
 /**
@@ -167,6 +181,61 @@ export declare type WatermarksRequest = Message<"parley.v1.WatermarksRequest"> &
 export declare const WatermarksRequestSchema: GenMessage<WatermarksRequest>;
 
 /**
+ * The sender's account takes the ciphertexts of an entry back (rule DELETE-3). Answered with Withdrawn, also when there is
+ * nothing to remove any more.
+ *
+ * @generated from message parley.v1.Withdraw
+ */
+export declare type Withdraw = Message<"parley.v1.Withdraw"> & {
+  /**
+   * @generated from field: bytes message_id = 1;
+   */
+  messageId: Uint8Array;
+};
+
+/**
+ * Describes the message parley.v1.Withdraw.
+ * Use `create(WithdrawSchema)` to create a new message.
+ */
+export declare const WithdrawSchema: GenMessage<Withdraw>;
+
+/**
+ * The account blocks the other one of a conversation of two, or no longer does (rule BLOCK-1). Answered with Blocking.
+ *
+ * @generated from message parley.v1.Block
+ */
+export declare type Block = Message<"parley.v1.Block"> & {
+  /**
+   * @generated from field: bool on = 1;
+   */
+  on: boolean;
+};
+
+/**
+ * Describes the message parley.v1.Block.
+ * Use `create(BlockSchema)` to create a new message.
+ */
+export declare const BlockSchema: GenMessage<Block>;
+
+/**
+ * Whether the user is there. Never stored (rule PRESENCE-1).
+ *
+ * @generated from message parley.v1.Presence
+ */
+export declare type Presence = Message<"parley.v1.Presence"> & {
+  /**
+   * @generated from field: bool online = 1;
+   */
+  online: boolean;
+};
+
+/**
+ * Describes the message parley.v1.Presence.
+ * Use `create(PresenceSchema)` to create a new message.
+ */
+export declare const PresenceSchema: GenMessage<Presence>;
+
+/**
  * @generated from message parley.v1.ConversationUp
  */
 export declare type ConversationUp = Message<"parley.v1.ConversationUp"> & {
@@ -209,6 +278,24 @@ export declare type ConversationUp = Message<"parley.v1.ConversationUp"> & {
      */
     value: WatermarksRequest;
     case: "watermarks";
+  } | {
+    /**
+     * @generated from field: parley.v1.Withdraw withdraw = 20;
+     */
+    value: Withdraw;
+    case: "withdraw";
+  } | {
+    /**
+     * @generated from field: parley.v1.Block block = 21;
+     */
+    value: Block;
+    case: "block";
+  } | {
+    /**
+     * @generated from field: parley.v1.Presence presence = 22;
+     */
+    value: Presence;
+    case: "presence";
   } | { case: undefined; value?: undefined };
 };
 

@@ -12,7 +12,7 @@ import { file_group } from "./group_pb.js";
  * Describes the file conversation_up.proto.
  */
 export const file_conversation_up = /*@__PURE__*/
-  fileDesc("ChVjb252ZXJzYXRpb25fdXAucHJvdG8SCXBhcmxleS52MSJXCgVIZWxsbxIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEg4KBmN1cnNvchgCIAEoDRIMCgRyZWFkGAMgASgNEhYKDnJvc3Rlcl92ZXJzaW9uGAQgASgNIpIBCgRTZW5kEhIKCm1lc3NhZ2VfaWQYASABKAwSFgoOcm9zdGVyX3ZlcnNpb24YAiABKA0SJgoJZW52ZWxvcGVzGAMgAygLMhMucGFybGV5LnYxLkVudmVsb3BlEg4KBnNoYXJlZBgEIAEoDBImCgZjaGFuZ2UYBSABKAsyFi5wYXJsZXkudjEuR3JvdXBDaGFuZ2UiHQoLQWNrbm93bGVkZ2USDgoGY3Vyc29yGAEgASgNIhUKBFJlYWQSDQoFdXBfdG8YASABKA0iGQoGVHlwaW5nEg8KB3N0YXJ0ZWQYASABKAgiEwoRV2F0ZXJtYXJrc1JlcXVlc3QihgIKDkNvbnZlcnNhdGlvblVwEiEKBWhlbGxvGAEgASgLMhAucGFybGV5LnYxLkhlbGxvSAASHwoEc2VuZBgCIAEoCzIPLnBhcmxleS52MS5TZW5kSAASLQoLYWNrbm93bGVkZ2UYAyABKAsyFi5wYXJsZXkudjEuQWNrbm93bGVkZ2VIABIfCgRyZWFkGAQgASgLMg8ucGFybGV5LnYxLlJlYWRIABIjCgZ0eXBpbmcYBSABKAsyES5wYXJsZXkudjEuVHlwaW5nSAASMgoKd2F0ZXJtYXJrcxgGIAEoCzIcLnBhcmxleS52MS5XYXRlcm1hcmtzUmVxdWVzdEgAQgcKBWZyYW1lYgZwcm90bzM", [file_common, file_group]);
+  fileDesc("ChVjb252ZXJzYXRpb25fdXAucHJvdG8SCXBhcmxleS52MSJmCgVIZWxsbxIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEg4KBmN1cnNvchgCIAEoDRIMCgRyZWFkGAMgASgNEhYKDnJvc3Rlcl92ZXJzaW9uGAQgASgNEg0KBXF1aWV0GBQgASgIIpIBCgRTZW5kEhIKCm1lc3NhZ2VfaWQYASABKAwSFgoOcm9zdGVyX3ZlcnNpb24YAiABKA0SJgoJZW52ZWxvcGVzGAMgAygLMhMucGFybGV5LnYxLkVudmVsb3BlEg4KBnNoYXJlZBgEIAEoDBImCgZjaGFuZ2UYBSABKAsyFi5wYXJsZXkudjEuR3JvdXBDaGFuZ2UiLAoLQWNrbm93bGVkZ2USDgoGY3Vyc29yGAEgASgNEg0KBXF1aWV0GAIgASgIIhUKBFJlYWQSDQoFdXBfdG8YASABKA0iGQoGVHlwaW5nEg8KB3N0YXJ0ZWQYASABKAgiEwoRV2F0ZXJtYXJrc1JlcXVlc3QiHgoIV2l0aGRyYXcSEgoKbWVzc2FnZV9pZBgBIAEoDCITCgVCbG9jaxIKCgJvbhgBIAEoCCIaCghQcmVzZW5jZRIOCgZvbmxpbmUYASABKAgi+wIKDkNvbnZlcnNhdGlvblVwEiEKBWhlbGxvGAEgASgLMhAucGFybGV5LnYxLkhlbGxvSAASHwoEc2VuZBgCIAEoCzIPLnBhcmxleS52MS5TZW5kSAASLQoLYWNrbm93bGVkZ2UYAyABKAsyFi5wYXJsZXkudjEuQWNrbm93bGVkZ2VIABIfCgRyZWFkGAQgASgLMg8ucGFybGV5LnYxLlJlYWRIABIjCgZ0eXBpbmcYBSABKAsyES5wYXJsZXkudjEuVHlwaW5nSAASMgoKd2F0ZXJtYXJrcxgGIAEoCzIcLnBhcmxleS52MS5XYXRlcm1hcmtzUmVxdWVzdEgAEicKCHdpdGhkcmF3GBQgASgLMhMucGFybGV5LnYxLldpdGhkcmF3SAASIQoFYmxvY2sYFSABKAsyEC5wYXJsZXkudjEuQmxvY2tIABInCghwcmVzZW5jZRgWIAEoCzITLnBhcmxleS52MS5QcmVzZW5jZUgAQgcKBWZyYW1lYgZwcm90bzM", [file_common, file_group]);
 
 /**
  * Describes the message parley.v1.Hello.
@@ -57,9 +57,30 @@ export const WatermarksRequestSchema = /*@__PURE__*/
   messageDesc(file_conversation_up, 5);
 
 /**
+ * Describes the message parley.v1.Withdraw.
+ * Use `create(WithdrawSchema)` to create a new message.
+ */
+export const WithdrawSchema = /*@__PURE__*/
+  messageDesc(file_conversation_up, 6);
+
+/**
+ * Describes the message parley.v1.Block.
+ * Use `create(BlockSchema)` to create a new message.
+ */
+export const BlockSchema = /*@__PURE__*/
+  messageDesc(file_conversation_up, 7);
+
+/**
+ * Describes the message parley.v1.Presence.
+ * Use `create(PresenceSchema)` to create a new message.
+ */
+export const PresenceSchema = /*@__PURE__*/
+  messageDesc(file_conversation_up, 8);
+
+/**
  * Describes the message parley.v1.ConversationUp.
  * Use `create(ConversationUpSchema)` to create a new message.
  */
 export const ConversationUpSchema = /*@__PURE__*/
-  messageDesc(file_conversation_up, 6);
+  messageDesc(file_conversation_up, 9);
 

@@ -14,12 +14,14 @@ import { Log } from "./log.ts";
 import { Nudges } from "./nudges.ts";
 import { Output } from "./output.ts";
 import { RATE, type Rate, RETRY_AFTER_MS } from "./pace.ts";
+import { block, leave, othersOnline, presence, pushEphemeral, tell } from "./privacy.ts";
 import { deviceOf, type Room, remove, rosterChanged } from "./room.ts";
 import type { Device } from "./roster.ts";
 import { Session, Sessions, type SocketState } from "./sessions.ts";
 import { loadState, type Persisted } from "./state.ts";
 import type { Store } from "./store.ts";
 import { isRefusal, readFrame, type UpFrame } from "./validate.ts";
+import { withdraw } from "./withdraw.ts";
 
 export type { ConversationEvent, Effect } from "./events.ts";
 export type { SocketState } from "./sessions.ts";
@@ -49,6 +51,7 @@ export class ConversationCore {
 			const device = deviceOf(this.#room, session);
 			if (device === undefined || !socket.greeted) continue;
 			this.#log.acknowledged(device, socket.cursor);
+			tell(this.#state, device, socket.cursor, socket.quiet === true);
 			this.#state.raiseRead(device.account, socket.read);
 		}
 	}
@@ -170,6 +173,7 @@ export class ConversationCore {
 		const session = this.#sessions.get(id);
 		if (session === undefined) return;
 		this.#sessions.delete(session);
+		leave(this.#room, session);
 		if (this.#sessions.empty) this.#state.save();
 		else this.#state.saveSoon();
 		const device = deviceOf(this.#room, session);
@@ -218,6 +222,15 @@ export class ConversationCore {
 			case "typing":
 				this.#typing(session, device, frame.value.started);
 				break;
+			case "presence":
+				presence(this.#room, session, frame.value.online);
+				break;
+			case "withdraw":
+				withdraw(this.#room, session, device, frame.value.messageId);
+				break;
+			case "block":
+				block(this.#room, session, device, frame.value.on);
+				break;
 			case "watermarks":
 				this.#out.push(session, encode({ case: "watermarks", value: { watermarks: this.#watermarks() } }));
 				break;
@@ -265,12 +278,14 @@ export class ConversationCore {
 		}
 		// Rule ROSTER-3: nothing before its arrival.
 		const cursor = Math.max(hello.cursor, device.arrived);
-		session.state = { ...session.state, greeted: true, cursor, read: hello.read, caughtUp: false };
+		const { quiet } = hello;
+		const read = this.#state.blocks.has(device.account) ? 0 : hello.read;
+		session.state = { ...session.state, greeted: true, cursor, read, quiet, caughtUp: false };
 		session.restart(cursor);
 		this.#sessions.greeted(session);
 		this.#out.effects.push({ type: "attach", socket: session.state });
-		const readRaised = this.#state.raiseRead(device.account, hello.read);
-		const raised = cursor > device.cursor;
+		const readRaised = this.#state.raiseRead(device.account, read);
+		const raised = tell(this.#state, device, cursor, quiet);
 		this.#log.acknowledged(device, cursor);
 		this.#welcome(session, hello, now_ms);
 		if (raised || readRaised) this.#pushWatermark(session, device);
@@ -287,24 +302,26 @@ export class ConversationCore {
 			serverTimeMs: BigInt(now_ms),
 			...(this.#state.group !== undefined && roster.version === hello.rosterVersion ? {} : { roster: roster.frame() }),
 			watermarks: this.#pushesWatermarks ? this.#watermarks() : [],
+			blocking: this.#state.blocks.has(session.state.account),
+			online: othersOnline(this.#room, session.state.account),
 		};
 		this.#out.push(session, encode({ case: "welcome", value }));
 	}
 
-	#acknowledge(session: Session, device: Device, { cursor }: Acknowledge): void {
+	#acknowledge(session: Session, device: Device, { cursor, quiet }: Acknowledge): void {
 		const { head } = this.#log;
 		if (cursor > head) {
 			this.#out.refuse(session, ErrorCode.CURSOR_BEYOND_HEAD, { limit: head });
 			return;
 		}
-		if (cursor <= session.state.cursor) return;
-		session.state = { ...session.state, cursor };
+		const known = cursor <= session.state.cursor;
+		// What was said quietly may be said again aloud.
+		if (known && (quiet || session.state.quiet !== true)) return;
+		session.state = { ...session.state, cursor: Math.max(cursor, session.state.cursor), quiet };
 		session.arrived(cursor);
 		if (session.position < cursor) session.position = cursor;
-		if (cursor > device.cursor) {
-			this.#log.acknowledged(device, cursor);
-			this.#pushWatermark(session, device);
-		}
+		if (cursor > device.cursor) this.#log.acknowledged(device, cursor);
+		if (tell(this.#state, device, cursor, quiet)) this.#pushWatermark(session, device);
 		if (!session.state.caughtUp) pump(this.#log, device, session, this.#out.effects);
 		this.#out.effects.push({ type: "attach", socket: session.state });
 	}
@@ -315,7 +332,8 @@ export class ConversationCore {
 			this.#out.refuse(session, ErrorCode.CURSOR_BEYOND_HEAD, { limit: head });
 			return;
 		}
-		if (!this.#state.raiseRead(device.account, upTo)) return;
+		// Who blocks somebody tells them nothing (rule BLOCK-2).
+		if (this.#state.blocks.has(device.account) || !this.#state.raiseRead(device.account, upTo)) return;
 		session.state = { ...session.state, read: upTo };
 		this.#out.effects.push({ type: "attach", socket: session.state });
 		this.#pushWatermark(session, device);
@@ -324,7 +342,7 @@ export class ConversationCore {
 	/** Rule EPHEMERAL-1: to whom listens now, and nowhere else. */
 	#typing(session: Session, device: Device, started: boolean): void {
 		const value = { account: device.accountBytes, device: device.device, started };
-		this.#out.pushToOthers(session, encode({ case: "typing", value }));
+		pushEphemeral(this.#room, session, encode({ case: "typing", value }));
 	}
 
 	// Pieces.
@@ -339,7 +357,7 @@ export class ConversationCore {
 	}
 
 	#watermark(device: Device) {
-		const { accountBytes: account, cursor: delivered, arrived: after } = device;
+		const { accountBytes: account, told: delivered, arrived: after } = device;
 		return { account, device: device.device, delivered, read: this.#state.readOf(device.account), after };
 	}
 

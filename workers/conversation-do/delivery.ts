@@ -74,6 +74,8 @@ export function pump(log: Log, device: Device, session: Session, effects: Effect
 			session.position = row.number;
 			if (row.sender === device.key) continue;
 			if (row.payload === null) {
+				// Neither acknowledged nor waited for: it was not for this device (rule BLOCK-1).
+				if (row.number > device.cursor && row.number <= device.passed) continue;
 				missed(session, row.number, row.number, effects);
 				continue;
 			}

@@ -5,6 +5,7 @@ import { toHex } from "../../protocol/ids.ts";
 import { deliver, wholeOf } from "./delivery.ts";
 import { encode } from "./frames.ts";
 import { checksumOf } from "./once.ts";
+import { blockersOf, payloadOf, withoutThem } from "./privacy.ts";
 import type { Room } from "./room.ts";
 import type { Device, Roster } from "./roster.ts";
 import type { Session } from "./sessions.ts";
@@ -43,9 +44,13 @@ export function send(room: Room, session: Session, device: Device, message: Send
 	)
 		return;
 	const empty = message.envelopes.length === 0 && message.shared.length === 0;
-	const entry = log.append(device.key, messageId, hex, checksum, empty ? null : payload, now_ms);
+	const blockers = blockersOf(state, device.account);
+	const kept = blockers === undefined ? message : withoutThem(message, blockers);
+	const bytes = blockers === undefined ? payload : payloadOf(kept);
+	const entry = log.append(device.key, messageId, hex, checksum, empty ? null : bytes, now_ms);
+	if (blockers !== undefined) log.passOver(entry.number, blockers);
 	out.push(session, accepted(entry));
-	push(room, entry, device, message, now_ms);
+	push(room, entry, device, kept, now_ms);
 }
 
 /** A new entry to everybody who is here; who is not gets its nudge. */

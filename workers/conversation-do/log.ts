@@ -21,6 +21,8 @@ export class Log {
 	#time_ms: number;
 	/** Senders of the entries that some device has not passed, as far as they are needed. */
 	readonly #senders: Map<number, string> = new Map();
+	/** For which accounts entries are not. A restart forgets it: then a device is nudged once for nothing. */
+	readonly #passedOver: Map<number, ReadonlySet<string>> = new Map();
 	/** How far one sender's entries are wiped, where that is further than for all. */
 	readonly #wipedOf: Map<string, number> = new Map();
 	/** Rows that may be recycled: their ids are below the forgotten marks on disk. */
@@ -92,10 +94,14 @@ export class Log {
 	/** A device has everything up to the cursor. */
 	acknowledged(device: Device, cursor: number): void {
 		if (cursor > device.cursor) device.cursor = cursor;
-		if (cursor <= device.passed) return;
+		if (cursor <= device.passed) {
+			// The others may have what was passed over by now.
+			if (this.#passedOver.size > 0) this.wipe();
+			return;
+		}
 		const before = device.passed;
 		device.passed = cursor;
-		while (device.passed < this.head && this.#senderOf(device.passed + 1) === device.key) device.passed += 1;
+		while (device.passed < this.head && this.#needsNo(device, device.passed + 1)) device.passed += 1;
 		if (this.#holdsUp(before)) this.wipe();
 	}
 
@@ -109,6 +115,11 @@ export class Log {
 			return false;
 		}
 		return before <= this.#next;
+	}
+
+	/** Whether the device needs no delivery of an entry. */
+	#needsNo(device: Device, number: number): boolean {
+		return this.#senderOf(number) === device.key || this.#passedOver.get(number)?.has(device.account) === true;
 	}
 
 	/** Removes the ciphertexts that every addressed device has: usually one range, all senders. */
@@ -136,7 +147,10 @@ export class Log {
 		next = Math.min(next, this.head);
 		if (floor > this.#state.wiped) {
 			this.#store.wipe(this.#state.wiped, floor, undefined);
-			for (let number = this.#state.wiped + 1; number <= floor; number++) this.#senders.delete(number);
+			for (let number = this.#state.wiped + 1; number <= floor; number++) {
+				this.#senders.delete(number);
+				this.#passedOver.delete(number);
+			}
 			this.#state.wiped = floor;
 		}
 		// A sender holds up nothing of what it sent: it may have entries of others to read and yet its own are done. Only
@@ -146,6 +160,21 @@ export class Log {
 		if (next <= from) return;
 		this.#wipedOf.set(last.key, next);
 		this.#store.wipe(from, next, last.key);
+	}
+
+	/** The sender takes an entry back (rule DELETE-3): its ciphertexts are gone at once. */
+	withdraw(number: number): void {
+		this.#store.withdraw(number);
+	}
+
+	/** The entry is not for these accounts (rule BLOCK-1): their devices need no delivery of it. */
+	passOver(number: number, accounts: ReadonlySet<string>): void {
+		this.#passedOver.set(number, accounts);
+		for (const device of this.#state.devices) {
+			if (!accounts.has(device.account) || device.passed !== number - 1) continue;
+			if (device.passed === this.#floor) this.#atFloor -= 1;
+			device.passed = number;
+		}
 	}
 
 	/** The end of retention (rule KEPT-1). */

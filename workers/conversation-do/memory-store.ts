@@ -31,6 +31,11 @@ export class MemoryStore implements Store {
 		}
 	}
 
+	withdraw(number: number): void {
+		const row = this.#rows.get(number);
+		if (row !== undefined && row.payload !== null) row.payload = new Uint8Array();
+	}
+
 	expire(before_ms: number): void {
 		for (const row of this.#rows.values()) if (row.time_ms <= before_ms) remove(row);
 	}

@@ -12,6 +12,8 @@ export interface DeviceState {
 	arrived: number;
 	/** What it has acknowledged itself. */
 	cursor: number;
+	/** What others are told that it has; as `cursor` where it is left out. */
+	told?: number;
 	/** The effective cursor: passes over its own entries, which need no delivery. */
 	passed: number;
 	/** It has been nudged and has not connected since (rule NUDGE-1). */
@@ -20,6 +22,7 @@ export interface DeviceState {
 
 /** A device with what is derived from its state or lives in memory only. */
 export interface Device extends DeviceState {
+	told: number;
 	readonly key: string;
 	readonly accountBytes: Uint8Array;
 	/** Nudges that failed one after another. */
@@ -44,6 +47,7 @@ export function parseSender(key: string): { account: Uint8Array; device: number 
 export function toDevice(state: DeviceState): Device {
 	return {
 		...state,
+		told: state.told ?? state.cursor,
 		key: senderKey(state.account, state.device, state.registrationId),
 		accountBytes: uuidToBytes(state.account),
 		attempts: 0,
@@ -54,8 +58,9 @@ export function toDevice(state: DeviceState): Device {
 
 /** What is kept of a device. */
 export function toState(device: Device): DeviceState {
-	const { account, registrationId, arrived, cursor, passed, nudged } = device;
-	return { account, device: device.device, registrationId, arrived, cursor, passed, nudged };
+	const { account, registrationId, arrived, cursor, told, passed, nudged } = device;
+	const state = { account, device: device.device, registrationId, arrived, cursor, passed, nudged };
+	return told === cursor ? state : { ...state, told };
 }
 
 /** The roster: pure bookkeeping. */

@@ -19,6 +19,10 @@ export interface SocketState {
 	cursor: number;
 	/** How far its user has read; 0 where that is private. */
 	read: number;
+	/** What it acknowledges is not told to others yet (rule REQUEST-2). */
+	quiet?: boolean;
+	/** Its user is there, as it says (rule PRESENCE-1). */
+	online?: boolean;
 	/** Everything in the log is on the way; new entries go out as they come. */
 	caughtUp: boolean;
 }

@@ -69,6 +69,10 @@ export class SqliteStore implements Store {
 		else this.#write(`${range} AND sender = ?`, after, upTo, sender);
 	}
 
+	withdraw(number: number): void {
+		this.#write("UPDATE log SET payload = x'' WHERE number = ? AND length(payload) > 0", number);
+	}
+
 	expire(before_ms: number): void {
 		this.#write("UPDATE log SET payload = NULL WHERE time_ms <= ? AND payload IS NOT NULL", before_ms);
 	}

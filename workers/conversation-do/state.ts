@@ -21,6 +21,8 @@ interface StateJson {
 	/** Two where it is left out. */
 	founders?: number;
 	deviceVersions?: [account: string, version: number][];
+	/** Members that block the other one. */
+	blocks?: string[];
 }
 
 /** Reads the state of a conversation. */
@@ -36,6 +38,8 @@ export class Persisted {
 	head: number;
 	wiped: number;
 	readonly marks: Map<string, Marks>;
+	/** Members of a conversation of two that block the other one (rule BLOCK-1). */
+	readonly blocks: Set<string>;
 	/** The head at the last writing. */
 	savedHead: number;
 	readonly #reads: Map<string, number>;
@@ -54,6 +58,7 @@ export class Persisted {
 		this.savedHead = this.head;
 		this.wiped = json?.wiped ?? 0;
 		this.marks = new Map(json?.marks ?? []);
+		this.blocks = new Set(json?.blocks ?? []);
 		this.#reads = new Map(json?.reads ?? []);
 		if (json === undefined) return;
 		const { version, members, devices, founders, deviceVersions } = json;
@@ -148,6 +153,7 @@ export class Persisted {
 			marks: [...this.marks],
 			founders: this.roster.founders,
 			deviceVersions: [...this.roster.deviceVersions],
+			...(this.blocks.size === 0 ? {} : { blocks: [...this.blocks] }),
 		};
 		const text = JSON.stringify(json);
 		this.savedHead = this.head;

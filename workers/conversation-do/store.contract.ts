@@ -25,6 +25,10 @@ export function checkStore(store: Store): void {
 	expect(store.head()).toEqual({ number: 8, time_ms: 80 });
 	store.wipe(6, 7, undefined);
 	expect(store.rows(6, 1)[0]?.payload).toBe(null);
+	store.withdraw(7);
+	store.withdraw(8);
+	expect(store.rows(6, 2).map(({ payload }) => payload)).toEqual([null, new Uint8Array()]);
+	expect(store.entries(7, 1)[0]?.wiped).toBe(false);
 	store.expire(50);
 	expect(store.oldestCiphertext()).toBe(60);
 	expect(store.find(new Uint8Array(16).fill(8))?.number).toBe(8);

@@ -14,7 +14,7 @@ export interface LogEntry {
 	wiped: boolean;
 }
 
-/** An entry with its `Send` frame as it came; null once it is wiped. */
+/** An entry with its `Send` frame as it came; empty once it is withdrawn, null once it is wiped. */
 export interface LogRow extends LogEntry {
 	payload: Uint8Array | null;
 }
@@ -29,6 +29,8 @@ export interface Store {
 	append(row: LogRow, recycled: number | undefined): void;
 	/** Removes the ciphertexts of the entries `after` < number <= `upTo`, of one sender or of all. */
 	wipe(after: number, upTo: number, sender: string | undefined): void;
+	/** Removes one entry's ciphertexts, which its sender has taken back: an empty payload stands for them, until it is wiped. */
+	withdraw(number: number): void;
 	/** Removes all ciphertexts that are not younger than `before_ms`. */
 	expire(before_ms: number): void;
 	/** The time of the oldest ciphertext. */

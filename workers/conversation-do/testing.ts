@@ -84,6 +84,12 @@ function describeFrame(frame: ConversationDown["frame"]): string {
 			return `roster change v${frame.value.version} +${frame.value.added.length} -${frame.value.removed.length}`;
 		case "watermarks":
 			return `watermarks ${frame.value.watermarks.map((mark) => `${mark.delivered}/${mark.read}`).join(" ")}`;
+		case "withdrawn":
+			return "withdrawn";
+		case "blocking":
+			return `blocking ${frame.value.on}`;
+		case "presence":
+			return `presence ${frame.value.online}`;
 		case undefined:
 			return "nothing";
 		default:

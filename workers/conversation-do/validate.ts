@@ -30,6 +30,7 @@ export function readFrame(data: Uint8Array | string): UpFrame | Refusal {
 	const send = readSend(data);
 	const frame: ConversationUp["frame"] | undefined = send === undefined ? decode(data) : { case: "send", value: send };
 	if (frame === undefined || frame.case === undefined) return MALFORMED;
+	if (frame.case === "withdraw" && !isUuidV7(frame.value.messageId)) return MALFORMED;
 	return frame.case === "send" ? (checkSend(frame.value) ?? frame) : frame;
 }
 

@@ -188,7 +188,15 @@ export class GroupServer {
 					from,
 					down({
 						case: "welcome",
-						value: { $typeName: "parley.v1.Welcome", head, serverTimeMs: 1n, watermarks, ...roster },
+						value: {
+							$typeName: "parley.v1.Welcome",
+							head,
+							serverTimeMs: 1n,
+							watermarks,
+							blocking: false,
+							online: [],
+							...roster,
+						},
 					}),
 				);
 				for (const entry of group.log) if (entry.number > frame.value.cursor) this.#deliver(from, entry, push);

@@ -1,0 +1,67 @@
+/** What people do with messages in a group is what they do in a conversation of two; admins may delete others'. */
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { account, GROUP, type GroupDevice, GroupWorld } from "../machine/groups/testing.ts";
+import { timerOf } from "../store/standings.ts";
+import { messageView } from "./view.ts";
+import type { MessageName, Wish } from "./wishes.ts";
+
+const [ALICE, BOB, CAROL] = [account("a"), account("b"), account("c")];
+
+let world: GroupWorld;
+let all: GroupDevice[];
+let hello: MessageName;
+beforeEach(async () => {
+	world = new GroupWorld();
+	all = [world.add("a"), world.add("b"), world.add("c")];
+	await world.found(...all);
+	hello = { author: BOB, id: device(BOB).text("hello") };
+	await world.settle();
+});
+afterEach(() => world.close());
+
+function device(of: string): GroupDevice {
+	const found = all.find((one) => one.account === of);
+	if (found === undefined) throw new Error("no such device");
+	return found;
+}
+
+async function wish(of: string, wanted: Wish): Promise<void> {
+	const from = device(of);
+	from.inbox.push({ type: "do", id: from.machine.newMessageId(), peer: GROUP, wish: wanted });
+	await world.settle();
+}
+
+const views = () => all.map(({ store }) => messageView(store, hello.author, hello.id));
+
+test("REACTION-1 EDIT-1 reactions and edits reach all members of a group", async () => {
+	await wish(ALICE, { kind: "reaction", message: hello, emoji: "👍" });
+	await wish(CAROL, { kind: "reaction", message: hello, emoji: "🎉" });
+	await wish(BOB, { kind: "edit", message: hello, body: "hello all", ranges: [] });
+	for (const one of all) expect(one.read()).toEqual(["hello all"]);
+	for (const view of views()) {
+		expect(view?.reactions).toEqual([
+			{ account: ALICE, emoji: "👍" },
+			{ account: CAROL, emoji: "🎉" },
+		]);
+	}
+});
+
+test("DELETE-4 an admin deletes a member's message for everyone, a member does not", async () => {
+	await wish(CAROL, { kind: "delete", message: hello });
+	for (const one of all) expect(one.read()).toEqual(["hello"]);
+	await wish(ALICE, { kind: "delete", message: hello });
+	for (const one of all) expect(one.read()).toEqual([""]);
+	expect(views().map((view) => view?.deleted)).toEqual([true, true, true]);
+});
+
+test("TIMER-1 who may edit the group sets its timer", async () => {
+	await wish(CAROL, { kind: "timer", seconds: 60 });
+	for (const { store } of all) expect(timerOf(store, GROUP)).toBe(60);
+	device(BOB).text("soon gone");
+	await world.settle();
+	world.nowMs += 61_000;
+	device(BOB).inbox.push({ type: "tick" });
+	await world.settle();
+	expect(device(BOB).read()).toEqual(["hello"]);
+	expect(device(CAROL).read()).toEqual(["hello", "soon gone"]);
+});

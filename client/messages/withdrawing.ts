@@ -1,0 +1,41 @@
+/** The server's copy of what was deleted for everyone, or has disappeared, goes too (rule DELETE-3). */
+import { uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
+import type { Context } from "../machine/context.ts";
+import { actionsOf } from "../store/actions.ts";
+import { findMessage } from "../store/messages.ts";
+import { addWithdrawal, anyWithdrawals, dueWithdrawals, removeWithdrawal } from "../store/withdrawals.ts";
+import type { MessageName } from "./wishes.ts";
+
+/** Asks for the removal of an own message and its edits. On disk before it leaves, and said until it is answered. */
+export function withdraw(context: Context, { author, id }: MessageName): void {
+	const { store, account } = context;
+	const message = findMessage(store, author, id);
+	if (author !== account.accountId || message === undefined) return;
+	const { peer } = message;
+	const edits = actionsOf(store, peer, author, id).filter(({ kind }) => kind === "edit");
+	for (const each of [id, ...edits.map((edit) => edit.id)]) addWithdrawal(store, peer, each);
+	context.withdrawals = true;
+	context.touched.add(peer);
+}
+
+/** Says what has to be withdrawn, once on each connection. */
+export function sendWithdrawals(context: Context, peer: string): void {
+	context.withdrawals ??= anyWithdrawals(context.store);
+	const { welcomed, withdrawn } = context.connection(peer);
+	if (!context.withdrawals || !welcomed) return;
+	for (const id of dueWithdrawals(context.store, peer)) {
+		if (withdrawn.has(id)) continue;
+		withdrawn.add(id);
+		context.send(peer, {
+			case: "withdraw",
+			value: { $typeName: "parley.v1.Withdraw", messageId: uuidToBytes(id) },
+		});
+	}
+}
+
+/** It is done, or will never be. */
+export function onWithdrawn(context: Context, peer: string, messageId: Uint8Array): void {
+	if (messageId.length !== 16) return;
+	removeWithdrawal(context.store, peer, uuidFromBytes(messageId));
+	context.withdrawals = anyWithdrawals(context.store);
+}

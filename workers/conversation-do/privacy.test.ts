@@ -1,0 +1,206 @@
+/** Blocking, presence and quiet acknowledgements: what is told to whom. */
+import { expect, test } from "vitest";
+import {
+	A1,
+	type Address,
+	ALICE,
+	B1,
+	Bench,
+	BOB,
+	member,
+	message,
+	newConversation,
+	newId,
+	TestSocket,
+	up,
+} from "./testing.ts";
+
+const BLOCK = up({ case: "block", value: { on: true } });
+const UNBLOCK = up({ case: "block", value: { on: false } });
+const A2: Address = { account: ALICE, device: 2, registrationId: 12 };
+
+/** Both devices connected and caught up, their first frames read. */
+function pair() {
+	const bench = new Bench();
+	const [one, other] = [bench.ready(A1), bench.ready(B1)];
+	bench.effects = [];
+	return { bench, one, other };
+}
+
+test("BLOCK-1 a blocked sender is answered as always, and nothing comes to the blocker, after waking and unblocking neither", () => {
+	const { bench, one, other } = pair();
+	bench.raw(other, BLOCK);
+	expect(bench.take(other)).toEqual(["blocking true"]);
+	expect(bench.take(one)).toEqual([]);
+	bench.raw(one, message(newId(), [B1]));
+	expect(bench.take(one)).toEqual(["accepted 1"]);
+	expect(bench.take(other)).toEqual([]);
+	bench.restart(false);
+	const again = bench.ready(B1);
+	expect(bench.take(again)).toEqual(["welcome 1 v1 0/0 0/0", "caught up 1"]);
+	const sender = bench.ready(A1);
+	bench.take(sender);
+	bench.raw(sender, message(newId(), [B1]));
+	bench.raw(again, UNBLOCK);
+	expect(bench.take(again)).toEqual(["blocking false"]);
+	bench.restart(true);
+	bench.raw(sender, message(newId(), [B1]));
+	expect(bench.take(again)).toEqual(["entry 3"]);
+	const later = bench.ready(B1, 0);
+	expect(bench.take(later)).toEqual(["welcome 3 v1 0/0 0/0", "entry 3", "caught up 3"]);
+});
+
+test("BLOCK-1 the parts for a blocker are on no disk, and what is repeated is still known", () => {
+	const { bench, one, other } = pair();
+	bench.raw(other, BLOCK);
+	const bytes = message(newId(), [B1], 1, "what nobody gets");
+	bench.raw(one, bytes);
+	bench.raw(one, bytes);
+	expect(bench.take(one)).toEqual(["accepted 1", "accepted 1"]);
+	const kept = bench.store.rows(0, 1)[0]?.payload ?? new Uint8Array();
+	expect(new TextDecoder().decode(kept)).not.toContain("what nobody gets");
+});
+
+test("BLOCK-1 other devices of the sender get what it sends", () => {
+	const bench = new Bench([member(ALICE, 11, 12), member(BOB, 21)]);
+	const [one, two, other] = [bench.ready(A1), bench.ready(A2), bench.ready(B1)];
+	bench.effects = [];
+	bench.raw(other, BLOCK);
+	bench.take(other);
+	bench.raw(one, message(newId(), [A2, B1]));
+	expect(bench.take(two)).toEqual(["entry 1"]);
+	expect(bench.take(other)).toEqual([]);
+});
+
+test("BLOCK-2 the blocked one learns nothing: no watermark, typing or presence, in a new welcome neither", () => {
+	const { bench, one, other } = pair();
+	bench.raw(one, message(newId(), [B1]));
+	bench.up(other, { case: "presence", value: { online: true } });
+	bench.effects = [];
+	bench.raw(other, BLOCK);
+	// As somebody who leaves.
+	expect(bench.take(one)).toEqual(["presence false"]);
+	bench.raw(one, message(newId(), [B1]));
+	bench.up(other, { case: "acknowledge", value: { cursor: 2 } });
+	bench.up(other, { case: "read", value: { upTo: 2 } });
+	bench.up(other, { case: "typing", value: { started: true } });
+	bench.up(other, { case: "presence", value: { online: false } });
+	bench.up(other, { case: "presence", value: { online: true } });
+	expect(bench.take(one)).toEqual(["accepted 2"]);
+	for (const keep of [true, false]) {
+		bench.restart(keep);
+		const again = bench.ready(B1, 2, 2);
+		bench.take(again);
+		const blocked = bench.ready(A1);
+		expect(bench.take(blocked)[0]).toBe("welcome 2 v1 0/0 0/0");
+	}
+});
+
+test("BLOCK-2 the blocker does not see the blocked one either", () => {
+	const { bench, one, other } = pair();
+	bench.raw(other, BLOCK);
+	bench.take(other);
+	bench.up(one, { case: "typing", value: { started: true } });
+	bench.up(one, { case: "presence", value: { online: true } });
+	expect(bench.take(other)).toEqual([]);
+});
+
+test("BLOCK-3 what the blocked one sends wakes no device of the blocker, and holds up no removal", () => {
+	const { bench, one, other } = pair();
+	bench.raw(other, BLOCK);
+	bench.handle({ type: "disconnected", socket: other });
+	bench.takeCalls();
+	for (let sent = 0; sent < 3; sent++) bench.raw(one, message(newId(), [B1]));
+	expect(bench.takeCalls().filter(({ type }) => type === "nudge")).toEqual([]);
+	bench.up(one, { case: "acknowledge", value: { cursor: 3 } });
+	const back = bench.ready(B1, 0);
+	expect(bench.take(back)).toEqual(["welcome 3 v1 3/0 0/0", "caught up 3"]);
+	bench.up(back, { case: "acknowledge", value: { cursor: 3 } });
+	expect(bench.store.entries(0, 9).map(({ wiped }) => wiped)).toEqual([true, true, true]);
+	// A device that has lost what it acknowledged is told so, as of all that is removed.
+	bench.restart(false);
+	expect(bench.take(bench.ready(B1, 0)).slice(1)).toEqual(["missed 1-3", "caught up 3"]);
+});
+
+test("BLOCK-3 a blocker that lags behind gets what is older, once, and nothing of what came after", () => {
+	const { bench, one, other } = pair();
+	bench.raw(one, message(newId(), [B1]));
+	bench.raw(other, BLOCK);
+	bench.raw(one, message(newId(), [B1]));
+	bench.take(other);
+	bench.up(other, { case: "acknowledge", value: { cursor: 1 } });
+	bench.takeCalls();
+	bench.handle({ type: "disconnected", socket: other });
+	expect(bench.takeCalls()).toEqual([]);
+});
+
+test("BLOCK-1 nobody is blocked in a conversation with oneself", () => {
+	const bench = new Bench([member(ALICE, 11)]);
+	const one = bench.ready(A1);
+	bench.take(one);
+	bench.raw(one, BLOCK);
+	expect(bench.take(one)).toEqual(["refused NOT_PERMITTED 0"]);
+});
+
+test("PRESENCE-1 presence goes to who listens, and ends with the connection; nothing of it is kept", () => {
+	const { bench, one, other } = pair();
+	const before = bench.store.readState();
+	bench.up(one, { case: "presence", value: { online: true } });
+	bench.up(one, { case: "presence", value: { online: true } });
+	expect(bench.take(other)).toEqual(["presence true"]);
+	expect(bench.take(one)).toEqual([]);
+	bench.restart(true);
+	bench.handle({ type: "disconnected", socket: one });
+	expect(bench.take(other)).toEqual(["presence false"]);
+	expect(bench.store.readState() ?? "").not.toContain("online");
+	expect(bench.store.readState()?.length).toBe(before?.length);
+});
+
+test("PRESENCE-1 an account is there as long as one of its devices says so", () => {
+	const bench = new Bench([member(ALICE, 11, 12), member(BOB, 21)]);
+	const [one, two, other] = [bench.ready(A1), bench.ready(A2), bench.ready(B1)];
+	bench.effects = [];
+	bench.up(one, { case: "presence", value: { online: true } });
+	bench.up(two, { case: "presence", value: { online: true } });
+	bench.handle({ type: "disconnected", socket: one });
+	bench.up(two, { case: "presence", value: { online: false } });
+	expect(bench.take(other)).toEqual(["presence true", "presence true", "presence true", "presence false"]);
+});
+
+test("REQUEST-2 a quiet acknowledgement frees the server's copy and tells nobody, until it is said aloud", () => {
+	const { bench, one, other } = pair();
+	bench.raw(one, message(newId(), [B1]));
+	bench.up(other, { case: "acknowledge", value: { cursor: 1, quiet: true } });
+	expect(bench.take(one)).toEqual(["accepted 1"]);
+	expect(bench.store.entries(0, 1)[0]?.wiped).toBe(true);
+	for (const keep of [true, false]) {
+		bench.restart(keep);
+		const again = bench.open(B1);
+		bench.up(again, { case: "hello", value: { protocolVersion: 1, cursor: 1, quiet: true } });
+		bench.take(again);
+		const sender = bench.ready(A1, 1);
+		expect(bench.take(sender)[0]).toBe("welcome 1 v1 1/0 0/0");
+		if (keep) continue;
+		bench.up(again, { case: "acknowledge", value: { cursor: 1, quiet: true } });
+		expect(bench.take(sender)).toEqual(["caught up 1"].slice(1));
+		bench.up(again, { case: "acknowledge", value: { cursor: 1 } });
+		expect(bench.take(sender)).toEqual(["watermark 1/0"]);
+	}
+});
+
+test("BLOCK-1 in the runtime: blocked before, after and over an eviction", async () => {
+	const { stub, alice, bob } = await newConversation();
+	const one = await TestSocket.ready(stub, alice);
+	const other = await TestSocket.ready(stub, bob);
+	await one.take(2);
+	await other.take(2);
+	other.send(BLOCK);
+	expect(await other.next()).toBe("blocking true");
+	one.send(message(newId(), [bob]));
+	expect(await one.next()).toBe("accepted 1");
+	other.send(UNBLOCK);
+	expect(await other.next()).toBe("blocking false");
+	one.send(message(newId(), [bob]));
+	expect(await one.next()).toBe("accepted 2");
+	expect(await other.next()).toBe("entry 2");
+});
