@@ -114,6 +114,23 @@ describe("quotas", () => {
 		expect(await counted(holder)).toEqual({ kept: 0, today: 0 });
 	});
 
+	test("QUOTA-1 a blob that one account holds twice counts once, until the second hold ends", async () => {
+		const uploader = await Uploader.create();
+		const { blob, deleteKey } = await uploader.upload(noise(5000));
+		const { key, hash } = await newDeleteKey();
+		const headers = { [MEDIA_HEADERS.grant]: uploader.grant, [MEDIA_HEADERS.deleteHash]: hash };
+		await uploader.ask(MEDIA_PATHS.hold(blob), { method: "PUT", headers });
+		for (const [ended, kept] of [
+			[deleteKey, 5000],
+			[key, 0],
+		] as const) {
+			expect((await counted(uploader)).kept).toBe(5000);
+			const with_key = { [MEDIA_HEADERS.deleteKey]: ended };
+			await uploader.ask(MEDIA_PATHS.blob(blob), { method: "DELETE", headers: with_key });
+			expect((await counted(uploader)).kept).toBe(kept);
+		}
+	});
+
 	test("QUOTA-1 a row whose blob was lost goes by itself", async () => {
 		const uploader = await Uploader.create();
 		const quota = await quotaOf(uploader);
