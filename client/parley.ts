@@ -83,8 +83,7 @@ export class Parley {
 
 	/** Makes this directory a new device of an account, with a code for an old one; see `becomeDevice`. */
 	async link(name: string, onCode: (link: string, expiresAtMs: number) => void): Promise<LocalAccount> {
-		const server = this.#server ?? DEFAULT_SERVER;
-		const clock = this.#clock;
+		const [server, clock] = [this.#server ?? DEFAULT_SERVER, this.#clock];
 		const calls = new DeviceCalls(new Api({ server, clock }));
 		return becomeDevice({ store: this.#store, calls, clock, server, name, onCode });
 	}
@@ -359,8 +358,9 @@ export class Parley {
 
 	/** The account behind a name, without asking the server where it is known already. */
 	async #resolve(name: string): Promise<string> {
-		this.whoami();
+		const own = this.whoami();
 		if (UUID_PATTERN.test(name)) return name;
+		if (checkedName(name) === own.username) return own.accountId;
 		return contactAccount(this.#store, checkedName(name)) ?? (await this.lookup(name)).account;
 	}
 

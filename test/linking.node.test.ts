@@ -144,3 +144,37 @@ test("LINK-5 a new device's process gets SIGKILL while it shows its code; the ne
 	const linked = await linkDevice(String(link), options);
 	expect(await next(second.lines)).toMatchObject({ type: "linked", username: "linking_alice", device: linked });
 });
+
+test("DEVICE-6 an unlinked device's next command ends with exit code 10 and says why; its history stays readable", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const { deviceId } = await linkedPhone();
+	await calls.unlink(deviceId);
+	for (const args of [["receive", "--timeout", "10"], ["devices"], ["send", "linking_alice", "hello"]]) {
+		const { code, error } = await ended("phone", ...args);
+		expect(code, args[0]).toBe(10);
+		expect(error, args[0]).toMatchObject({ error: { code: "device_unlinked" } });
+	}
+	expect((await ended("phone", "history", "linking_alice")).code).toBe(0);
+});
+
+/** The phone of the test before, as the server lists it. */
+async function linkedPhone(): Promise<{ deviceId: number }> {
+	const newest = (await calls.list()).at(-1);
+	if (newest === undefined) throw new Error("no devices");
+	return newest;
+}
+
+/** Runs a command to its end. */
+async function ended(data: string, ...args: string[]): Promise<{ code: number | null; error: unknown }> {
+	const child = spawn("node", ["cli/parley.js", "--json", "--data", join(folder, data), ...args], {
+		cwd: ROOT,
+		stdio: ["ignore", "ignore", "pipe"],
+	});
+	let text = "";
+	child.stderr?.on("data", (chunk) => {
+		text += String(chunk);
+	});
+	const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
+	return { code, error: text === "" ? undefined : JSON.parse(text) };
+}
