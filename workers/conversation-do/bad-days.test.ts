@@ -40,20 +40,28 @@ test("DURABLE-1 a kill before the write: nothing was acknowledged, nothing is th
 	await one.take(2);
 	await other.take(2);
 	const bytes = message(newId(), [bob]);
+	let written = 0;
 	await runInDurableObject(stub, (object, state) => {
 		const [socket] = state.getWebSockets(`${alice.account}.${alice.device}`);
 		if (socket === undefined) throw new Error("no socket");
 		// One turn: what it wrote and what it sent wait for the disk together, and the plug is pulled first.
 		object.webSocketMessage(socket, Uint8Array.from(bytes).buffer);
+		// In the very turn in which the acknowledgement was sent, since the output gate waits for no later write.
+		written = state.storage.sql.exec("SELECT number FROM log").toArray().length;
 		state.abort("killed");
 	}).catch(() => undefined);
+	expect(written).toBe(1);
+	// Neither end has heard of an entry that is not there: the connections end, and nothing came before that.
+	for (const socket of [one, other]) {
+		await socket.closed;
+		expect(socket.unread).toEqual([]);
+	}
 	const fresh = env.CONVERSATION.get(stub.id);
 	const again = await TestSocket.ready(fresh, alice);
 	expect(await again.take(2)).toEqual(["welcome 0 v1 0/0 0/0", "caught up 0"]);
 	expect(await entries(fresh)).toBe(0);
 	again.send(bytes);
 	expect(await again.next()).toBe("accepted 1");
-	// Neither end has heard of an entry that is not there.
 	const late = await TestSocket.ready(fresh, bob);
 	expect(await late.take(3)).toEqual(["welcome 1 v1 0/0 0/0", "entry 1", "caught up 1"]);
 });

@@ -166,7 +166,10 @@ group("the roster", () => {
 		bench.raw(one, message(newId(), []));
 		bench.raw(one, message(newId(), [B1, A1]));
 		bench.raw(one, message(newId(), [A1]));
-		expect(bench.take(one)).toEqual(Array.from({ length: 3 }, () => "refused STALE_ROSTER 0"));
+		// For the right devices, but quoting another roster, or a device as it was installed before.
+		bench.raw(one, message(newId(), [B1], 2));
+		bench.raw(one, message(newId(), [{ ...B1, registrationId: 99 }]));
+		expect(bench.take(one)).toEqual(Array.from({ length: 5 }, () => "refused STALE_ROSTER 0"));
 		expect(bench.core.head).toBe(0);
 	});
 

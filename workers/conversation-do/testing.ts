@@ -103,6 +103,8 @@ export class Bench {
 	now_ms = 1_800_000_000_000;
 	core: ConversationCore;
 	readonly sockets: Map<number, SocketState> = new Map();
+	/** What the alarm is set to. The test rings it. */
+	alarm_ms: number | undefined;
 	/** Effects since the last `take`. */
 	effects: Effect[] = [];
 	#next = 1;
@@ -115,10 +117,13 @@ export class Bench {
 	}
 
 	handle(event: ConversationEvent): void {
+		if (event.type === "disconnected") this.sockets.delete(event.socket);
+		if (event.type === "alarm") this.alarm_ms = undefined;
 		for (const effect of this.core.handle(event, this.now_ms)) {
 			this.effects.push(effect);
 			if (effect.type === "attach") this.sockets.set(effect.socket.id, effect.socket);
 			if (effect.type === "close") this.sockets.delete(effect.socket);
+			if (effect.type === "alarm") this.alarm_ms = effect.at_ms;
 		}
 	}
 
@@ -227,6 +232,11 @@ export class TestSocket {
 
 	close(code?: number): void {
 		this.#socket.close(code);
+	}
+
+	/** What has come and was not taken. */
+	get unread(): readonly string[] {
+		return this.#frames;
 	}
 
 	next(): Promise<string> {

@@ -1,0 +1,205 @@
+/** The life of rows over more entries than are remembered: ids, ciphertexts, windows (rules ONCE-1, KEPT-1, DELIVERED-3). */
+import { expect, test } from "vitest";
+import { LIMITS } from "../../protocol/limits.ts";
+import { A1, ALICE, B1, Bench, BOB, member, message, newId } from "./testing.ts";
+
+const DAY_MS = 86_400_000;
+const B2 = { ...B1, device: 2, registrationId: 22 };
+/** More than this and rows may be recycled. */
+const MANY = LIMITS.remembered_entries + 200;
+
+function send(bench: Bench, socket: number, count: number): void {
+	for (let sent = 0; sent < count; sent++) {
+		bench.now_ms += 2;
+		bench.raw(socket, message(newId(), [B1]));
+	}
+}
+
+function acknowledge(bench: Bench, socket: number): void {
+	bench.up(socket, { case: "acknowledge", value: { cursor: bench.core.head } });
+}
+
+/** Numbers from one to another, as they are described. */
+function range(what: string, from: number, to: number): string[] {
+	return Array.from({ length: to - from + 1 }, (_, index) => `${what} ${from + index}`);
+}
+
+test("ORDER-1 numbers go on where they were after a crash, whatever was written beside the log", () => {
+	const bench = new Bench();
+	send(bench, bench.ready(A1), 3);
+	bench.restart(false);
+	const again = bench.ready(A1);
+	bench.take(again);
+	send(bench, again, 2);
+	expect(bench.take(again)).toEqual(range("accepted", 4, 5));
+});
+
+test("ONCE-1 a repetition of an entry that is long ago and still there gets the first answer, after a crash too", () => {
+	const bench = new Bench();
+	const one = bench.ready(A1);
+	const first = message(newId(), [B1]);
+	bench.raw(one, first);
+	// Nobody else reads, so no row is wiped or recycled.
+	send(bench, one, MANY);
+	bench.take(one);
+	bench.raw(one, first);
+	expect(bench.take(one)).toEqual(["accepted 1"]);
+	bench.restart(false);
+	const again = bench.ready(A1);
+	bench.take(again);
+	bench.raw(again, first);
+	expect(bench.take(again)).toEqual(["accepted 1"]);
+	expect(bench.core.head).toBe(MANY + 1);
+});
+
+test("ONCE-1 a crash right after the first row was recycled: its repetition is too old, and adds nothing", () => {
+	const bench = new Bench();
+	const [one, other] = [bench.ready(A1), bench.ready(B1)];
+	const first = message(newId(), [B1]);
+	bench.raw(one, first);
+	while (bench.store.entries(0, 1)[0]?.number === 1) {
+		send(bench, one, 1);
+		for (const socket of [one, other]) acknowledge(bench, socket);
+	}
+	const { head } = bench.core;
+	expect(head).toBeLessThan(MANY);
+	bench.restart(false);
+	const again = bench.ready(A1);
+	bench.take(again);
+	bench.raw(again, first);
+	expect(bench.take(again)).toEqual(["refused MESSAGE_ID_TOO_OLD 0"]);
+	expect(bench.core.head).toBe(head);
+});
+
+test("ONCE-1 a row whose sender has not acknowledged it is not recycled: its Accepted may have been lost", () => {
+	const bench = new Bench();
+	const [one, other] = [bench.ready(A1), bench.ready(B1)];
+	const first = message(newId(), [B1]);
+	bench.raw(one, first);
+	for (let round = 0; round * 50 < MANY; round++) {
+		send(bench, one, 50);
+		acknowledge(bench, other);
+	}
+	expect(bench.store.entries(0, 1)[0]).toMatchObject({ number: 1, wiped: true });
+	bench.take(one);
+	bench.raw(one, first);
+	expect(bench.take(one)).toEqual(["accepted 1"]);
+});
+
+test("ONCE-3 the same bytes from a device that was installed anew, or for another device, are a conflict", () => {
+	const bench = new Bench();
+	const [one, id] = [bench.ready(A1), newId()];
+	const bytes = message(id, [B1]);
+	bench.raw(one, bytes);
+	bench.raw(one, message(id, [{ ...B1, registrationId: 99 }]));
+	bench.raw(one, message(id, [{ ...B1, account: ALICE }]));
+	const conflict = "refused MESSAGE_ID_CONFLICT 1";
+	expect(bench.take(one).slice(2)).toEqual(["accepted 1", conflict, conflict]);
+	bench.handle({ type: "setDevices", member: member(ALICE, 12) });
+	const anew = bench.ready({ ...A1, registrationId: 12 });
+	bench.take(anew);
+	bench.raw(anew, bytes);
+	expect(bench.take(anew)).toEqual([conflict]);
+});
+
+test("KEPT-1 a ciphertext is kept for 45 days, not a millisecond less or more; the alarm is set for that moment", () => {
+	const bench = new Bench();
+	const one = bench.ready(A1);
+	// A device that was nudged: no other deadline is left.
+	send(bench, one, 1);
+	const due_ms = bench.now_ms + 45 * DAY_MS;
+	bench.handle({ type: "nudged", account: BOB, device: 1, upTo: 1, ok: true });
+	bench.takeCalls();
+	bench.now_ms = due_ms - 1;
+	bench.handle({ type: "alarm" });
+	expect(bench.store.entries(0, 1)[0]?.wiped).toBe(false);
+	expect(bench.takeCalls()).toEqual([{ type: "alarm", at_ms: due_ms }]);
+	bench.now_ms = due_ms;
+	bench.handle({ type: "alarm" });
+	expect(bench.store.entries(0, 1)[0]?.wiped).toBe(true);
+	// Nothing is left that has a deadline.
+	expect(bench.takeCalls()).toEqual([]);
+});
+
+test("KEPT-1 who was removed holds up no ciphertext", () => {
+	const bench = new Bench([member(ALICE, 11), member(BOB, 21, 22)]);
+	const [one, b1] = [bench.ready(A1), bench.ready(B1)];
+	bench.raw(one, message(newId(), [B1, B2]));
+	acknowledge(bench, b1);
+	expect(bench.store.entries(0, 1)[0]?.wiped).toBe(false);
+	bench.handle({ type: "setDevices", member: member(BOB, 21) });
+	expect(bench.store.entries(0, 1)[0]?.wiped).toBe(true);
+});
+
+test("KEPT-1 DELIVERED-3 what a device has not read is neither wiped nor recycled, and comes window by window", () => {
+	const bench = new Bench();
+	const one = bench.ready(A1);
+	for (let round = 0; round * 50 < MANY; round++) {
+		send(bench, one, 50);
+		acknowledge(bench, one);
+	}
+	const { head } = bench.core;
+	const late = bench.ready(B1);
+	const got: string[] = [];
+	for (let next = bench.take(late).slice(1); next.length > 0; next = bench.take(late)) {
+		expect(next.length).toBeLessThanOrEqual(LIMITS.window_entries + 1);
+		got.push(...next);
+		bench.up(late, { case: "acknowledge", value: { cursor: Math.min(got.length, head) } });
+	}
+	expect(got).toEqual([...range("entry", 1, head), `caught up ${head}`]);
+});
+
+test("KEPT-2 what was removed by age and has given its row away is told as missed too", () => {
+	const bench = new Bench();
+	const one = bench.ready(A1);
+	for (let round = 0; round * 50 < MANY; round++) {
+		send(bench, one, 50);
+		acknowledge(bench, one);
+	}
+	const missed = bench.core.head;
+	bench.now_ms += 46 * DAY_MS;
+	bench.handle({ type: "alarm" });
+	send(bench, one, 100);
+	expect(bench.store.entries(0, 1)[0]?.number).toBeGreaterThan(1);
+	expect(bench.take(bench.ready(B1)).slice(1)).toEqual([
+		`missed 1-${missed}`,
+		...range("entry", missed + 1, missed + 100),
+		`caught up ${missed + 100}`,
+	]);
+});
+
+test("DELIVERED-1 a device that has lost what it acknowledged gets it again, as long as it is there", () => {
+	const bench = new Bench([member(ALICE, 11), member(BOB, 21, 22)]);
+	const [one, b1] = [bench.ready(A1), bench.ready(B1)];
+	for (let count = 0; count < 3; count++) bench.raw(one, message(newId(), [B1, B2]));
+	acknowledge(bench, b1);
+	const again = bench.ready(B1, 1);
+	expect(bench.take(again).slice(1)).toEqual(["entry 2", "entry 3", "caught up 3"]);
+});
+
+test("DELIVERED-2 DELIVERED-3 a catch-up stops at 256 entries and tells of its end only when that has come", () => {
+	const bench = new Bench();
+	send(bench, bench.ready(A1), 300);
+	const late = bench.ready(B1);
+	expect(bench.take(late).slice(1)).toEqual(range("entry", 1, 256));
+	bench.up(late, { case: "acknowledge", value: { cursor: 256 } });
+	expect(bench.take(late)).toEqual([...range("entry", 257, 300), "caught up 300"]);
+});
+
+test("DELIVERED-3 what is acknowledged makes room, in bytes too, however much has passed; who is slow holds up nobody", () => {
+	const bench = new Bench([member(ALICE, 11), member(BOB, 21, 22)]);
+	const [one, slow, quick] = [bench.ready(A1), bench.ready(B1), bench.ready(B2)];
+	for (const socket of [one, slow, quick]) bench.take(socket);
+	const text = "x".repeat(LIMITS.message_ciphertext_bytes / 2);
+	const count = Math.ceil((2 * LIMITS.window_bytes) / text.length);
+	for (let number = 1; number <= count; number++) {
+		bench.raw(one, message(newId(), [B1, B2], 1, text));
+		expect(bench.take(quick)).toEqual([`entry ${number}`]);
+		acknowledge(bench, quick);
+	}
+	const fits = Math.ceil(LIMITS.window_bytes / text.length);
+	expect(bench.take(slow).filter((frame) => frame.startsWith("entry"))).toEqual(range("entry", 1, fits));
+	acknowledge(bench, quick);
+	bench.up(slow, { case: "acknowledge", value: { cursor: fits } });
+	expect(bench.take(slow)).toEqual([...range("entry", fits + 1, count), `caught up ${count}`]);
+});
