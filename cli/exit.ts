@@ -48,6 +48,7 @@ function exitCodeOf(code: FailureCode): number {
 			return EXIT.not_registered;
 		case "no_such_user":
 		case "no_such_message":
+		case "no_such_group":
 		case "no_such_device":
 		case "no_key_yet":
 		case "file_gone":

@@ -1,5 +1,6 @@
 /** What people and programs are told of groups. */
-import type { Notice } from "../client/machine/interface.ts";
+import type { GroupInfo } from "../client/groups/people.ts";
+import type { Notice, StoredMessage } from "../client/machine/interface.ts";
 import type { Parley } from "../client/parley.ts";
 import type { Context } from "./context.ts";
 import { printable } from "./terminal.ts";
@@ -62,4 +63,80 @@ function changeText(
 		...(change.rules ? ["changed the rules"] : []),
 	];
 	return `${title}: ${who} ${parts.length === 0 ? "declined a request" : parts.join(", ")}.`;
+}
+
+type Colors = Context["terminal"]["colors"];
+
+/** The object for programs. */
+export function groupObject(parley: Parley, info: GroupInfo): { type: "group" } & Record<string, unknown> {
+	const { group, title, description, version, member, members, rules, link, requests } = info;
+	const named = members.map(({ account, role }) => ({ account, name: parley.nameOf(account), role }));
+	const state = { version, title, description, member, members: named, rules };
+	return { type: "group", with: title, group, ...state, link: link ?? null, requests };
+}
+
+/** One line of the list. */
+export function groupLine({ group, title, members, member }: GroupInfo, colors: Colors): string {
+	const count = members.length === 1 ? "1 member" : `${members.length} members`;
+	const id = colors.dim(`group:${group.slice(0, 8)}`);
+	return `${id}  ${colors.bold(printable(title))}  ${count}${member ? "" : "  (you are not in it any more)"}`;
+}
+
+/** Everything about one group. */
+export function groupLines(parley: Parley, info: GroupInfo, colors: Colors): string[] {
+	const { description, members, rules, link, requests } = info;
+	return [
+		groupLine(info, colors),
+		...(description === "" ? [] : [printable(description)]),
+		`Adding: ${rules.add}. Editing: ${rules.edit}. Sending: ${rules.send}.`,
+		...(link === undefined ? [] : [`${rules.approval ? "Link, an admin lets in" : "Link"}: ${link}`]),
+		...members.map(({ account, role }) => {
+			return `  ${printable(parley.nameOf(account))}${role === "admin" ? colors.dim("  admin") : ""}`;
+		}),
+		...requests.map((account) => colors.yellow(`  ${printable(parley.nameOf(account))} asks to join`)),
+	];
+}
+
+export function showCreated(
+	context: Context,
+	parley: Parley,
+	{ group, unreachable }: { group: string; unreachable: string[] },
+): void {
+	showUnreachable(context, parley, unreachable);
+	const info = parley.groups.info(group);
+	context.print(
+		{ ...groupObject(parley, info), type: "group-created" },
+		`The group ${printable(info.title)} is made, with ${info.members.length} members: group:${group.slice(0, 8)}`,
+	);
+}
+
+/** How the group is after a change. */
+export function showChanged(context: Context, parley: Parley, group: string): void {
+	const info = parley.groups.info(group);
+	context.print(groupObject(parley, info), groupLine(info, context.terminal.colors));
+}
+
+export function showUnreachable(context: Context, parley: Parley, accounts: readonly string[]): void {
+	for (const account of accounts) {
+		const name = parley.nameOf(account);
+		context.print({ type: "unreachable", account, name }, `${printable(name)} has no account any more.`);
+	}
+}
+
+/** How far a group's members are with a message, one line or object each. */
+export async function showMemberStatus(
+	context: Context,
+	parley: Parley,
+	message: StoredMessage,
+	refresh: boolean,
+): Promise<void> {
+	const { members, leftOut } = await parley.groups.marks(message.peer, message.id, refresh);
+	const number = message.number ?? Number.POSITIVE_INFINITY;
+	for (const { account, delivered, read } of members) {
+		const status = number <= read ? "read" : number <= delivered ? "delivered" : "sent";
+		const shown = leftOut.includes(account) ? "left-out" : status;
+		const name = parley.nameOf(account);
+		const object = { type: "member-status", id: message.id, group: message.peer, account, name, status: shown };
+		context.print(object, `  ${shown.padEnd(9)}  ${printable(name)}`);
+	}
 }

@@ -6,6 +6,7 @@ import { addDeleteAccount } from "./commands/delete_account.ts";
 import { addDevices, addUnlink } from "./commands/devices.ts";
 import { addDelete, addEdit, addReact, addReply, addTimer } from "./commands/doing.ts";
 import { addAutoDownload, addDeleteFile, addDownload } from "./commands/download.ts";
+import { addGroup } from "./commands/group.ts";
 import { addHistory } from "./commands/history.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addLink } from "./commands/link.ts";
@@ -88,6 +89,7 @@ function program(terminal: Terminal, json: boolean): Command {
 		addAutoDownload,
 		addDeleteFile,
 		addChat,
+		addGroup,
 		addHistory,
 		addReply,
 		addReact,

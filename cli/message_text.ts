@@ -1,4 +1,5 @@
 /** Messages as people see them and as programs get them. */
+import { isGroup } from "../client/groups/state.ts";
 import type { MessageStatus, StoredMessage } from "../client/machine/interface.ts";
 import type { StoredFile } from "../client/media/pointer.ts";
 import { printable, type Terminal } from "./terminal.ts";
@@ -42,12 +43,17 @@ export function messageLine(message: StoredMessage, name: string, colors: Colors
 }
 
 /** The object that `--json` prints for a message. */
-export function messageObject(message: StoredMessage, name: string): { type: "message" } & Record<string, unknown> {
+export function messageObject(
+	message: StoredMessage,
+	name: string,
+	from = name,
+): { type: "message" } & Record<string, unknown> {
 	return {
 		type: "message",
 		id: message.id,
 		with: name,
-		account: message.peer,
+		account: isGroup(message.peer) ? message.sender : message.peer,
+		...(isGroup(message.peer) ? { group: message.peer, from } : {}),
 		direction: message.outgoing ? "out" : "in",
 		number: message.number ?? null,
 		text: message.body ?? null,

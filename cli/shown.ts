@@ -16,7 +16,7 @@ export function shortId(id: string): string {
 
 /** One line for people; a poll has more. */
 export function shownLine(parley: Parley, message: StoredMessage, colors: Colors): string {
-	const name = parley.nameOf(message.peer);
+	const name = parley.nameOf(message.outgoing ? message.peer : message.sender);
 	const view = parley.messages.view(message);
 	if (view === undefined) return messageLine(message, name, colors);
 	if (view.deleted) return messageLine({ ...message, file: undefined }, name, colors, colors.dim("(deleted)"));
@@ -33,7 +33,7 @@ export function shownLine(parley: Parley, message: StoredMessage, colors: Colors
 /** The object for programs. */
 export function shownObject(parley: Parley, message: StoredMessage): { type: "message" } & Record<string, unknown> {
 	const view = parley.messages.view(message);
-	const object = messageObject(message, parley.nameOf(message.peer));
+	const object = messageObject(message, parley.nameOf(message.peer), parley.nameOf(message.sender));
 	return view === undefined ? object : { ...object, ...viewObject(view) };
 }
 

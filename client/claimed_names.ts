@@ -34,7 +34,7 @@ export class ClaimedNames {
 
 	/** Hands a notice on, after the check of the name in it where there is one to make. */
 	pass(notice: RunnerNotice): void {
-		if (notice.type === "message" || notice.type === "message-changed") this.#check(notice.message.peer);
+		if (notice.type === "message" || notice.type === "message-changed") this.#check(notice.message.sender);
 		if (this.busy) this.#held.push(notice);
 		else this.#options.deliver(notice);
 	}

@@ -5,6 +5,7 @@ export type FailureCode =
 	| "already_registered"
 	| "no_such_user"
 	| "no_such_message"
+	| "no_such_group"
 	| "no_such_device"
 	| "no_key_yet"
 	| "too_late"

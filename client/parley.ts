@@ -2,19 +2,20 @@
  * The SDK: one device's account, its conversations and its connection. It puts together the store, the machine and the
  * transport, and is all that a program needs to import.
  */
-import { randomBytes } from "node:crypto";
-import { join } from "node:path";
 import { UUID_PATTERN } from "../protocol/ids.ts";
 import { accountMoved, checkedName, checkedServer, checkText, identityChanged, noKeyYet } from "./arguments.ts";
-import { ClaimedNames } from "./claimed_names.ts";
+import type { ClaimedNames } from "./claimed_names.ts";
+import { type Connection, makeConnection } from "./connection.ts";
 import { defaultDataDirectory, eraseDataDirectory, openDataDirectory, openStore } from "./data_directory.ts";
 import { Devices } from "./devices.ts";
 import { Failure } from "./failure.ts";
+import { type ChangeOutcomes, Groups } from "./groups/people.ts";
+import { findGroupByName, isGroupReference } from "./groups/reference.ts";
+import { GROUP_PATTERN, isGroup } from "./groups/state.ts";
 import { inVain, lineOf } from "./in_vain.ts";
 import { becomeDevice } from "./linking.ts";
 import type { LocalAccount, StoredMessage } from "./machine/interface.ts";
-import { ClientMachine } from "./machine/machine.ts";
-import { Files } from "./media/files.ts";
+import type { Files } from "./media/files.ts";
 import type { FileNotice } from "./media/transfers.ts";
 import { Messages } from "./messages/people.ts";
 import type { Lookup, ParleyOptions } from "./options.ts";
@@ -26,26 +27,18 @@ import { usernameHash } from "./signal/username.ts";
 import { localAccount } from "./store/account.ts";
 import { contactAccount, contactName, rememberContact } from "./store/contacts.ts";
 import type { Store } from "./store/database.ts";
+import { findGroup } from "./store/groups.ts";
 import { conversationsWithOutbox, history, identityState, message, positions } from "./store/queries.ts";
 import { type Clock, systemClock } from "./transport/clock.ts";
 import { DeviceCalls } from "./transport/device_calls.ts";
 import { ServerUnreachable } from "./transport/errors.ts";
 import { Api } from "./transport/http.ts";
-import { Runner, type RunnerNotice } from "./transport/runner.ts";
+import type { RunnerNotice } from "./transport/runner.ts";
 import { Waiters } from "./waiters.ts";
 
 export type ParleyNotice = RunnerNotice | FileNotice;
 
 const DEFAULT_SERVER = "http://127.0.0.1:8787";
-
-interface Connection {
-	account: LocalAccount;
-	api: Api;
-	machine: ClientMachine;
-	runner: Runner;
-	names: ClaimedNames;
-	files: Files;
-}
 
 export class Parley {
 	readonly #directory: string;
@@ -55,6 +48,7 @@ export class Parley {
 	readonly #onNotice: (notice: ParleyNotice) => void;
 	readonly #waiters: Waiters;
 	#connection: Connection | undefined;
+	readonly #changes: ChangeOutcomes = new Map();
 	#deleted = false;
 
 	private constructor(directory: string, store: Store, options: ParleyOptions) {
@@ -124,8 +118,17 @@ export class Parley {
 		return { username, account: found, movedTo: undefined };
 	}
 
-	/** A person's name for an account: the username where it is known, else the account id. */
+	/** Groups, and what people do with them. */
+	get groups(): Groups {
+		const { account, machine, runner, api } = this.#connect();
+		const parts = { store: this.#store, account, machine, runner, api, waiters: this.#waiters };
+		const { connect, resolve } = { connect: () => this.connect(), resolve: (name: string) => this.#resolve(name) };
+		return new Groups({ ...parts, connect, resolve }, this.#changes);
+	}
+
+	/** A person's name for an account: the username where it is known, else the account id. For a group, its title. */
 	nameOf(account: string): string {
+		if (isGroup(account)) return findGroup(this.#store, account)?.title || account;
 		const own = localAccount(this.#store);
 		return contactName(this.#store, account) ?? (own?.accountId === account ? own.username : account);
 	}
@@ -285,9 +288,10 @@ export class Parley {
 		this.#deleted = true;
 	}
 
-	/** Tells the other side, if it listens, that somebody types or has stopped. */
+	/** Tells the other side (an account, or a group's id), if it listens, that somebody types or has stopped. */
 	typing(name: string, started: boolean): void {
-		const peer = UUID_PATTERN.test(name) ? name : contactAccount(this.#store, name.toLowerCase());
+		const known = UUID_PATTERN.test(name) || GROUP_PATTERN.test(name);
+		const peer = known ? name : contactAccount(this.#store, name.toLowerCase());
 		if (peer !== undefined) this.#connect().runner.post({ type: "typing", peer, started });
 	}
 
@@ -314,44 +318,20 @@ export class Parley {
 	#connect(): Connection {
 		if (this.#connection !== undefined) return this.#connection;
 		const account = this.whoami();
-		const clock = this.#clock;
-		const api = new Api({ server: this.#server ?? account.server, clock, credentials: account });
-		const random = (count: number): Uint8Array => new Uint8Array(randomBytes(count));
-		const machine = new ClientMachine(this.#store, { nowMs: () => clock.nowMs(), randomBytes: random });
-		const names = new ClaimedNames({
-			store: this.#store,
-			lookup: (hash) => api.lookupUsername(hash),
-			deliver: (notice) => this.#onNotice(notice),
-			onIdle: () => this.#waiters.changed(),
-		});
-		const runner = new Runner({
-			machine,
-			api,
-			clock,
-			onNotice: (notice) => this.#notice(names, notice),
-			onIdle: () => this.#waiters.changed(),
-		});
-		const files = new Files({
-			store: this.#store,
-			api,
-			clock,
-			directory: join(this.#directory, "media"),
-			machine,
-			runner,
+		this.#connection = makeConnection({
+			...{ account, store: this.#store, clock: this.#clock, directory: this.#directory, waiters: this.#waiters },
+			server: this.#server ?? account.server,
 			addressee: (to) => this.#addressee(to),
-			onNotice: (notice) => {
-				this.#waiters.renew();
-				this.#onNotice(notice);
-			},
-			onChange: () => this.#waiters.changed(),
+			onRunnerNotice: (names, notice) => this.#notice(names, notice),
+			deliver: (notice) => this.#onNotice(notice),
 		});
-		this.#connection = { account, api, machine, runner, names, files };
 		return this.#connection;
 	}
 
 	/** Whom something can be sent to. Throws `Failure` `bad_argument`, `identity_changed` and what a lookup throws. */
 	async #addressee(to: string): Promise<string> {
 		const peer = await this.#resolve(to);
+		if (isGroup(peer)) return peer;
 		if (identityState(this.#store, peer) === "blocked") throw identityChanged(this.nameOf(peer));
 		return peer;
 	}
@@ -360,6 +340,7 @@ export class Parley {
 	async #resolve(name: string): Promise<string> {
 		const own = this.whoami();
 		if (UUID_PATTERN.test(name)) return name;
+		if (isGroupReference(name)) return findGroupByName(this.#store, name);
 		if (checkedName(name) === own.username) return own.accountId;
 		return contactAccount(this.#store, checkedName(name)) ?? (await this.lookup(name)).account;
 	}
@@ -392,6 +373,8 @@ export class Parley {
 		const vain = inVain(notice, (account) => this.nameOf(account));
 		if (vain !== undefined) this.#waiters.fail(vain.concern, vain.error);
 		if (notice.type === "message") this.#connection?.files.received(notice.message);
+		const isOutcome = notice.type === "group-change-done" || notice.type === "group-change-failed";
+		if (isOutcome) this.#changes.set(notice.id, notice);
 		names.pass(notice);
 		// That another attempt failed is no news: whoever waits may lose patience over it.
 		if (notice.type !== "line-failed") this.#waiters.renew();

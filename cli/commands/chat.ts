@@ -116,7 +116,7 @@ class Chat {
 				if (notice.message.peer === this.#peer) this.#changed(notice.message);
 				return;
 			case "typing":
-				if (notice.peer === this.#peer) this.#setTyping(notice.started);
+				if (notice.peer === this.#peer) this.#setTyping(notice.started, this.#parley.nameOf(notice.account));
 				return;
 			case "refused":
 				if (notice.peer === this.#peer) this.#say(refusalText(notice.code, this.#name));
@@ -200,7 +200,7 @@ class Chat {
 	async #send(what: { text: string } | { file: string }): Promise<void> {
 		this.#typingToldAtMs = 0;
 		this.#screen?.prompt("> ");
-		this.#parley?.typing(this.#name, false);
+		this.#parley?.typing(this.#peer ?? this.#name, false);
 		try {
 			const sent = await ("file" in what
 				? this.#parley?.files.send(this.#name, what.file)
@@ -264,18 +264,18 @@ class Chat {
 		else this.#screen.add("", line);
 	}
 
-	#setTyping(started: boolean): void {
+	#setTyping(started: boolean, who = this.#name): void {
 		clearTimeout(this.#typingEnds);
 		// Their "stopped" may be lost: it is never stored.
 		if (started) this.#typingEnds = setTimeout(() => this.#setTyping(false), TYPING_LASTS_MS);
-		this.#screen?.prompt(started ? this.#context.terminal.colors.dim(`${this.#name} is typing… > `) : "> ");
+		this.#screen?.prompt(started ? this.#context.terminal.colors.dim(`${who} is typing… > `) : "> ");
 	}
 
 	#tellTyping(): void {
 		const now = Date.now();
 		if (this.#readline.line === "" || now - this.#typingToldAtMs < TYPING_EVERY_MS) return;
 		this.#typingToldAtMs = now;
-		this.#parley?.typing(this.#name, true);
+		this.#parley?.typing(this.#peer ?? this.#name, true);
 	}
 
 	#markRead(): void {

@@ -1,5 +1,7 @@
 import type { Command } from "commander";
+import { isGroup } from "../../client/groups/state.ts";
 import { contextOf } from "../context.ts";
+import { showMemberStatus } from "../group_text.ts";
 import { shownLine, shownObject } from "../shown.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -18,6 +20,9 @@ export function addStatus(program: Command, terminal: Terminal): void {
 					shownObject(parley, message),
 					`${message.status}  ${shownLine(parley, message, terminal.colors)}`,
 				);
+				if (message.outgoing && isGroup(message.peer)) {
+					await showMemberStatus(context, parley, message, options.offline !== true);
+				}
 			});
 		});
 }

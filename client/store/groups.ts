@@ -90,3 +90,9 @@ export function addRequest(store: Store, peer: string, account: string): void {
 export function removeRequest(store: Store, peer: string, account: string): void {
 	store.run("DELETE FROM group_requests WHERE peer = ? AND account = ?", [peer, account]);
 }
+/** Accounts that ask to join. */
+export function groupRequests(store: Store, peer: string): string[] {
+	return store
+		.all<{ account: string }>("SELECT account FROM group_requests WHERE peer = ? ORDER BY account", [peer])
+		.map(({ account }) => account);
+}

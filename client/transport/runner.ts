@@ -74,6 +74,8 @@ export class Runner {
 	#tickAtMs = 0;
 	#uploads = 0;
 	#calls = 0;
+	/** How many devices of a group have this device's keys, by the group. */
+	readonly groupProgress = new Map<string, { done: number; total: number }>();
 	/** Claims at one time: a group of a thousand must not ask for all its members' prekeys at once. */
 	readonly #claimTurns = new Turns(CLAIMS_AT_ONCE);
 	#broken: Error | undefined;
@@ -242,6 +244,7 @@ export class Runner {
 				void this.#callGroup(request.peer, request.id, request.call);
 				return;
 			case "notify":
+				if (request.notice.type === "group-progress") this.groupProgress.set(request.notice.peer, request.notice);
 				if (request.notice.type === "caught-up") this.#conversations.caughtUp(request.notice.peer);
 				if (request.notice.type === "account-caught-up") this.#accountCaughtUp = true;
 				this.#onNotice(request.notice);

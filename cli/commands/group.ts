@@ -1,0 +1,74 @@
+import type { Command } from "commander";
+import { contextOf } from "../context.ts";
+import { GroupProgressLine } from "../group_progress.ts";
+import { groupLine, groupLines, groupObject, showCreated } from "../group_text.ts";
+import type { Terminal } from "../terminal.ts";
+import { addGroupChanges } from "./group_changes.ts";
+import { addGroupLinks } from "./group_links.ts";
+
+const HELP = `
+GROUP is a title, in quotes where it has spaces, or the beginning of a group's id. Elsewhere a group is written with
+"group:" in front, so that it is never taken for a person.
+
+Examples:
+  $ parley group create "Climbing on Sunday" bob carol
+  $ parley send "group:Climbing on Sunday" "who drives?"
+  $ parley chat "group:Climbing on Sunday"
+  $ parley group add "Climbing on Sunday" dora
+  $ parley group link "Climbing on Sunday" --approval`;
+
+export function addGroup(program: Command, terminal: Terminal): void {
+	const group = program
+		.command("group")
+		.description("Groups: make them, change them, join them")
+		.addHelpText("after", HELP);
+	addCreate(group, terminal);
+	addList(group, terminal);
+	addInfo(group, terminal);
+	addGroupChanges(group, terminal);
+	addGroupLinks(group, terminal);
+}
+
+function addCreate(group: Command, terminal: Terminal): void {
+	group
+		.command("create")
+		.description("Make a group; you are its admin")
+		.argument("<title>", "1 to 128 characters; the server never sees it")
+		.argument("[member...]", "usernames, or account ids")
+		.addHelpText("after", '\nExample:\n  $ parley group create "Climbing on Sunday" bob carol')
+		.action(async (title: string, names: string[], _options: unknown, command: Command) => {
+			const context = contextOf(command, terminal);
+			await context.withParley(async (parley) => {
+				const progress = new GroupProgressLine(context);
+				const made = await parley.groups.create(title, names, (so) => progress.show(so)).finally(() => progress.end());
+				showCreated(context, parley, made);
+			});
+		});
+}
+
+function addList(group: Command, terminal: Terminal): void {
+	group
+		.command("list")
+		.description("List your groups (works offline)")
+		.action(async (_options: unknown, command: Command) => {
+			const context = contextOf(command, terminal);
+			await context.withParley(async (parley) => {
+				for (const info of parley.groups.list())
+					context.print(groupObject(parley, info), groupLine(info, terminal.colors));
+			});
+		});
+}
+
+function addInfo(group: Command, terminal: Terminal): void {
+	group
+		.command("info")
+		.description("Show a group: members, roles, rules, link (works offline)")
+		.argument("<group>", "a title, or the beginning of an id")
+		.action(async (name: string, _options: unknown, command: Command) => {
+			const context = contextOf(command, terminal);
+			await context.withParley(async (parley) => {
+				const info = parley.groups.info(name);
+				context.print(groupObject(parley, info), groupLines(parley, info, terminal.colors).join("\n"));
+			});
+		});
+}

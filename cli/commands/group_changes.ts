@@ -1,0 +1,73 @@
+import { type Command, Option } from "commander";
+import { Failure } from "../../client/failure.ts";
+import type { Parley } from "../../client/parley.ts";
+import { contextOf } from "../context.ts";
+import { showChanged, showUnreachable } from "../group_text.ts";
+import type { Terminal } from "../terminal.ts";
+
+type Who = "members" | "admins";
+
+/** `group add`, `remove`, `leave`, `promote`, `demote`, `rename`, `describe`, `rules`. */
+export function addGroupChanges(group: Command, terminal: Terminal): void {
+	const change = (name: string, description: string) =>
+		group.command(name).description(description).argument("<group>", "a title, or the beginning of an id");
+	const run = async (command: Command, name: string, work: (parley: Parley) => Promise<unknown>): Promise<void> => {
+		const context = contextOf(command, terminal);
+		await context.withParley(async (parley) => {
+			const peer = parley.groups.find(name);
+			await work(parley);
+			showChanged(context, parley, peer);
+		});
+	};
+
+	change("add", "Add people; they read what comes from then on")
+		.argument("<member...>", "usernames, or account ids")
+		.action(async (name: string, members: string[], _options: unknown, command: Command) => {
+			await run(command, name, async (parley) => {
+				const { unreachable } = await parley.groups.add(name, members);
+				showUnreachable(contextOf(command, terminal), parley, unreachable);
+			});
+		});
+	change("remove", "Remove people; they read nothing that comes after. An invite link gets a new secret")
+		.argument("<member...>", "usernames, or account ids")
+		.action(async (name: string, members: string[], _options: unknown, command: Command) => {
+			await run(command, name, (parley) => parley.groups.remove(name, members));
+		});
+	change("leave", "Leave; what you have stays here").action(
+		async (name: string, _options: unknown, command: Command) => {
+			await run(command, name, (parley) => parley.groups.change(name, { do: "leave" }));
+		},
+	);
+	change("promote", "Make a member an admin")
+		.argument("<member>", "a username, or an account id")
+		.action(async (name: string, member: string, _options: unknown, command: Command) => {
+			await run(command, name, (parley) => parley.groups.role(name, member, "admin"));
+		});
+	change("demote", "Make an admin a member")
+		.argument("<member>", "a username, or an account id")
+		.action(async (name: string, member: string, _options: unknown, command: Command) => {
+			await run(command, name, (parley) => parley.groups.role(name, member, "member"));
+		});
+	change("rename", "Give the group another title")
+		.argument("<title>", "1 to 128 characters")
+		.action(async (name: string, title: string, _options: unknown, command: Command) => {
+			await run(command, name, (parley) => parley.groups.change(name, { do: "rename", title }));
+		});
+	change("describe", "Say what the group is about")
+		.argument("<description>", "at most 2,048 characters")
+		.action(async (name: string, description: string, _options: unknown, command: Command) => {
+			await run(command, name, (parley) => parley.groups.change(name, { do: "describe", description }));
+		});
+	const who = (flag: string, what: string): Option =>
+		new Option(`--${flag} <who>`, what).choices(["members", "admins"]);
+	change("rules", "Say who may do what")
+		.addOption(who("add", "who adds people"))
+		.addOption(who("edit", "who changes title, description and picture"))
+		.addOption(who("send", "who sends messages"))
+		.addHelpText("after", '\nExample:\n  $ parley group rules "Climbing on Sunday" --add admins --send members')
+		.action(async (name: string, options: { add?: Who; edit?: Who; send?: Who }, command: Command) => {
+			const { add, edit, send } = options;
+			if ((add ?? edit ?? send) === undefined) throw new Failure("bad_argument", "say --add, --edit or --send");
+			await run(command, name, (parley) => parley.groups.change(name, { do: "rules", rules: { add, edit, send } }));
+		});
+}

@@ -1,0 +1,79 @@
+import { type Command, Option } from "commander";
+import { contextOf } from "../context.ts";
+import { showChanged } from "../group_text.ts";
+import { printable, type Terminal } from "../terminal.ts";
+
+interface LinkOptions {
+	reset?: boolean;
+	off?: boolean;
+	approval?: boolean;
+}
+
+/** `group link`, `join`, `requests`, `approve`, `decline`. */
+export function addGroupLinks(group: Command, terminal: Terminal): void {
+	group
+		.command("link")
+		.description("Show the invite link, making one where there is none: who has it can join")
+		.argument("<group>", "a title, or the beginning of an id")
+		.addOption(new Option("--reset", "a new link; the one of before is over").conflicts("off"))
+		.addOption(new Option("--off", "no link any more").conflicts("approval"))
+		.option("--approval", "an admin lets in who has the link")
+		.option("--no-approval", "who has the link is in at once")
+		.action(async (name: string, options: LinkOptions, command: Command) => {
+			const context = contextOf(command, terminal);
+			await context.withParley(async (parley) => {
+				const { off = false, reset = false, approval } = options;
+				const to = { on: !off, reset, ...(approval === undefined ? {} : { approval }) };
+				const link = await parley.groups.link(name, to);
+				const { group, rules } = parley.groups.info(name);
+				context.print(
+					{ type: "group-link", with: parley.nameOf(group), group, link: link ?? null, approval: rules.approval },
+					link ?? "There is no invite link.",
+				);
+			});
+		});
+	group
+		.command("join")
+		.description("Join a group by its invite link, or ask to")
+		.argument("<link>", "parley://group?…")
+		.action(async (link: string, _options: unknown, command: Command) => {
+			const context = contextOf(command, terminal);
+			await context.withParley(async (parley) => {
+				const { group, requested } = await parley.groups.join(link);
+				const title = parley.nameOf(group);
+				context.print(
+					{ type: requested ? "group-requested" : "group-joined", with: title, group },
+					requested ? `An admin of ${printable(title)} has to let you in.` : `You are in ${printable(title)}.`,
+				);
+			});
+		});
+	group
+		.command("requests")
+		.description("List who asks to join (works offline)")
+		.argument("<group>", "a title, or the beginning of an id")
+		.action(async (name: string, _options: unknown, command: Command) => {
+			const context = contextOf(command, terminal);
+			await context.withParley(async (parley) => {
+				const { group, requests } = parley.groups.info(name);
+				for (const account of requests) {
+					const who = parley.nameOf(account);
+					const object = { type: "group-request", with: parley.nameOf(group), group, account, name: who };
+					context.print(object, printable(who));
+				}
+			});
+		});
+	for (const approve of [true, false]) {
+		group
+			.command(approve ? "approve" : "decline")
+			.description(approve ? "Let in somebody who asked to join" : "Don't let in somebody who asked to join")
+			.argument("<group>", "a title, or the beginning of an id")
+			.argument("<who>", "a username, or an account id")
+			.action(async (name: string, who: string, _options: unknown, command: Command) => {
+				const context = contextOf(command, terminal);
+				await context.withParley(async (parley) => {
+					await parley.groups.answer(name, who, approve);
+					showChanged(context, parley, parley.groups.find(name));
+				});
+			});
+	}
+}

@@ -1,0 +1,29 @@
+/** How people name a group: `group:` with its title, or with the beginning of its id. */
+import { Failure } from "../failure.ts";
+import type { Store } from "../store/database.ts";
+import { allGroups } from "../store/groups.ts";
+import { GROUP_PATTERN } from "./state.ts";
+
+const PREFIX = "group:";
+/** Of a beginning of an id: shorter ones are titles. */
+const ID_DIGITS_MIN = 4;
+
+export function isGroupReference(name: string): boolean {
+	return name.startsWith(PREFIX) || GROUP_PATTERN.test(name);
+}
+
+/** The group's id. `name` is with or without `group:`. Throws `Failure` `no_such_group` and `bad_argument`. */
+export function findGroupByName(store: Store, name: string): string {
+	const wanted = (name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name).trim();
+	const groups = allGroups(store);
+	const titled = groups.filter(({ title }) => title.toLowerCase() === wanted.toLowerCase());
+	const beginning = new RegExp(`^[0-9a-f]{${ID_DIGITS_MIN},64}$`).test(wanted);
+	const found = titled.length > 0 ? titled : groups.filter(({ peer }) => beginning && peer.startsWith(wanted));
+	const [one, more] = found;
+	if (one === undefined) throw new Failure("no_such_group", `there is no group ${wanted} here: see parley group list`);
+	if (more !== undefined) {
+		const ids = found.map(({ peer }) => `${PREFIX}${peer.slice(0, 8)}`).join(", ");
+		throw new Failure("bad_argument", `several groups are called ${wanted}: ${ids}`);
+	}
+	return one.peer;
+}
