@@ -372,7 +372,7 @@ export class Parley {
 	#notice(names: ClaimedNames, notice: RunnerNotice): void {
 		const vain = inVain(notice, (account) => this.nameOf(account));
 		if (vain !== undefined) this.#waiters.fail(vain.concern, vain.error);
-		if (notice.type === "message") this.#connection?.files.received(notice.message);
+		this.#connection?.files.noticed(notice);
 		const isOutcome = notice.type === "group-change-done" || notice.type === "group-change-failed";
 		if (isOutcome) this.#changes.set(notice.id, notice);
 		names.pass(notice);

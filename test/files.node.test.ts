@@ -9,7 +9,10 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { StoredMessage } from "../client/machine/interface.ts";
 import { blobSize } from "../client/media/blob.ts";
 import { png, wav } from "../client/media/testing.ts";
+import { systemClock } from "../client/transport/clock.ts";
+import { Api } from "../client/transport/http.ts";
 import { LIMITS } from "../protocol/limits.ts";
+import { MEDIA_PATHS } from "../protocol/media.ts";
 import { Backend } from "../scripts/backend.ts";
 import { FaultyLine } from "../scripts/faulty_line.ts";
 import { Person, until } from "../scripts/people.ts";
@@ -196,6 +199,30 @@ test("ATTACH-6 a file that is there already is not uploaded again, and outlives 
 	await bob.device.files.remove(back.id);
 	await expect(bob.device.files.download(third.id)).rejects.toMatchObject({ code: "file_gone" });
 	await expect(alice.device.files.forward(first.id, bob.name)).rejects.toMatchObject({ code: "file_gone" });
+});
+
+/** The encrypted copies on somebody's disk. */
+const copies = (name: string): string[] => readdirSync(join(folder, name, "media"));
+
+/** How the server answers who asks for a blob. */
+async function statusOf(blob: string): Promise<number> {
+	const api = new Api({ server: line.url, clock: systemClock, credentials: alice.device.whoami() });
+	const headers = { authorization: `Bearer ${await api.accessToken()}` };
+	return (await fetch(line.url + MEDIA_PATHS.blob(blob), { method: "HEAD", headers })).status;
+}
+
+test("ATTACH-8 a file goes with its message, here and at the server", { timeout: TEST_MS_MAX }, async () => {
+	const before = { alice: copies("alice"), bob: copies("bob") };
+	const { id } = await deliver(written("regretted.bin", randomBytes(100_000)));
+	await until(() => bob.device.files.isHere(id), PATIENCE_MS, "the file, which is small, at Bob");
+	const [blob = ""] = copies("bob").filter((name) => !before.bob.includes(name));
+	expect(await statusOf(blob)).toBe(200);
+	await alice.device.messages.deleteForEveryone(id);
+	for (const name of ["alice", "bob"] as const) {
+		await until(() => copies(name).length === before[name].length, PATIENCE_MS, `no copy at ${name}`);
+	}
+	expect(bob.device.find(id)?.file).toBeUndefined();
+	await until(async () => (await statusOf(blob)) === 404, PATIENCE_MS, "no blob at the server");
 });
 
 test("ATTACH-7 what a message calls a photo, and is none, gets no name on disk", { timeout: TEST_MS_MAX }, async () => {

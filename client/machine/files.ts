@@ -2,7 +2,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { type Attachment, AttachmentSchema } from "../../protocol/gen/content_pb.js";
 import { timed } from "../messages/doing.ts";
-import { addHold, findBlob, putBlob } from "../store/blobs.ts";
+import { addHold, findBlob, noteUse, putBlob } from "../store/blobs.ts";
 import { conversation } from "../store/conversations.ts";
 import {
 	addMessage,
@@ -48,6 +48,7 @@ export function sendFile(
 	}
 	removeUpload(store, id);
 	addHold(store, id, pointer.blob, deleteKey);
+	noteUse(store, id, pointer.blob);
 	storeTexts(context, peer);
 	enqueue(
 		store,

@@ -7,7 +7,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { type Attachment, AttachmentSchema } from "../../protocol/gen/content_pb.js";
 import { MEDIA_PATHS } from "../../protocol/media.ts";
 import { ownBytes } from "../signal/bytes.ts";
-import { type BlobRow, findBlob, putBlob } from "../store/blobs.ts";
+import { type BlobRow, findBlob, noteUse, putBlob } from "../store/blobs.ts";
 import { Backoff } from "../transport/backoff.ts";
 import { ServerRefusal, ServerUnreachable } from "../transport/errors.ts";
 import { blobSize, IV_BYTES, TamperedError } from "./blob.ts";
@@ -32,7 +32,8 @@ export interface DownloadOptions {
  * `TamperedError`, `ServerRefusal` (`not_found` where the server has it no longer) and `ServerUnreachable`.
  */
 export async function* plaintextOf(tools: TransferTools, options: DownloadOptions): AsyncGenerator<Uint8Array> {
-	const { pointer } = options;
+	const { id, pointer } = options;
+	noteUse(tools.store, id, pointer.blob);
 	const known = findBlob(tools.store, pointer.blob);
 	if (known?.whole === 1) {
 		const copy = await open(copyPath(tools, known.name), "r").catch((error: unknown) => {

@@ -4,22 +4,21 @@ import { mkdirSync } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { type Attachment, AttachmentSchema, Presentation } from "../../protocol/gen/content_pb.js";
-import { MEDIA_HEADERS, MEDIA_PATHS } from "../../protocol/media.ts";
 import { Failure } from "../failure.ts";
-import type { Machine, StoredMessage } from "../machine/interface.ts";
+import type { Machine } from "../machine/interface.ts";
 import { toBase64url } from "../signal/bytes.ts";
 import { autoDownloadBytes, setAutoDownloadBytes } from "../store/account.ts";
-import { blobsOfSize, findBlob, findHold, removeHold, unwantFile, wantedFiles, wantFile } from "../store/blobs.ts";
+import { blobsOfSize, findBlob, unwantFile, wantedFiles, wantFile } from "../store/blobs.ts";
 import { attachmentOf } from "../store/queries.ts";
-import { ServerRefusal } from "../transport/errors.ts";
 import type { Api } from "../transport/http.ts";
-import type { Runner } from "../transport/runner.ts";
+import type { Runner, RunnerNotice } from "../transport/runner.ts";
 import { IV_BYTES, KEY_BYTES } from "./blob.ts";
 import { dropCopy, plaintextOf } from "./downloads.ts";
 import { heldAgain, holdBlob } from "./holds.ts";
 import { MediaHttp } from "./http.ts";
 import { checkTexts, described, openFile, type SendFileOptions, told } from "./outgoing.ts";
 import { type Preview, previewOf } from "./preview.ts";
+import { endHold, sweepFiles } from "./removal.ts";
 import { assertShowable } from "./safety.ts";
 import { saveTo } from "./saving.ts";
 import type { TransferTools } from "./transfers.ts";
@@ -57,6 +56,8 @@ export class Files {
 	/** Blobs that are being read: each by one at a time. */
 	readonly #locks = new Map<string, Promise<void>>();
 	#fetching: Promise<void> | undefined;
+	#sweeps = 0;
+	#swept: Promise<void> = Promise.resolve();
 
 	constructor(options: FilesOptions) {
 		mkdirSync(options.directory, { recursive: true, mode: 0o700 });
@@ -72,18 +73,19 @@ export class Files {
 
 	/** Whether an upload or a download that nobody asked for is under way. */
 	get busy(): boolean {
-		return this.#uploads.busy || this.#fetching !== undefined;
+		return this.#uploads.busy || this.#fetching !== undefined || this.#sweeps > 0;
 	}
 
 	/** Goes on with what was under way at the last end. */
 	start(): void {
 		this.#uploads.wake();
 		this.#fetchWanted();
+		this.#sweep();
 	}
 
 	async close(): Promise<void> {
 		this.#closing.abort(new Error("closed"));
-		await Promise.all([this.#uploads.close(), this.#fetching]);
+		await Promise.all([this.#uploads.close(), this.#fetching, this.#swept]);
 		this.#tools.http.close();
 	}
 
@@ -208,18 +210,9 @@ export class Files {
 
 	/** Ends this message's hold on its file at the server, and removes the copy here. Without a hold only the latter. */
 	async remove(id: string): Promise<void> {
-		const { store, http } = this.#tools;
 		const pointer = this.#pointer(id);
-		const hold = findHold(store, id);
-		if (hold !== undefined) {
-			const headers = { [MEDIA_HEADERS.deleteKey]: hold.delete_key };
-			const path = MEDIA_PATHS.blob(hold.blob);
-			await http.done({ method: "DELETE", path, headers, signal: this.#closing.signal }).catch((error: unknown) => {
-				if (!(error instanceof ServerRefusal && error.code === "not_found")) throw error;
-			});
-			removeHold(store, id);
-		}
-		const row = findBlob(store, pointer.blob);
+		await endHold(this.#tools, id, this.#closing.signal);
+		const row = findBlob(this.#tools.store, pointer.blob);
 		if (row !== undefined) await dropCopy(this.#tools, row);
 	}
 
@@ -232,11 +225,31 @@ export class Files {
 		setAutoDownloadBytes(this.#tools.store, bytes);
 	}
 
-	/** A message has come in: its file is fetched if it is small enough. */
-	received({ id, file, outgoing }: StoredMessage): void {
-		if (file === undefined || outgoing || file.size > this.autoDownloadBytes) return;
-		wantFile(this.#tools.store, id);
-		this.#fetchWanted();
+	/** A message has come in: its file is fetched if it is small enough. One has gone: its file goes too. */
+	noticed(notice: RunnerNotice): void {
+		if (notice.type === "message") {
+			const { id, file, outgoing } = notice.message;
+			if (file === undefined || outgoing || file.size > this.autoDownloadBytes) return;
+			wantFile(this.#tools.store, id);
+			this.#fetchWanted();
+		}
+		const { type } = notice;
+		const cleared = type === "message-changed" && notice.message.body === "" && notice.message.file === undefined;
+		if (cleared || type === "message-removed") this.#sweep();
+	}
+
+	#sweep(): void {
+		if (this.#closing.signal.aborted) return;
+		this.#sweeps++;
+		const sweep = (): Promise<void> => sweepFiles(this.#tools, this.#closing.signal);
+		// One after the other. What could not be done now is done after the next start.
+		this.#swept = this.#swept
+			.then(sweep)
+			.catch(() => undefined)
+			.then(() => {
+				this.#sweeps--;
+				this.#options.onChange();
+			});
 	}
 
 	#fetchWanted(): void {

@@ -9,7 +9,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { MEDIA_HOLD_MS } from "../../protocol/media.ts";
 import { requireAccount } from "../store/account.ts";
 import { findMessage, setAttachment } from "../store/messages.ts";
-import { allUploads, findUpload, setSealed, setUploadPath, type UploadRow } from "../store/uploads.ts";
+import { allUploads, findUpload, removeUpload, setSealed, setUploadPath, type UploadRow } from "../store/uploads.ts";
 import { Backoff } from "../transport/backoff.ts";
 import { ServerRefusal } from "../transport/errors.ts";
 import { type BlobSeal, SourceChangedError } from "./blob.ts";
@@ -80,6 +80,7 @@ export class Uploads {
 		for (;;) {
 			const row = findUpload(this.#tools.store, message);
 			if (row === undefined || this.#closing.signal.aborted) return;
+			if (this.#attachment(message) === undefined) return this.#drop(row);
 			try {
 				if (await this.#attempt(row, () => backoff.succeeded())) {
 					this.#onOutcome(message, { error: undefined, goesOn: false });
@@ -102,12 +103,18 @@ export class Uploads {
 		const code = lastingCode(error);
 		if (code !== undefined) {
 			await this.#tools.perform({ type: "fail-file", id: row.message, peer: row.peer, code });
-			await rm(copyPath(this.#tools, row.name), { force: true });
-			const { path } = row;
-			// The server would remove it after 72 hours.
-			if (path !== null) await endUpload(this.#tools.http, path, this.#closing.signal).catch(() => undefined);
+			await this.#drop(row);
 		}
 		this.#onOutcome(row.message, { error, goesOn: false });
+	}
+
+	/** Forgets an upload, with what has arrived of it. */
+	async #drop(row: UploadRow): Promise<void> {
+		removeUpload(this.#tools.store, row.message);
+		await rm(copyPath(this.#tools, row.name), { force: true });
+		// The server would remove it after 72 hours.
+		const { path } = row;
+		if (path !== null) await endUpload(this.#tools.http, path, this.#closing.signal).catch(() => undefined);
 	}
 
 	/** False where it has to begin anew, because the upload is gone. */
@@ -166,10 +173,15 @@ export class Uploads {
 	}
 
 	#pointer(message: string): Attachment {
+		const attachment = this.#attachment(message);
+		if (attachment === undefined) throw new Error("an upload without its message");
+		return fromBinary(AttachmentSchema, attachment);
+	}
+
+	/** undefined where the message was deleted meanwhile. */
+	#attachment(message: string): Uint8Array | undefined {
 		const { store } = this.#tools;
-		const found = findMessage(store, requireAccount(store).accountId, message);
-		if (found === undefined || found.attachment === null) throw new Error("an upload without its message");
-		return fromBinary(AttachmentSchema, found.attachment);
+		return findMessage(store, requireAccount(store).accountId, message)?.attachment ?? undefined;
 	}
 
 	/** Where the upload goes; created, and written down, where that has not been done. */

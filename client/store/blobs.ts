@@ -60,3 +60,36 @@ export function wantedFiles(store: Store): string[] {
 export function unwantFile(store: Store, message: string): void {
 	store.run("DELETE FROM wanted_files WHERE message = ?", [message]);
 }
+
+/** Notes that a message here needs a blob. */
+export function noteUse(store: Store, message: string, blob: string): void {
+	store.run(
+		`INSERT OR IGNORE INTO blob_uses (sender, message, blob)
+		 SELECT sender, id, ? FROM messages WHERE id = ? ORDER BY outgoing DESC LIMIT 1`,
+		[blob, message],
+	);
+}
+
+export type BlobUse = { sender: string; message: string; blob: string };
+
+const ENDED = `FROM blob_uses u LEFT JOIN messages m ON m.sender = u.sender AND m.id = u.message WHERE m.attachment IS NULL`;
+
+/** Uses whose messages have gone, or have lost their file. */
+export function endedUses(store: Store): BlobUse[] {
+	return store.all<BlobUse>(`SELECT u.sender, u.message, u.blob ${ENDED}`);
+}
+
+/** Whether a message that is here needs the blob. */
+export function isUsed(store: Store, blob: string): boolean {
+	const sql = `SELECT COUNT(*) AS value FROM blob_uses u JOIN messages m ON m.sender = u.sender AND m.id = u.message
+		WHERE u.blob = ? AND m.attachment IS NOT NULL`;
+	return (store.value<number>(sql, [blob]) ?? 0) > 0;
+}
+
+export function removeUse(store: Store, sender: string, message: string): void {
+	store.run("DELETE FROM blob_uses WHERE sender = ? AND message = ?", [sender, message]);
+}
+
+export function removeBlob(store: Store, blob: string): void {
+	store.run("DELETE FROM blobs WHERE blob = ?", [blob]);
+}

@@ -191,4 +191,11 @@ export const MIGRATIONS: readonly string[] = [
 	-- Own entries whose ciphertexts are to be removed from the server (rule DELETE-3), until it has answered.
 	CREATE TABLE withdrawals (peer TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (peer, id)) WITHOUT ROWID;
 	`,
+	`
+	-- Which messages need which blobs: when the last one has gone, its copy goes.
+	CREATE TABLE blob_uses (
+		sender TEXT NOT NULL, message TEXT NOT NULL, blob TEXT NOT NULL, PRIMARY KEY (sender, message)
+	) WITHOUT ROWID;
+	CREATE INDEX blob_uses_blob ON blob_uses (blob);
+	`,
 ];

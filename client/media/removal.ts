@@ -1,0 +1,36 @@
+/** What goes with a message: its hold at the server, and the copy here when no other message needs it (rule ATTACH-8). */
+import { MEDIA_HEADERS, MEDIA_PATHS } from "../../protocol/media.ts";
+import { endedUses, findBlob, findHold, isUsed, removeBlob, removeHold, removeUse } from "../store/blobs.ts";
+import { ServerRefusal } from "../transport/errors.ts";
+import { dropCopy } from "./downloads.ts";
+import type { TransferTools } from "./transfers.ts";
+
+/** Ends this device's hold on a message's file, if it has one. The blob goes when nobody holds it any more. */
+export async function endHold({ store, http }: TransferTools, message: string, signal: AbortSignal): Promise<void> {
+	const hold = findHold(store, message);
+	if (hold === undefined) return;
+	const headers = { [MEDIA_HEADERS.deleteKey]: hold.delete_key };
+	const path = MEDIA_PATHS.blob(hold.blob);
+	await http.done({ method: "DELETE", path, headers, signal }).catch((error: unknown) => {
+		if (!(error instanceof ServerRefusal && error.code === "not_found")) throw error;
+	});
+	removeHold(store, message);
+}
+
+/**
+ * Looks for messages that were deleted, or have disappeared, and removes their files. What the server does not answer
+ * stays to be done: throws then.
+ */
+export async function sweepFiles(tools: TransferTools, signal: AbortSignal): Promise<void> {
+	const { store } = tools;
+	for (const { sender, message, blob } of endedUses(store)) {
+		// First what is here: that needs no server.
+		const row = findBlob(store, blob);
+		if (row !== undefined && !isUsed(store, blob)) {
+			await dropCopy(tools, row);
+			removeBlob(store, blob);
+		}
+		await endHold(tools, message, signal);
+		removeUse(store, sender, message);
+	}
+}
