@@ -62,17 +62,20 @@ export class Accounts {
 		if ((this.#waiting.get(name) ?? 0) <= upTo) this.#waiting.delete(name);
 	}
 
-	/** Tells a device its news until it has caught up with it. */
-	#tell(name: DeviceName, delayMs: number): void {
+	/**
+	 * Tells a device its news until it has caught up with it: once at least, though it may have everything. A crash of the
+	 * conversation forgets what was acknowledged, and only a Hello tells it again (rule NUDGE-1).
+	 */
+	#tell(name: DeviceName, delayMs: number, told = false): void {
 		this.#schedule.after(delayMs, () => {
 			const upTo = this.#waiting.get(name);
 			const device = this.#devices.get(name);
 			if (upTo === undefined || device === undefined) return;
-			if (device.saysSeen !== true && device.cursor >= upTo) {
+			if (device.saysSeen !== true && told && device.cursor >= upTo) {
 				this.#waiting.delete(name);
 				return;
 			}
-			this.#tell(name, REPEAT_MS);
+			this.#tell(name, REPEAT_MS, told || device.online);
 			if (device.online) return device.news(upTo);
 		});
 	}

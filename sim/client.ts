@@ -82,7 +82,7 @@ export class LightClient implements Device {
 	/** The account's socket says that there is something to fetch. */
 	news(upTo: number): void {
 		this.#newsUpTo = Math.max(this.#newsUpTo, upTo);
-		this.wake();
+		this.connect();
 	}
 
 	/** Connects if there is a reason to. */

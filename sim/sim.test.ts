@@ -32,7 +32,8 @@ test("DEVICE-3 DEVICE-4 ROSTER-1 ROSTER-2 ROSTER-3 worlds hold in which devices 
 	timeout: 60_000,
 }, async () => {
 	let changes = 0;
-	for (let seed = 1; seed <= WORLDS; seed++) {
+	// 7906: a crash forgot what a device had acknowledged before it left; the news of it must bring it back.
+	for (const seed of [...Array.from({ length: WORLDS }, (_, index) => index + 1), 7906]) {
 		const outcome = await runWorld(seed, NO_FAULT, true);
 		changes += outcome.trace.filter((line) => / roster \d/.test(line)).length;
 		expect(outcome.violations, `seed ${seed}`).toEqual([]);
