@@ -74,6 +74,13 @@ export function holderCount(store: Store, peer: string): number {
 	return store.value<number>("SELECT COUNT(*) AS value FROM sender_key_holders WHERE peer = ?", [peer]) ?? 0;
 }
 
+/** Devices that got the key in the entry with this id. */
+export function holdersOf(store: Store, wire: string): RosterDevice[] {
+	return store.all<RosterDevice>("SELECT account, device, registration_id FROM sender_key_holders WHERE wire = ?", [
+		wire,
+	]);
+}
+
 /** A distribution that never reached the log: its devices lack the key. */
 export function removeHoldersOf(store: Store, wire: string): void {
 	store.run("DELETE FROM sender_key_holders WHERE wire = ?", [wire]);

@@ -40,9 +40,11 @@ export function onGroupRefusedFrame(
 ): boolean {
 	if (refused.code === ErrorCode.NOT_ON_ROSTER) onGroupGone(context, peer);
 	if (row?.target !== KEYS_TARGET || refused.code === ErrorCode.RATE_LIMITED) return false;
-	// The devices lack the key still, and are given it once more by the roster that came before this answer.
-	dropDistribution(context, row);
-	context.connection(peer).stale = refused.code === ErrorCode.STALE_ROSTER;
+	// The devices lack the key still, and are given it once more by the roster that came before this answer. What the
+	// server refuses for another reason it would refuse again.
+	const stale = refused.code === ErrorCode.STALE_ROSTER;
+	dropDistribution(context, row, stale);
+	if (stale) context.connection(peer).stale = true;
 	context.connection(peer).inFlight.delete(row.id);
 	context.touched.add(peer);
 	return true;

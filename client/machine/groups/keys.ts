@@ -7,7 +7,7 @@ import { LIMITS } from "../../../protocol/limits.ts";
 import { isMember } from "../../groups/roles.ts";
 import type { GroupState } from "../../groups/state.ts";
 import { conversation, type RosterDevice } from "../../store/conversations.ts";
-import { addHolder, holderCount, lackingDevices, removeHoldersOf } from "../../store/group_roster.ts";
+import { addHolder, holderCount, holdersOf, lackingDevices, removeHoldersOf } from "../../store/group_roster.ts";
 import { beginSenderKey, endSenderKey, type GroupRow } from "../../store/groups.ts";
 import { enqueue, type OutboxRow, outboxEntry, removeOutbox, setFrame } from "../../store/outbox.ts";
 import { emptyContent, plaintextOf, senderKeyContent } from "../content.ts";
@@ -163,9 +163,13 @@ export async function sealFor(
 	return create(EnvelopeSchema, { to, kind: sealed.kind, ciphertext: sealed.ciphertext });
 }
 
-/** The entry with keys never came into the log: its devices lack the key. */
-export function dropDistribution(context: Context, row: OutboxRow): void {
+/** The entry with keys never came into the log: its devices lack the key. Without `again` they are left out. */
+export function dropDistribution(context: Context, row: OutboxRow, again: boolean): void {
 	removeOutbox(context.store, row.position);
+	if (!again) {
+		const leftOut = context.groups.leftOutOf(row.peer);
+		for (const device of holdersOf(context.store, row.id)) leftOut.add(nameOf(device));
+	}
 	removeHoldersOf(context.store, row.id);
 	context.groups.complete.delete(row.peer);
 }

@@ -158,6 +158,11 @@ export class GroupServer {
 		for (const name of removed) push(parse(name), refusal(ErrorCode.NOT_ON_ROSTER));
 	}
 
+	/** Puts a change into the log and hands it to everybody. */
+	deliver(peer: string, id: string, sender: Address, change: Uint8Array<ArrayBuffer>, push: Push): void {
+		this.#deliverAll(peer, this.append(peer, id, sender, undefined, change), push, undefined);
+	}
+
 	append(
 		peer: string,
 		id: string,
