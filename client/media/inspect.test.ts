@@ -44,10 +44,13 @@ test.each(["jpeg", "png", "webp", "gif"] as const)(
 );
 
 test("ATTACH-7 decompression bombs are refused by their header, before anything is decoded", async () => {
+	// The second is within what the decoder itself allows.
 	const bomb = png(60_000, 60_000, 1);
-	expect(bomb.length).toBeLessThan(10_000);
-	await expect(facts(bomb)).rejects.toThrow(UnshowableError);
-	await expect(assertShowable(written(bomb), "image/png")).rejects.toThrow(UnshowableError);
+	for (const bytes of [bomb, png(12_000, 12_000, 1)]) {
+		expect(bytes.length).toBeLessThan(10_000);
+		await expect(facts(bytes)).rejects.toThrow(UnshowableError);
+		await expect(assertShowable(written(bytes), "image/png")).rejects.toThrow(/pixel/i);
+	}
 	// As a document it goes as it is: nobody decodes it.
 	const file = await open(written(bomb));
 	expect(await typeOnly(file)).toMatchObject({ contentType: "image/png", width: 0 });
