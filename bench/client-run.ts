@@ -10,7 +10,8 @@ import { z } from "zod";
 import { parseContent, plaintextOf, textContent } from "../client/machine/content.ts";
 import type { MachineEvent } from "../client/machine/interface.ts";
 import { ConversationUpSchema } from "../protocol/gen/conversation_up_pb.js";
-import { type ClientOrder, ClientOrderSchema, type ClientReport } from "./orders.ts";
+import { cpuSecondsSince } from "./libsignal.ts";
+import { type ClientOrder, ClientOrderSchema, type ClientReport, type Spent, SpentSchema } from "./orders.ts";
 import { observe, Phases } from "./phases.ts";
 import { type Arrival, Device, decode, encode, Relay } from "./relay.ts";
 
@@ -23,6 +24,8 @@ const MESSAGE_ID = "01234567-89ab-7def-8123-456789abcdef";
 
 const phases = new Phases();
 const step_seconds = { sending: 0, receiving: 0, settling: 0 };
+/** CPU time of the same, of all threads of this process: V8's collectors work beside the one that runs the steps. */
+let machine_cpu_seconds = 0;
 
 /** Both devices' steps and the frames at their sockets, without the relay between them. */
 function machineSeconds(): number {
@@ -37,10 +40,12 @@ async function step(
 	part: keyof typeof step_seconds,
 ) {
 	const begin_ms = performance.now();
+	const begin_cpu = process.cpuUsage();
 	const events = phases.time("frames", () => arrived.map(decode));
 	const requests = await device.machine.step(events);
 	const errands = phases.time("frames", () => requests.map(encode));
 	step_seconds[part] += (performance.now() - begin_ms) / 1000;
+	machine_cpu_seconds += cpuSecondsSince(begin_cpu);
 	relay.carry(device, peer, errands);
 }
 
@@ -116,10 +121,10 @@ class Libsignal {
 		this.#child = fork(script, [Buffer.from(plaintext).toString("base64")]);
 	}
 
-	async seconds(messages: number, burst: number): Promise<number> {
+	async take(messages: number, burst: number): Promise<Spent> {
 		const answer = once(this.#child, "message");
 		this.#child.send([messages, burst]);
-		return z.tuple([z.number(), z.unknown()]).parse(await answer)[0];
+		return z.tuple([SpentSchema, z.unknown()]).parse(await answer)[0];
 	}
 
 	close(): void {
@@ -161,10 +166,13 @@ async function main(): Promise<void> {
 	const turns: ClientReport["turns"] = [];
 	for (let sent = 0; sent < messages; sent += turn) {
 		const count = Math.min(turn, messages - sent);
-		const begin_seconds = machineSeconds();
+		const begin = { seconds: machineSeconds(), cpu_seconds: machine_cpu_seconds };
 		await machines.send(count, burst);
-		const machine_seconds = machineSeconds() - begin_seconds;
-		turns.push({ messages: count, machine_seconds, libsignal_seconds: await bare.seconds(count, burst) });
+		const machine: Spent = {
+			seconds: machineSeconds() - begin.seconds,
+			cpu_seconds: machine_cpu_seconds - begin.cpu_seconds,
+		};
+		turns.push({ messages: count, machine, libsignal: await bare.take(count, burst) });
 	}
 	const report: ClientReport = {
 		messages,

@@ -66,11 +66,20 @@ function show(storage: Storage, burst: number, bound: boolean, report: ClientRep
 			...figure(
 				"messages through both machines",
 				"1/s",
-				median(report.turns.map((turn) => turn.messages / turn.machine_seconds)),
+				median(report.turns.map((turn) => turn.messages / turn.machine.seconds)),
 			),
-			bare: median(report.turns.map((turn) => turn.messages / turn.libsignal_seconds)),
+			bare: median(report.turns.map((turn) => turn.messages / turn.libsignal.seconds)),
 			bounds: bound ? [RATE] : [],
 			note: "medians of turns of 1,000; bare is libsignal's encryption and decryption, stores in memory, in a process beside",
+		},
+		{
+			...figure(
+				"CPU of both machines per 1,000 messages",
+				"s",
+				median(report.turns.map((turn) => (1000 * turn.machine.cpu_seconds) / turn.messages)),
+			),
+			bare: median(report.turns.map((turn) => (1000 * turn.libsignal.cpu_seconds) / turn.messages)),
+			note: "medians of the same turns; what is left of the ratio on a machine with other work",
 		},
 		...PHASES.map((phase) => share(PHASE_NAMES[phase], report.phase_seconds[phase])),
 		share("all else", report.machine_seconds - known),

@@ -25,6 +25,13 @@ import {
 	signalDecryptPreKey,
 	signalEncrypt,
 } from "@signalapp/libsignal-client";
+import type { Spent } from "./orders.ts";
+
+/** CPU time of all threads of this process. */
+export function cpuSecondsSince(begin: NodeJS.CpuUsage): number {
+	const { user, system } = process.cpuUsage(begin);
+	return (user + system) / 1e6;
+}
 
 /** A map that throws for what it doesn't hold. */
 class Records<T> {
@@ -188,9 +195,10 @@ export class BareExchange {
 		return new BareExchange(plaintext, one, other);
 	}
 
-	/** Seconds for as many messages, in bursts that change direction, as the machines send them. */
-	async seconds(messages: number, burst: number): Promise<number> {
+	/** What so many messages cost, in bursts that change direction, as the machines send them. */
+	async take(messages: number, burst: number): Promise<Spent> {
 		const begin_ms = performance.now();
+		const begin_cpu = process.cpuUsage();
 		for (let sent = 0; sent < messages; sent += burst) {
 			const wire: [boolean, Uint8Array<ArrayBuffer>][] = [];
 			for (let count = 0; count < Math.min(burst, messages - sent); count++) {
@@ -199,6 +207,6 @@ export class BareExchange {
 			for (const message of wire) await this.#receiver.decrypt(this.#sender, message);
 			[this.#sender, this.#receiver] = [this.#receiver, this.#sender];
 		}
-		return (performance.now() - begin_ms) / 1000;
+		return { seconds: (performance.now() - begin_ms) / 1000, cpu_seconds: cpuSecondsSince(begin_cpu) };
 	}
 }

@@ -75,12 +75,16 @@ export const ClientOrderSchema = z.strictObject({
 });
 export type ClientOrder = z.infer<typeof ClientOrderSchema>;
 
+/** What some messages cost: by the clock, and on all threads of the process that handled them. */
+export const SpentSchema = z.strictObject({ seconds: z.number(), cpu_seconds: z.number() });
+export type Spent = z.infer<typeof SpentSchema>;
+
 export const ClientReportSchema = z.strictObject({
 	messages: z.int(),
 	/** Both devices' steps and the frames at their sockets, without the relay between them. */
 	machine_seconds: z.number(),
 	/** The machines' work, and the same bytes through libsignal alone with stores in memory, in turn. */
-	turns: z.array(z.strictObject({ messages: z.int(), machine_seconds: z.number(), libsignal_seconds: z.number() })),
+	turns: z.array(z.strictObject({ messages: z.int(), machine: SpentSchema, libsignal: SpentSchema })),
 	/** Parts of `machine_seconds` by what is done; what is missing is the machines' own work. */
 	phase_seconds: z.record(z.enum(PHASES), z.number()),
 	/** Parts of `machine_seconds` by whose step it is. */
