@@ -59,7 +59,7 @@ function show(storage: Storage, burst: number, bound: boolean, report: ClientRep
 		return { benchmark: "client", what: `client: ${what}, ${where}`, unit, parley, bounds: [] };
 	};
 	const share = (what: string, seconds: number) =>
-		figure(`share of ${what}`, "%", (100 * seconds) / report.machine_seconds);
+		figure(`share of ${what}`, "%", (100 * seconds) / report.observed_seconds);
 	const known = PHASES.reduce((sum, phase) => sum + report.phase_seconds[phase], 0);
 	return [
 		{
@@ -82,7 +82,7 @@ function show(storage: Storage, burst: number, bound: boolean, report: ClientRep
 			note: "medians of the same turns; what is left of the ratio on a machine with other work",
 		},
 		...PHASES.map((phase) => share(PHASE_NAMES[phase], report.phase_seconds[phase])),
-		share("all else", report.machine_seconds - known),
+		share("all else", report.observed_seconds - known),
 		share("the sender's step", report.step_seconds.sending),
 		share("the receiver's step", report.step_seconds.receiving),
 		share("the sender's step for answers", report.step_seconds.settling),

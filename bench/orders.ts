@@ -81,13 +81,13 @@ export type Spent = z.infer<typeof SpentSchema>;
 
 export const ClientReportSchema = z.strictObject({
 	messages: z.int(),
-	/** Both devices' steps and the frames at their sockets, without the relay between them. */
-	machine_seconds: z.number(),
-	/** The machines' work, and the same bytes through libsignal alone with stores in memory, in turn. */
+	/** Both devices' steps and the frames at their sockets, without the relay between them, in turns that were observed. */
+	observed_seconds: z.number(),
+	/** The machines' work, not observed, and the same bytes through libsignal alone with stores in memory, in turn. */
 	turns: z.array(z.strictObject({ messages: z.int(), machine: SpentSchema, libsignal: SpentSchema })),
-	/** Parts of `machine_seconds` by what is done; what is missing is the machines' own work. */
+	/** Parts of `observed_seconds` by what is done; what is missing is the machines' own work. */
 	phase_seconds: z.record(z.enum(PHASES), z.number()),
-	/** Parts of `machine_seconds` by whose step it is. */
+	/** Parts of `observed_seconds` by whose step it is. */
 	step_seconds: z.strictObject({ sending: z.number(), receiving: z.number(), settling: z.number() }),
 	/** The whole process: both devices, libsignal alone, and Node itself. */
 	rss_mib_max: z.number(),

@@ -25,11 +25,6 @@ export class Phases {
 	readonly #running: Phase[] = [];
 	#since_ms = 0;
 
-	/** Forgets what was counted. */
-	reset(): void {
-		for (const phase of PHASES) this.seconds[phase] = 0;
-	}
-
 	/** A statement inside of a commit is the commit. */
 	time<Result>(phase: Phase, work: () => Result): Result {
 		if (this.#running.at(-1) === "commit") return work();

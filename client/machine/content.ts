@@ -4,17 +4,7 @@ import { isUuidV7, uuidToBytes } from "../../protocol/ids.ts";
 import { sameBytes } from "../signal/bytes.ts";
 import { pad, unpad } from "./padding.ts";
 
-/** A serialised text. `sentAtMs` is milliseconds since 1970 by this device's clock, `senderName` the own username. */
-export function textContent(id: string, sentAtMs: number, body: string, senderName: string): Uint8Array<ArrayBuffer> {
-	return serialise(
-		id,
-		sentAtMs,
-		{ case: "text", value: { $typeName: "parley.v1.Text", body, ranges: [] } },
-		senderName,
-	);
-}
-
-/** As `textContent`, for a file. */
+/** A serialised file. `sentAtMs` is milliseconds since 1970 by this device's clock, `senderName` the own username. */
 export function fileContent(
 	id: string,
 	sentAtMs: number,

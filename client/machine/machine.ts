@@ -12,6 +12,7 @@ import { conversationsWithOutbox } from "../store/queries.ts";
 import { setDraft } from "../store/standings.ts";
 import { learnConversations, onAccountClosed, onAccountFrame, onAccountOpened } from "./account.ts";
 import { onClaimFailed, onWake } from "./again.ts";
+import { onlyAnswers } from "./answers.ts";
 import { Context } from "./context.ts";
 import {
 	acknowledge,
@@ -80,13 +81,13 @@ export class ClientMachine implements Machine {
 		const context = this.#context;
 		const { store } = context;
 		context.requests = [];
-		context.touched.clear();
 		context.texts.clear();
-		store.begin();
+		const answers = onlyAnswers(context, events);
+		store.begin(answers ? "later" : "full");
 		try {
 			const before = context.lastId;
 			for (const event of events) await handle(context, event);
-			await finish(context);
+			if (!answers) await finish(context);
 			noteIds(context, before, events);
 			context.cipher.sessions.flush();
 			flushConversations(store);
@@ -94,6 +95,7 @@ export class ClientMachine implements Machine {
 			return context.requests;
 		} catch (error) {
 			store.rollback();
+			context.touched.clear();
 			context.cipher.sessions.forget();
 			context.connections.clear();
 			context.claims.clear();
@@ -255,4 +257,5 @@ async function finish(context: Context): Promise<void> {
 		acknowledge(context, peer);
 		sendNewsSeen(context, peer, conversation(context.store, peer).cursor);
 	}
+	context.touched.clear();
 }

@@ -9,6 +9,7 @@ import { bodyOf, isOver, onAction, settleMessage } from "../messages/arriving.ts
 import { usernameOrNothing } from "../signal/username.ts";
 import { claimName } from "../store/contacts.ts";
 import { advanceCursor, conversation } from "../store/conversations.ts";
+import { whatWaits } from "../store/details.ts";
 import {
 	addMessage,
 	fillPlaceholder,
@@ -109,7 +110,8 @@ export function onContent(
 				server_time_ms: Number(entry.serverTimeMs),
 				status: outgoing ? statusHere(context, peer, entry.number) : "received",
 			};
-			if (isOver(context, message, content)) {
+			const waits = whatWaits(context.store, account, id);
+			if (isOver(context, message, content, waits)) {
 				dropPlaceholder(context, peer, account, id);
 				return;
 			}
@@ -117,7 +119,7 @@ export function onContent(
 			const stored = isNew ? message : fillWith(context, message);
 			if (stored === undefined) return;
 			if (underKey !== null) setUnderKey(context.store, account, id, underKey);
-			const changed = settleMessage(context, stored, content);
+			const changed = settleMessage(context, stored, content, waits);
 			const row = changed ? findMessage(context.store, account, id) : undefined;
 			const shown = toStoredMessage(row ?? { ...stored, under_key: underKey });
 			context.notify({ type: isNew ? "message" : "message-changed", message: shown });

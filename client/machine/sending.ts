@@ -1,14 +1,8 @@
 /** From the outbox to the wire: encryption, the window, and answers of the server. */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import {
-	type DeviceAddress,
-	DeviceAddressSchema,
-	type Envelope,
-	EnvelopeKind,
-	EnvelopeSchema,
-} from "../../protocol/gen/common_pb.js";
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { type DeviceAddress, DeviceAddressSchema, type Envelope, EnvelopeKind } from "../../protocol/gen/common_pb.js";
 import type { Accepted } from "../../protocol/gen/conversation_down_pb.js";
-import { type ConversationUp, ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
+import { type ConversationUp, ConversationUpSchema, type Send } from "../../protocol/gen/conversation_up_pb.js";
 import { uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
 import { onActionAccepted, onActionFailed, onOwnAccepted, sendMessage } from "../messages/doing.ts";
 import { setActionAddressed } from "../store/actions.ts";
@@ -34,11 +28,12 @@ import {
 	waitingOutbox,
 } from "../store/outbox.ts";
 import { timerOf } from "../store/standings.ts";
-import { emptyContent, plaintextOf, textContent } from "./content.ts";
+import { emptyContent, plaintextOf } from "./content.ts";
 import type { Connection, Context } from "./context.ts";
 import { isBlocked } from "./identity.ts";
 import type { MessageStatus } from "./interface.ts";
 import { isPlausible } from "./rewind.ts";
+import { sendBytes, textBytes } from "./wire.ts";
 
 /** Frames of one conversation that are sent and not answered. */
 export const WINDOW = 128;
@@ -206,17 +201,17 @@ function isOwn(context: Context, device: { account: string; device: number }): b
 /** Returns false where nothing could be encrypted for the peer and the row has to wait for new sessions. */
 async function encryptRow(context: Context, row: OutboxRow, target: Target): Promise<boolean> {
 	const { store } = context;
-	const frame = await encryptFrame(context, row, contentOf(context, row), target);
-	if (frame === undefined) {
+	const send = await encryptSend(context, row, contentOf(context, row), target);
+	if (send === undefined) {
 		countAttempt(store, row.position);
 		if (row.attempts + 1 < ATTEMPTS) return false;
 		failMessage(context, row, "ENCRYPTION_FAILED");
 		return true;
 	}
-	const bytes = toBinary(ConversationUpSchema, frame);
+	const bytes = sendBytes(send);
 	setFrame(store, row.position, bytes, target.rosterVersion);
 	if (row.target === null) noteAddressees(context, row.id, addressList(target.devices));
-	request(context, row, frame, bytes);
+	request(context, row, upWith(send), bytes);
 	return true;
 }
 
@@ -224,16 +219,20 @@ async function encryptRow(context: Context, row: OutboxRow, target: Target): Pro
 async function encryptText(context: Context, text: NewMessage, target: Target): Promise<boolean> {
 	const { store } = context;
 	if (!addMessage(store, text, addressList(target.devices))) return true;
-	const frame = await encryptFrame(context, { ...text, target: null }, textOf(context, text), target);
-	if (frame === undefined) {
+	const send = await encryptSend(context, { ...text, target: null }, textOf(context, text), target);
+	if (send === undefined) {
 		setAddressed(store, text.sender, text.id, "");
 		enqueueText(store, text.id, text.peer);
 		return false;
 	}
-	const bytes = toBinary(ConversationUpSchema, frame);
+	const bytes = sendBytes(send);
 	enqueueEncryptedText(store, text.id, text.peer, bytes, target.rosterVersion);
-	request(context, text, frame, bytes);
+	request(context, text, upWith(send), bytes);
 	return true;
+}
+
+function upWith(send: Send): ConversationUp {
+	return { $typeName: "parley.v1.ConversationUp", frame: { case: "send", value: send } };
 }
 
 /** A row's serialised content: a text's is made of its message. */
@@ -244,16 +243,16 @@ export function contentOf(context: Context, row: OutboxRow): Uint8Array {
 }
 
 function textOf(context: Context, message: NewMessage): Uint8Array {
-	return textContent(message.id, message.sent_at_ms, message.body ?? "", context.account.username);
+	return textBytes(message.id, message.sent_at_ms, message.body ?? "", context.account.username);
 }
 
 /** Undefined where nothing could be encrypted for the peer. */
-async function encryptFrame(
+async function encryptSend(
 	context: Context,
 	row: Sendable & Pick<OutboxRow, "target">,
 	content: Uint8Array,
 	{ devices, rosterVersion }: Target,
-): Promise<ConversationUp | undefined> {
+): Promise<Send | undefined> {
 	const conversationId = context.conversationId(row.peer);
 	const meant = plaintextOf(content, conversationId);
 	const nothing = row.target === null ? meant : plaintextOf(emptyContent(row.id), conversationId);
@@ -267,21 +266,12 @@ async function encryptFrame(
 		const sealed = cipher ?? UNREADABLE;
 		if (cipher === undefined) endSession(context, row.peer, device);
 		else sealedForPeer ||= device.account === row.peer;
-		envelopes.push(create(EnvelopeSchema, { to: device.address, kind: sealed.kind, ciphertext: sealed.ciphertext }));
+		const { kind, ciphertext } = sealed;
+		envelopes.push({ $typeName: "parley.v1.Envelope", to: device.address, kind, ciphertext });
 	}
 	if (!sealedForPeer) return undefined;
-	return create(ConversationUpSchema, {
-		frame: {
-			case: "send",
-			value: {
-				$typeName: "parley.v1.Send",
-				messageId: uuidToBytes(row.id),
-				rosterVersion,
-				envelopes,
-				shared: new Uint8Array(0),
-			},
-		},
-	});
+	const messageId = uuidToBytes(row.id);
+	return { $typeName: "parley.v1.Send", messageId, rosterVersion, envelopes, shared: new Uint8Array(0) };
 }
 
 /** For whom something was encrypted: only they may ask for it again (rule ROSTER-3). */

@@ -5,7 +5,7 @@ import { uuidFromBytes } from "../../protocol/ids.ts";
 import type { Context } from "../machine/context.ts";
 import { type ActionRow, addAction, endWaiting, limitActions, limitWaiting } from "../store/actions.ts";
 import { conversation } from "../store/conversations.ts";
-import { addDetails, isGone, startClock, whatWaits } from "../store/details.ts";
+import { addDetails, isGone, startClock, type Waits } from "../store/details.ts";
 import { findMessage, type NewMessage, toStoredMessage } from "../store/messages.ts";
 import { type Action, acceptedAction, acceptedPoll, acceptedTimer, kindOf } from "./accepted.ts";
 import { hasParts, keptParts } from "./contents.ts";
@@ -68,15 +68,15 @@ export function bodyOf({ kind }: Content): string | undefined {
 }
 
 /** Whether a message that comes must not be shown: it was deleted here, or its time was over before it came (rule TIMER-4). */
-export function isOver(context: Context, message: NewMessage, content: Content): boolean {
-	if (whatWaits(context.store, message.sender, message.id).gone) return true;
+export function isOver(context: Context, message: NewMessage, content: Content, waits: Waits): boolean {
+	if (waits.gone) return true;
 	const expiresAtMs = clockStart(context, message);
 	if (content.expireAfterSeconds === 0 || expiresAtMs === undefined) return false;
 	return expiresAtMs + acceptedTimer(content.expireAfterSeconds) * 1000 <= context.environment.nowMs();
 }
 
 /** The message's row is there: keeps what belongs to it, and applies what waited for it. Says whether the row may have changed. */
-export function settleMessage(context: Context, message: NewMessage, content: Content): boolean {
+export function settleMessage(context: Context, message: NewMessage, content: Content, waits: Waits): boolean {
 	const { store } = context;
 	const { sender, id } = message;
 	if (hasParts(content)) {
@@ -91,7 +91,7 @@ export function settleMessage(context: Context, message: NewMessage, content: Co
 			scheduleExpiry(context);
 		}
 	}
-	if (!whatWaits(store, sender, id).awaited) return false;
+	if (!waits.awaited) return false;
 	endWaiting(store, sender, id);
 	return refreshMessage(store, sender, id);
 }

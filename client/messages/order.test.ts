@@ -10,6 +10,7 @@ import type { MachineEvent } from "../machine/interface.ts";
 import { ALICE, BOB, TestWorld } from "../machine/testing.ts";
 import { Cipher } from "../signal/cipher.ts";
 import { requireAccount } from "../store/account.ts";
+import { whatWaits } from "../store/details.ts";
 import { addMessage, findMessage } from "../store/messages.ts";
 import { bodyOf, onAction, settleMessage } from "./arriving.ts";
 import { draftContent, wishContent } from "./contents.ts";
@@ -73,7 +74,7 @@ function read(context: Context, { number, actor, content }: Entry): void {
 		...{ sent_at_ms: timeMs, server_time_ms: timeMs, status: "received" as const },
 	};
 	addMessage(context.store, row);
-	settleMessage(context, row, content);
+	settleMessage(context, row, content, whatWaits(context.store, BOB, row.id));
 }
 
 function* orders<Item>(items: readonly Item[]): Generator<Item[]> {

@@ -7,10 +7,11 @@ export type SqlValue = string | number | null | Uint8Array<ArrayBuffer>;
 export type SqlRow = Record<string, SqlValue>;
 type Prepared = ReturnType<Database["prepare"]>;
 
-/** One device's file: SQLCipher, written with full synchronisation, open in one process at a time. */
+/** One device's file: SQLCipher, written with full synchronisation unless asked otherwise, open in one process at a time. */
 export class Store {
 	readonly #database: Database;
 	readonly #prepared = new Map<string, Prepared>();
+	#synchronous: "full" | "later" = "full";
 	#open = true;
 	#rollbacks = 0;
 
@@ -84,7 +85,16 @@ export class Store {
 		return prepared;
 	}
 
-	begin(): void {
+	/**
+	 * `full`: the commit waits until the file is on disk. `later`: a killed process loses nothing of it either, but a power
+	 * failure may take it away, whole, until the next full commit.
+	 */
+	begin(synchronous: "full" | "later" = "full"): void {
+		if (synchronous !== this.#synchronous) {
+			// Not by a prepared statement: SQLite carries this one out when it is read.
+			this.#database.exec(`PRAGMA synchronous = ${synchronous === "full" ? "FULL" : "NORMAL"}`);
+			this.#synchronous = synchronous;
+		}
 		this.run("BEGIN IMMEDIATE");
 	}
 

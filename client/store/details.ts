@@ -86,8 +86,13 @@ export function isGone(store: Store, sender: string, id: string): boolean {
 	return store.get("SELECT 1 AS value FROM gone WHERE sender = ? AND id = ?", [sender, id]) !== undefined;
 }
 
-/** Whether a message that comes was taken away before, and whether something was done with it already. */
-export function whatWaits(store: Store, sender: string, id: string): { gone: boolean; awaited: boolean } {
+/** What was there before a message: it was taken away (`gone`), or something was done with it (`awaited`). */
+export interface Waits {
+	gone: boolean;
+	awaited: boolean;
+}
+
+export function whatWaits(store: Store, sender: string, id: string): Waits {
 	const row = store.get<{ gone: number; awaited: number }>(
 		`SELECT EXISTS (SELECT 1 FROM gone WHERE sender = ? AND id = ?) AS gone,
 		 EXISTS (SELECT 1 FROM actions WHERE author = ? AND message = ?) AS awaited`,

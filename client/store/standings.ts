@@ -1,12 +1,24 @@
 /** How conversations are set up on this device. */
 import type { Store } from "./database.ts";
+import { Remembered } from "./remembered.ts";
+
+/** Every text asks for its conversation's timer. */
+const TIMERS = new Remembered(() => new Map<string, number>());
+const TIMERS_MAX = 256;
 
 /** Seconds after which messages disappear; 0: they stay. */
 export function timerOf(store: Store, peer: string): number {
-	return store.value<number>("SELECT timer_seconds AS value FROM standings WHERE peer = ?", [peer]) ?? 0;
+	const timers = TIMERS.of(store);
+	const known = timers.get(peer);
+	if (known !== undefined) return known;
+	const seconds = store.value<number>("SELECT timer_seconds AS value FROM standings WHERE peer = ?", [peer]) ?? 0;
+	if (timers.size >= TIMERS_MAX) timers.clear();
+	timers.set(peer, seconds);
+	return seconds;
 }
 
 export function setTimer(store: Store, peer: string, seconds: number): void {
+	TIMERS.of(store).delete(peer);
 	store.run(
 		`INSERT INTO standings (peer, timer_seconds) VALUES (?, ?)
 		 ON CONFLICT (peer) DO UPDATE SET timer_seconds = excluded.timer_seconds`,

@@ -4,67 +4,10 @@
  */
 import type { DeviceAddress, Envelope } from "../../protocol/gen/common_pb.js";
 import type { Send } from "../../protocol/gen/conversation_up_pb.js";
+import { BYTES, bytesLength, numberLength, tag, VARINT, varintLength, Writer } from "../../protocol/writing.ts";
 import type { LogEntry } from "./store.ts";
 
 const NOTHING = new Uint8Array(0);
-
-/** A field's tag in Protocol Buffers' wire format: its number and whether a length follows. */
-const VARINT = 0;
-const BYTES = 2;
-const tag = (field: number, type: typeof VARINT | typeof BYTES): number => (field << 3) | type;
-
-/** The length of a number below 2^53 as a varint. */
-function varintLength(value: number): number {
-	let length = 1;
-	for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) length += 1;
-	return length;
-}
-
-/** The length of a field with a number; proto3 leaves out zeros. */
-function numberLength(value: number): number {
-	return value === 0 ? 0 : 1 + varintLength(value);
-}
-
-function bytesLength(bytes: Uint8Array): number {
-	return bytes.length === 0 ? 0 : 1 + varintLength(bytes.length) + bytes.length;
-}
-
-class Writer {
-	readonly bytes: Uint8Array;
-	#at = 0;
-
-	constructor(length: number) {
-		this.bytes = new Uint8Array(length);
-	}
-
-	/** The beginning of a message in field `field` of the frame. */
-	open(field: number, length: number): void {
-		this.bytes[this.#at++] = tag(field, BYTES);
-		this.#varint(length);
-	}
-
-	number(field: number, value: number): void {
-		if (value === 0) return;
-		this.bytes[this.#at++] = tag(field, VARINT);
-		this.#varint(value);
-	}
-
-	blob(field: number, value: Uint8Array): void {
-		if (value.length === 0) return;
-		this.open(field, value.length);
-		this.bytes.set(value, this.#at);
-		this.#at += value.length;
-	}
-
-	#varint(value: number): void {
-		let rest = value;
-		while (rest >= 0x80) {
-			this.bytes[this.#at++] = (rest % 0x80) | 0x80;
-			rest = Math.floor(rest / 0x80);
-		}
-		this.bytes[this.#at++] = rest;
-	}
-}
 
 /** `ConversationDown` with `Accepted`. Rule ONCE-1: the same bytes for each repetition of a message. */
 export function accepted({ messageId, number, time_ms }: LogEntry): Uint8Array {
