@@ -11,6 +11,7 @@ import { addHistory } from "./commands/history.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addLink } from "./commands/link.ts";
 import { addPoll, addVote } from "./commands/polls.ts";
+import { addBlock, addRequests, addSettings } from "./commands/privacy.ts";
 import { addReceive } from "./commands/receive.ts";
 import { addRegister } from "./commands/register.ts";
 import { addSafetyNumber } from "./commands/safety_number.ts";
@@ -101,6 +102,9 @@ function program(terminal: Terminal, json: boolean): Command {
 		addMute,
 		addArchive,
 		addPin,
+		addRequests,
+		addBlock,
+		addSettings,
 		addStatus,
 		addSafetyNumber,
 		addVerify,

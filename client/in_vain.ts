@@ -37,6 +37,7 @@ export function inVain(
 		case "message-changed":
 		case "message-removed":
 		case "timer-changed":
+		case "presence":
 		case "typing":
 		case "missed":
 		case "log-went-back":

@@ -3,7 +3,7 @@
  * transport, and is all that a program needs to import.
  */
 import { UUID_PATTERN } from "../protocol/ids.ts";
-import { accountMoved, checkedName, checkedServer, checkText, identityChanged, noKeyYet } from "./arguments.ts";
+import { accountMoved, checkedName, checkedServer, checkText, noKeyYet } from "./arguments.ts";
 import type { ClaimedNames } from "./claimed_names.ts";
 import { type Connection, makeConnection } from "./connection.ts";
 import { defaultDataDirectory, eraseDataDirectory, openDataDirectory, openStore } from "./data_directory.ts";
@@ -19,7 +19,8 @@ import type { Files } from "./media/files.ts";
 import type { FileNotice } from "./media/transfers.ts";
 import { Messages } from "./messages/people.ts";
 import type { Lookup, ParleyOptions } from "./options.ts";
-import { registerAccount } from "./registering.ts";
+import { DEFAULT_SERVER, registerAccount } from "./registering.ts";
+import { assertSendable } from "./sendable.ts";
 import { Settings } from "./settings.ts";
 import { toBase64url } from "./signal/bytes.ts";
 import { safetyNumber } from "./signal/safety.ts";
@@ -37,8 +38,6 @@ import type { RunnerNotice } from "./transport/runner.ts";
 import { Waiters } from "./waiters.ts";
 
 export type ParleyNotice = RunnerNotice | FileNotice;
-
-const DEFAULT_SERVER = "http://127.0.0.1:8787";
 
 export class Parley {
 	readonly #directory: string;
@@ -277,7 +276,7 @@ export class Parley {
 		}
 	}
 
-	/** How many one-time prekeys the server has left. */
+	/** One-time prekeys that the server has left. */
 	keys(): Promise<{ oneTimePreKeys: number; oneTimeKyberPreKeys: number }> {
 		return this.#connect().api.preKeyCounts();
 	}
@@ -332,7 +331,7 @@ export class Parley {
 	async #addressee(to: string): Promise<string> {
 		const peer = await this.#resolve(to);
 		if (isGroup(peer)) return peer;
-		if (identityState(this.#store, peer) === "blocked") throw identityChanged(this.nameOf(peer));
+		assertSendable(this.#store, peer, this.nameOf(peer));
 		return peer;
 	}
 

@@ -8,6 +8,9 @@ import type { Store } from "./store/database.ts";
 import type { Clock } from "./transport/clock.ts";
 import { Api } from "./transport/http.ts";
 
+/** Where accounts are registered at first. */
+export const DEFAULT_SERVER = "http://127.0.0.1:8787";
+
 /** Makes an account. The same again after a crash goes on with the same keys (rule ACCOUNT-1). */
 export async function registerAccount(
 	{ store, clock, server }: { store: Store; clock: Clock; server: string },

@@ -1,7 +1,9 @@
 /** What a person sets up, the same on all devices of the account (rules SYNC-1 and SYNC-2). */
 import { ConversationFlag } from "../protocol/gen/content_pb.js";
-import { readReceipts } from "./store/account.ts";
+import { type PrivacySwitch, privacySwitch, readReceipts } from "./store/account.ts";
 import type { Store } from "./store/database.ts";
+import { messagesOf } from "./store/messages.ts";
+import { blockOf, seenMs, strangers } from "./store/standings.ts";
 import { conversationFlag } from "./store/synced.ts";
 import type { Runner } from "./transport/runner.ts";
 
@@ -32,6 +34,49 @@ export class Settings {
 	/** 0 where it isn't. */
 	async flag(name: string, flag: FlagName): Promise<number> {
 		return conversationFlag(this.#store, await this.#resolve(name), FLAGS[flag]);
+	}
+
+	/** Strangers whose messages the user has not accepted, the newest first (rule REQUEST-1). */
+	requests(): { account: string; messages: number }[] {
+		if (!privacySwitch(this.#store, "message_requests")) return [];
+		return strangers(this.#store).map((account) => ({ account, messages: messagesOf(this.#store, account).length }));
+	}
+
+	/** From now on they are told that their messages have come and were read. */
+	async acceptRequest(name: string): Promise<void> {
+		await this.#runner.perform({ type: "accept-request", peer: await this.#resolve(name) });
+	}
+
+	/** Takes a stranger's messages away; the next ones are a request again. */
+	async deleteRequest(name: string): Promise<void> {
+		await this.#runner.perform({ type: "delete-request", peer: await this.#resolve(name) });
+	}
+
+	/** Nothing comes from whom the user blocks, and they don't learn it (rule BLOCK-1). */
+	async setBlocked(name: string, on: boolean): Promise<void> {
+		await this.#runner.perform({ type: "set-blocked", peer: await this.#resolve(name), on });
+	}
+
+	async blocked(name: string): Promise<boolean> {
+		return blockOf(this.#store, await this.#resolve(name)).blocked;
+	}
+
+	/** When somebody was there last, as far as this device has noticed; milliseconds since 1970. */
+	async lastSeenMs(name: string): Promise<number | undefined> {
+		return seenMs(this.#store, await this.#resolve(name));
+	}
+
+	/** Tells whoever is connected that the user is there, or leaves. */
+	setOnline(online: boolean): Promise<void> {
+		return this.#runner.perform({ type: "set-online", online });
+	}
+
+	privacy(what: PrivacySwitch): boolean {
+		return privacySwitch(this.#store, what);
+	}
+
+	async setPrivacy(what: PrivacySwitch, on: boolean): Promise<void> {
+		await this.#runner.perform({ type: "set-privacy", what, on });
 	}
 
 	get readReceipts(): boolean {

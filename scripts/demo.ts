@@ -165,6 +165,7 @@ async function receipts(alice: Person, bob: Person): Promise<string> {
 		);
 		return `${status} ${Math.round(performance.now() - began_ms)} ms`;
 	};
+	await bob.device.settings.acceptRequest(alice.device.whoami().accountId);
 	const { id } = await alice.device.send(bob.name, nextText("how are you?"));
 	await alice.device.sent(id, PATIENCE_MS);
 	const times = [`sent ${Math.round(performance.now() - began_ms)} ms`, await reaches(id, "delivered")];

@@ -9,6 +9,7 @@ import { toBase64url } from "../client/signal/bytes.ts";
 import { identityKeyPair } from "../client/signal/keys.ts";
 import { completeDevice, makeDevice } from "../client/signal/new_device.ts";
 import { completeRegistration, makeRegistration } from "../client/signal/registration.ts";
+import { setPrivacySwitch } from "../client/store/account.ts";
 import { Store } from "../client/store/database.ts";
 import type { MessageRow } from "../client/store/messages.ts";
 import { conversationsWithOutbox, positions } from "../client/store/queries.ts";
@@ -82,6 +83,8 @@ export class MachineClient implements Device {
 			const request = makeRegistration(this.#store, username, "http://server", schedule.nowMs);
 			directory.register(account, request.identityKey, device, request);
 			completeRegistration(this.#store, answer);
+			// What receipts promise is looked at without anybody who accepts.
+			setPrivacySwitch(this.#store, "message_requests", false);
 			this.registrationId = request.registrationId;
 		} else {
 			const identity = identityKeyPair(old.#store);
@@ -90,6 +93,7 @@ export class MachineClient implements Device {
 			const request = makeDevice(this.#store, handed, "http://server", this.name, schedule.nowMs);
 			directory.register(account, toBase64url(identity.publicKey.serialize()), device, request);
 			completeDevice(this.#store, answer);
+			setPrivacySwitch(this.#store, "message_requests", false);
 			this.registrationId = request.registrationId;
 		}
 		this.#machine = this.#newMachine();

@@ -69,6 +69,8 @@ class Chat {
 	}
 
 	async run(parley: Parley): Promise<void> {
+		// Before anything is waited for: what is entered meanwhile must not be lost.
+		const entered = this.#readline[Symbol.asyncIterator]();
 		try {
 			this.#peer = await parley.follow(this.#name);
 			this.#parley = parley;
@@ -76,10 +78,11 @@ class Chat {
 			this.#greet(parley);
 			if (this.#screen !== undefined) this.#readline.write((await parley.messages.draft(this.#name)) ?? "");
 			this.#markRead();
+			await parley.settings.setOnline(true);
 			const { input } = this.#context.terminal;
 			const typed = (): void => this.#tellTyping();
 			if (this.#screen !== undefined) input.on("keypress", typed);
-			for await (const line of this.#readline) {
+			for await (const line of entered) {
 				if (line.trim() === "/quit") break;
 				this.#screen?.takeEntered(line);
 				await this.#entered(line);
@@ -137,6 +140,9 @@ class Chat {
 			case "message-removed":
 				if (this.#screen === undefined) printNotice(this.#context, this.#parley, notice);
 				else this.#screen.replace(notice.id, this.#context.terminal.colors.dim("(gone)"));
+				return;
+			case "presence":
+				if (notice.peer === this.#peer) this.#say(`${this.#name} ${notice.online ? "is here" : "has left"}.`);
 				return;
 			case "timer-changed":
 				if (notice.peer === this.#peer) this.#say(timerText(this.#name, notice.seconds));

@@ -124,6 +124,7 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 			);
 			return;
 		}
+		case "presence":
 		case "typing":
 		case "file-progress":
 		case "file-fetched":

@@ -77,6 +77,10 @@ export class Context {
 	readonly #conversationIds = new Map<string, Uint8Array<ArrayBuffer>>();
 	/** What this step has changed for the other devices of the account. */
 	readonly shared: SyncItem[] = [];
+	/** Peers of whom it is known whether the user has accepted them. */
+	readonly accepted = new Map<string, boolean>();
+	/** The user is there. */
+	online = false;
 	/** Whether any entries wait to be withdrawn; undefined until somebody has looked. */
 	withdrawals: boolean | undefined;
 	accountOpen = false;

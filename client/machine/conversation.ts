@@ -6,6 +6,8 @@ import { uuidFromBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { isGroup } from "../groups/state.ts";
 import { onRead } from "../messages/expiry.ts";
+import { greetPeer, isShown, onBlocking, onPeerPresence } from "../messages/presence.ts";
+import { isRequest } from "../messages/requests.ts";
 import { onWithdrawn } from "../messages/withdrawing.ts";
 import { readReceipts } from "../store/account.ts";
 import {
@@ -83,6 +85,10 @@ export async function onFrame(context: Context, peer: string, { frame }: Convers
 			onWatermarks(context, peer, frame.value.watermarks);
 			context.notify({ type: "watermarks", peer });
 			return;
+		case "blocking":
+			return onBlocking(context, peer, frame.value.on);
+		case "presence":
+			return onPeerPresence(context, peer, frame.value);
 		case "withdrawn":
 			return onWithdrawn(context, peer, frame.value.messageId);
 		case undefined:
@@ -98,6 +104,7 @@ function onWelcome(context: Context, peer: string, welcome: Welcome): void {
 	if (welcome.roster !== undefined) onRoster(context, peer, welcome.roster);
 	onWatermarks(context, peer, welcome.watermarks);
 	resendEncrypted(context, peer);
+	greetPeer(context, peer, welcome);
 	context.touched.add(peer);
 }
 
@@ -202,7 +209,10 @@ export function acknowledge(context: Context, peer: string): void {
 	const ahead = cursor - connection.acknowledged;
 	if (ahead <= 0 || (!foreign && ahead < LIMITS.acknowledge_entries)) return;
 	connection.acknowledged = cursor;
-	context.send(peer, { case: "acknowledge", value: { $typeName: "parley.v1.Acknowledge", cursor, quiet: false } });
+	context.send(peer, {
+		case: "acknowledge",
+		value: { $typeName: "parley.v1.Acknowledge", cursor, quiet: isRequest(context, peer) },
+	});
 }
 
 export function markRead(context: Context, peer: string, upTo: number): void {
@@ -212,13 +222,14 @@ export function markRead(context: Context, peer: string, upTo: number): void {
 	setRead(context.store, peer, position);
 	onRead(context, peer, position, context.environment.nowMs());
 	share(context, { case: "read", value: { conversation: peer, upTo: position } });
-	if (!context.connection(peer).welcomed || !readReceipts(context.store)) return;
+	if (!context.connection(peer).welcomed || !readReceipts(context.store) || isRequest(context, peer)) return;
 	context.send(peer, { case: "read", value: { $typeName: "parley.v1.Read", upTo: position } });
 }
 
 function onTyping(context: Context, peer: string, { account, started }: PeerTyping): void {
 	if (account.length !== 16) return;
 	const who = uuidFromBytes(account);
+	if (!isShown(context, peer, "typing")) return;
 	if (isGroup(peer) || who === peer) context.notify({ type: "typing", peer, account: who, started });
 }
 
@@ -230,6 +241,6 @@ export function askWatermarks(context: Context, peer: string): void {
 
 /** Never stored, and dropped while there is no connection (rule EPHEMERAL-1). */
 export function typing(context: Context, peer: string, started: boolean): void {
-	if (!context.connection(peer).welcomed) return;
+	if (!context.connection(peer).welcomed || !isShown(context, peer, "typing")) return;
 	context.send(peer, { case: "typing", value: { $typeName: "parley.v1.Typing", started } });
 }

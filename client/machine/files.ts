@@ -2,6 +2,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { type Attachment, AttachmentSchema } from "../../protocol/gen/content_pb.js";
 import { timed } from "../messages/doing.ts";
+import { acceptPeer } from "../messages/requests.ts";
 import { addHold, findBlob, noteUse, putBlob } from "../store/blobs.ts";
 import { conversation } from "../store/conversations.ts";
 import {
@@ -24,6 +25,7 @@ export function queueFile(
 	event: { id: string; peer: string; pointer: Attachment; upload: NewUpload },
 ): void {
 	const { id, peer, pointer, upload } = event;
+	acceptPeer(context, peer);
 	conversation(context.store, peer);
 	if (addMessage(context.store, newMessage(context, id, peer, pointer))) addUpload(context.store, id, peer, upload);
 }
@@ -35,6 +37,7 @@ export function sendFile(
 ): void {
 	const { store, account } = context;
 	const { id, peer, pointer, deleteKey } = event;
+	acceptPeer(context, peer);
 	conversation(store, peer);
 	addMessage(store, newMessage(context, id, peer, pointer));
 	const message = findMessage(store, account.accountId, id);

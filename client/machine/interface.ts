@@ -13,6 +13,7 @@ import type { Intention } from "../groups/intention.ts";
 import type { Member } from "../groups/state.ts";
 import type { StoredFile } from "../media/pointer.ts";
 import type { Draft, MessageName, Wish } from "../messages/wishes.ts";
+import type { PrivacySwitch } from "../store/account.ts";
 import type { NewUpload } from "../store/uploads.ts";
 import type { CreateIntention, GroupCall } from "./groups/building.ts";
 
@@ -24,6 +25,14 @@ export type MachineEvent =
 	| { type: "send-message"; id: string; peer: string; draft: Draft }
 	/** A person does something with a message, or sets the conversation's timer; `id` as of a message. */
 	| { type: "do"; id: string; peer: string; wish: Wish }
+	/** A person accepts a stranger's messages, or deletes them (rule REQUEST-1). */
+	| { type: "accept-request"; peer: string }
+	| { type: "delete-request"; peer: string }
+	/** A person blocks somebody, or no longer does (rule BLOCK-1). */
+	| { type: "set-blocked"; peer: string; on: boolean }
+	/** The user is there, or leaves (rule PRESENCE-1). */
+	| { type: "set-online"; online: boolean }
+	| { type: "set-privacy"; what: PrivacySwitch; on: boolean }
 	/** A person has begun a text; undefined where nothing is left of it. */
 	| { type: "keep-draft"; peer: string; text: string | undefined }
 	/** A person deletes a message on this device. */
@@ -105,6 +114,8 @@ export type MachineRequest =
 /** Something that a person may want to see at once. */
 export type Notice =
 	| { type: "message"; message: StoredMessage }
+	/** A peer is there, or has left. */
+	| { type: "presence"; peer: string; online: boolean; seenMs: number }
 	/** A message is not here any more: deleted by a person, or its time is over. */
 	| { type: "message-removed"; peer: string; id: string; sender: string }
 	/** Messages of the conversation disappear so many seconds after they were read; 0: they stay. */

@@ -3,9 +3,11 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { GROUP_PATTERN, isGroup } from "../groups/state.ts";
 import { doWish, isWithinLimits, sendMessage } from "../messages/doing.ts";
 import { removeExpired, takeAway } from "../messages/expiry.ts";
+import { changeBlock, setOnline } from "../messages/presence.ts";
+import { acceptPeer, deleteRequest } from "../messages/requests.ts";
 import { sendWithdrawals } from "../messages/withdrawing.ts";
 import { Cipher } from "../signal/cipher.ts";
-import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
+import { readMeta, requireAccount, setPrivacySwitch, writeMeta } from "../store/account.ts";
 import { conversation, flushConversations } from "../store/conversations.ts";
 import type { Store } from "../store/database.ts";
 import { conversationsWithOutbox } from "../store/queries.ts";
@@ -106,6 +108,7 @@ export class ClientMachine implements Machine {
 			context.groups.forget();
 			context.accountOpen = false;
 			context.withdrawals = undefined;
+			context.accepted.clear();
 			throw error;
 		} finally {
 			context.requests = [];
@@ -166,6 +169,16 @@ async function handle(context: Context, event: MachineEvent): Promise<void> {
 			return sendMessage(context, event);
 		case "do":
 			return doWish(context, event);
+		case "accept-request":
+			return acceptPeer(context, event.peer);
+		case "delete-request":
+			return deleteRequest(context, event.peer);
+		case "set-blocked":
+			return changeBlock(context, event.peer, event.on);
+		case "set-online":
+			return setOnline(context, event.online);
+		case "set-privacy":
+			return setPrivacySwitch(context.store, event.what, event.on);
 		case "keep-draft":
 			return setDraft(context.store, event.peer, event.text);
 		case "delete-here":

@@ -6,6 +6,7 @@ import { isUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
 import { acceptedPointer } from "../media/pointer.ts";
 import { isAction } from "../messages/accepted.ts";
 import { bodyOf, isOver, onAction, settleMessage } from "../messages/arriving.ts";
+import { acceptPeer, isRequest } from "../messages/requests.ts";
 import { usernameOrNothing } from "../signal/username.ts";
 import { claimName } from "../store/contacts.ts";
 import { advanceCursor, conversation } from "../store/conversations.ts";
@@ -52,7 +53,8 @@ async function openEntry(context: Context, peer: string, account: string, entry:
 			context.connection(peer).claimed.delete(account);
 			context.failing.add(`${account}.${device}`);
 			addPlaceholder(context, peer, account, entry);
-			requestRetry(context, peer, `${account}.${device}`, entry.messageId);
+			// Asking would tell a stranger that the message has come.
+			if (!isRequest(context, peer)) requestRetry(context, peer, `${account}.${device}`, entry.messageId);
 			return;
 		case "plaintext": {
 			const content = parseContent(opened.plaintext, context.conversationId(peer));
@@ -96,6 +98,7 @@ export function onContent(
 				return;
 			}
 			const outgoing = account === context.account.accountId;
+			if (outgoing) acceptPeer(context, peer);
 			if (!outgoing) noteName(context, account, content.senderName);
 			const message: NewMessage = {
 				peer,

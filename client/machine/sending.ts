@@ -5,6 +5,7 @@ import type { Accepted } from "../../protocol/gen/conversation_down_pb.js";
 import { type ConversationUp, ConversationUpSchema, type Send } from "../../protocol/gen/conversation_up_pb.js";
 import { uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
 import { onActionAccepted, onActionFailed, onOwnAccepted, sendMessage } from "../messages/doing.ts";
+import { acceptPeer } from "../messages/requests.ts";
 import { setActionAddressed } from "../store/actions.ts";
 import { addOwnNumber, advanceCursor, conversation, type RosterDevice, rosterDevices } from "../store/conversations.ts";
 import {
@@ -46,6 +47,7 @@ const UNREADABLE = { kind: EnvelopeKind.SESSION, ciphertext: new Uint8Array(1) }
 /** Takes a text into the step, whose end stores it (rule CLIENT-2). The same id twice is one message. */
 export function sendText(context: Context, event: { id: string; peer: string; body: string }): void {
 	const { id, peer, body } = event;
+	acceptPeer(context, peer);
 	if (timerOf(context.store, peer) > 0) {
 		sendMessage(context, { id, peer, draft: { body } });
 		return;

@@ -7,6 +7,7 @@ import { type ConversationDown, ConversationDownSchema } from "../../protocol/ge
 import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
 import type { Draft, Wish } from "../messages/wishes.ts";
 import { completeRegistration, makeRegistration } from "../signal/registration.ts";
+import { setPrivacySwitch } from "../store/account.ts";
 import { Store } from "../store/database.ts";
 import type { MachineEnvironment, MachineEvent, MachineRequest, Notice } from "./interface.ts";
 import { ClientMachine } from "./machine.ts";
@@ -40,6 +41,8 @@ export class TestDevice {
 		const request = makeRegistration(this.store, `user_${account.slice(0, 8)}`, "http://server", environment.nowMs());
 		server.register(account, request);
 		completeRegistration(this.store, { accountId: account, deviceId: 1 });
+		// Tests of requests switch them on.
+		setPrivacySwitch(this.store, "message_requests", false);
 		this.machine = new ClientMachine(this.store, environment);
 	}
 

@@ -22,6 +22,7 @@ import { acceptedAction } from "./accepted.ts";
 import { bodyOf, isPermitted, showChange } from "./arriving.ts";
 import { draftContent, hasParts, keptParts, wishContent, withTimer } from "./contents.ts";
 import { scheduleExpiry } from "./expiry.ts";
+import { acceptPeer } from "./requests.ts";
 import { applyTimer, timerPlace } from "./timer.ts";
 import type { Draft, Wish } from "./wishes.ts";
 import { withdraw } from "./withdrawing.ts";
@@ -30,6 +31,7 @@ import { withdraw } from "./withdrawing.ts";
 export function sendMessage(context: Context, event: { id: string; peer: string; draft: Draft }): void {
 	const { store, account } = context;
 	const { id, peer, draft } = event;
+	acceptPeer(context, peer);
 	const sentAtMs = context.environment.nowMs();
 	const stamp = { id, sentAtMs, senderName: account.username };
 	const bytes = draftContent(stamp, draft, timerOf(store, peer));
@@ -84,6 +86,7 @@ export function doWish(context: Context, event: { id: string; peer: string; wish
 	const action = acceptedAction(fromBinary(ContentSchema, bytes), account.accountId);
 	if (action === undefined || !isPermitted(context, peer, account.accountId, action)) return;
 	storeTexts(context, peer);
+	acceptPeer(context, peer);
 	const { author, id: message } = action.kind === "timer" ? timerPlace(peer) : action.message;
 	if (action.kind !== "timer" && findMessage(store, author, message)?.peer !== peer) return;
 	const kind: ActionKind = action.kind;

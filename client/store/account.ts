@@ -18,7 +18,11 @@ export type MetaKey =
 	| "next_prekey_id"
 	| "last_message_id"
 	| "read_receipts"
-	| "auto_download_bytes";
+	| "auto_download_bytes"
+	| PrivacySwitch;
+
+/** What a person can switch off; all are on at first. */
+export type PrivacySwitch = "typing" | "presence" | "message_requests";
 
 export function readMeta<Value extends SqlValue>(store: Store, key: MetaKey): Value | undefined {
 	return store.value<Value>("SELECT value FROM meta WHERE key = ?", [key]);
@@ -70,4 +74,13 @@ export function autoDownloadBytes(store: Store): number {
 
 export function setAutoDownloadBytes(store: Store, bytes: number): void {
 	writeMeta(store, "auto_download_bytes", bytes);
+}
+
+/** Whether a switch is on, as it is until it was switched off. */
+export function privacySwitch(store: Store, key: PrivacySwitch): boolean {
+	return readMeta<string>(store, key) !== "off";
+}
+
+export function setPrivacySwitch(store: Store, key: PrivacySwitch, on: boolean): void {
+	writeMeta(store, key, on ? "on" : "off");
 }

@@ -162,3 +162,8 @@ export function raiseStatus(
 	);
 	return rows.sort((one, other) => one.number - other.number);
 }
+
+/** All that is here of a conversation. */
+export function messagesOf(store: Store, peer: string): MessageRow[] {
+	return store.all<MessageRow>("SELECT * FROM messages WHERE peer = ?", [peer]);
+}

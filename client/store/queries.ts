@@ -55,7 +55,8 @@ export function conversationsWithOutbox(store: Store): string[] {
 	return store
 		.all<{ peer: string }>(
 			`SELECT peer, MIN(position) AS first FROM (SELECT peer, position FROM outbox UNION ALL
-			 SELECT peer, 9223372036854775807 FROM withdrawals) GROUP BY peer ORDER BY first`,
+			 SELECT peer, 9223372036854775807 FROM withdrawals UNION ALL
+			 SELECT peer, 9223372036854775807 FROM standings WHERE block_due = 1) GROUP BY peer ORDER BY first`,
 		)
 		.map((row) => row.peer);
 }

@@ -198,4 +198,15 @@ export const MIGRATIONS: readonly string[] = [
 	) WITHOUT ROWID;
 	CREATE INDEX blob_uses_blob ON blob_uses (blob);
 	`,
+	`
+	-- accepted: 1 once the user has accepted the peer or written to them (rule REQUEST-1). blocked: the user blocks the
+	-- peer; block_due: 1 until the server has answered. seen_ms: when the peer was there last.
+	ALTER TABLE standings ADD COLUMN accepted INTEGER NOT NULL DEFAULT 0;
+	ALTER TABLE standings ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;
+	ALTER TABLE standings ADD COLUMN block_due INTEGER NOT NULL DEFAULT 0;
+	ALTER TABLE standings ADD COLUMN seen_ms INTEGER;
+	-- Whoever was here before strangers were asked is none.
+	INSERT INTO standings (peer, accepted) SELECT peer, 1 FROM conversations WHERE true
+		ON CONFLICT (peer) DO UPDATE SET accepted = 1;
+	`,
 ];

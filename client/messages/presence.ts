@@ -1,0 +1,66 @@
+/** Who blocks whom, who is there, who types: what passes beside the log (rules BLOCK-1, EPHEMERAL-1, PRESENCE-1). */
+import type { PeerPresence, Welcome } from "../../protocol/gen/conversation_down_pb.js";
+import { uuidFromBytes } from "../../protocol/ids.ts";
+import { isGroup } from "../groups/state.ts";
+import type { Context } from "../machine/context.ts";
+import { privacySwitch } from "../store/account.ts";
+import { blockOf, setBlock, setSeen } from "../store/standings.ts";
+import { isRequest } from "./requests.ts";
+
+/** The user blocks somebody, or no longer does. Said to the server until it has answered. */
+export function changeBlock(context: Context, peer: string, on: boolean): void {
+	setBlock(context.store, peer, { blocked: on, due: true });
+	if (context.connection(peer).welcomed) sendBlock(context, peer, on);
+	else context.request({ type: "open-conversation", peer });
+}
+
+/** The server has it; or another own device has said it. */
+export function onBlocking(context: Context, peer: string, on: boolean): void {
+	const { blocked, due } = blockOf(context.store, peer);
+	if (due && blocked !== on) return;
+	if (due || blocked !== on) setBlock(context.store, peer, { blocked: on, due: false });
+	if (blocked !== on) context.notify({ type: "synced", peer });
+}
+
+/** A connection has begun: what waits is said, what the server says is taken. */
+export function greetPeer(context: Context, peer: string, welcome: Welcome): void {
+	if (isGroup(peer)) return;
+	const { blocked, due } = blockOf(context.store, peer);
+	if (due) sendBlock(context, peer, blocked);
+	else onBlocking(context, peer, welcome.blocking);
+	if (context.online) sendPresence(context, peer, true);
+	for (const account of welcome.online) onPresence(context, peer, account, true);
+}
+
+function sendBlock(context: Context, peer: string, on: boolean): void {
+	context.send(peer, { case: "block", value: { $typeName: "parley.v1.Block", on } });
+}
+
+/** The user is there, or leaves: whoever is connected hears it, where the user has not switched that off. */
+export function setOnline(context: Context, online: boolean): void {
+	context.online = online;
+	for (const [peer, { welcomed }] of context.connections) if (welcomed) sendPresence(context, peer, online);
+}
+
+function sendPresence(context: Context, peer: string, online: boolean): void {
+	if (!isShown(context, peer, "presence")) return;
+	context.send(peer, { case: "presence", value: { $typeName: "parley.v1.Presence", online } });
+}
+
+/** Somebody is there, or has left: when, is noted here and nowhere else. Who does not show it is not shown it. */
+export function onPeerPresence(context: Context, peer: string, { account, online }: PeerPresence): void {
+	onPresence(context, peer, account, online);
+}
+
+function onPresence(context: Context, peer: string, account: Uint8Array, online: boolean): void {
+	if (account.length !== 16 || uuidFromBytes(account) !== peer || !isShown(context, peer, "presence")) return;
+	const now = context.environment.nowMs();
+	setSeen(context.store, peer, now);
+	context.notify({ type: "presence", peer, online, seenMs: now });
+}
+
+/** Whether typing or presence goes to somebody and comes from them. */
+export function isShown(context: Context, peer: string, kind: "typing" | "presence"): boolean {
+	if (!privacySwitch(context.store, kind) || isRequest(context, peer)) return false;
+	return isGroup(peer) ? kind === "typing" : !blockOf(context.store, peer).blocked;
+}

@@ -1,0 +1,136 @@
+import { create } from "@bufbuild/protobuf";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { type ConversationDown, ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
+import { uuidToBytes } from "../../protocol/ids.ts";
+import { ALICE, BOB, TestWorld } from "../machine/testing.ts";
+import { setPrivacySwitch } from "../store/account.ts";
+import { history } from "../store/queries.ts";
+import { blockOf, seenMs, strangers } from "../store/standings.ts";
+
+let world: TestWorld;
+beforeEach(async () => {
+	world = new TestWorld();
+	setPrivacySwitch(world.bob.store, "message_requests", true);
+	world.connect(world.alice);
+	world.connect(world.bob);
+	world.text(world.alice, "hello");
+	await world.settle();
+});
+afterEach(() => world.close());
+
+const statuses = () => history(world.alice.store, BOB, 10).map(({ status }) => status);
+const bodies = () => history(world.bob.store, ALICE, 10).map(({ body }) => body);
+
+/** What Bob's machine says up in answer to events. */
+async function said(...events: Parameters<typeof world.bob.machine.step>[0]): Promise<string[]> {
+	const requests = await world.bob.machine.step(events);
+	return requests.flatMap((request) => (request.type === "send-frame" ? [request.frame.frame.case ?? ""] : []));
+}
+
+function says(frame: ConversationDown["frame"]) {
+	return { type: "conversation-frame" as const, peer: ALICE, frame: create(ConversationDownSchema, { frame }) };
+}
+
+test("REQUEST-1 a stranger's messages are a request; nobody is told that they came or were read, over a restart too", async () => {
+	expect(bodies()).toEqual(["hello"]);
+	expect(strangers(world.bob.store)).toEqual([ALICE]);
+	world.bob.inbox.push({ type: "mark-read", peer: ALICE, upTo: 1 });
+	await world.settle();
+	world.bob.restart();
+	world.connect(world.bob);
+	await world.settle();
+	expect(statuses()).toEqual(["sent"]);
+	expect(await said({ type: "typing", peer: ALICE, started: true })).toEqual([]);
+});
+
+test("REQUEST-1 accepting a request tells what has come and was read", async () => {
+	world.bob.inbox.push({ type: "mark-read", peer: ALICE, upTo: 1 });
+	await world.settle();
+	world.bob.inbox.push({ type: "accept-request", peer: ALICE });
+	await world.settle();
+	expect(statuses()).toEqual(["read"]);
+	expect(strangers(world.bob.store)).toEqual([]);
+	world.text(world.alice, "more");
+	await world.settle();
+	expect(statuses()).toEqual(["read", "delivered"]);
+});
+
+test("REQUEST-1 writing to somebody accepts them", async () => {
+	world.text(world.bob, "hi");
+	await world.settle();
+	expect(strangers(world.bob.store)).toEqual([]);
+	expect(statuses()[0]).toBe("delivered");
+});
+
+test("REQUEST-1 a deleted request leaves nothing, and the next message is a request again", async () => {
+	world.bob.inbox.push({ type: "delete-request", peer: ALICE });
+	await world.settle();
+	expect(bodies()).toEqual([]);
+	world.text(world.alice, "me again");
+	await world.settle();
+	expect(bodies()).toEqual(["me again"]);
+	expect(strangers(world.bob.store)).toEqual([ALICE]);
+	expect(statuses()).toEqual(["sent", "sent"]);
+});
+
+test("REQUEST-3 what can't be read of a stranger is asked for when they are accepted", async () => {
+	let left = 1;
+	world.server.onEntry = (account, entry) => {
+		if (account !== BOB || left-- <= 0) return entry;
+		const copy = structuredClone(entry);
+		for (const envelope of copy.send.envelopes) envelope.ciphertext[20] = (envelope.ciphertext[20] ?? 0) ^ 1;
+		return copy;
+	};
+	world.text(world.alice, "damaged");
+	await world.settle();
+	expect(bodies()).toEqual(["hello", undefined]);
+	expect(world.server.log).toHaveLength(2);
+	world.bob.inbox.push({ type: "accept-request", peer: ALICE });
+	await world.settle();
+	expect(bodies()).toEqual(["hello", "damaged"]);
+});
+
+test("BLOCK-1 blocking is said until the server has answered, over a kill too, and ends the same way", async () => {
+	// The step is on disk, and nothing of it has left.
+	await world.bob.machine.step([{ type: "set-blocked", peer: ALICE, on: true }]);
+	world.bob.restart();
+	expect(blockOf(world.bob.store, ALICE)).toEqual({ blocked: true, due: true });
+	world.connect(world.bob);
+	await world.settle();
+	expect(blockOf(world.bob.store, ALICE)).toEqual({ blocked: true, due: false });
+	world.text(world.alice, "nobody gets this");
+	await world.settle();
+	expect(bodies()).toEqual(["hello"]);
+	expect(statuses()).toEqual(["sent", "sent"]);
+	world.bob.inbox.push({ type: "set-blocked", peer: ALICE, on: false });
+	await world.settle();
+	expect(world.server.blocks.size).toBe(0);
+	expect(blockOf(world.bob.store, ALICE)).toEqual({ blocked: false, due: false });
+});
+
+test("BLOCK-1 what another own device has blocked is blocked here", async () => {
+	world.bob.inbox.push(says({ case: "blocking", value: { $typeName: "parley.v1.Blocking", on: true } }));
+	await world.settle();
+	expect(blockOf(world.bob.store, ALICE)).toEqual({ blocked: true, due: false });
+});
+
+test("PRESENCE-1 typing and presence are shown and said where both switches and acceptance allow it", async () => {
+	const account = uuidToBytes(ALICE);
+	const there = says({ case: "presence", value: { $typeName: "parley.v1.PeerPresence", account, online: true } });
+	expect(await said({ type: "set-online", online: true }, there)).toEqual([]);
+	world.bob.inbox.push({ type: "accept-request", peer: ALICE });
+	await world.settle();
+	expect(await said({ type: "set-online", online: true })).toEqual(["presence"]);
+	expect(await said({ type: "typing", peer: ALICE, started: true })).toEqual(["typing"]);
+	world.bob.inbox.push(there);
+	await world.settle();
+	expect(world.bob.notices).toContainEqual({ type: "presence", peer: ALICE, online: true, seenMs: world.nowMs });
+	expect(seenMs(world.bob.store, ALICE)).toBe(world.nowMs);
+	const off = (["presence", "typing"] as const).map((what) => ({ type: "set-privacy" as const, what, on: false }));
+	expect(await said(...off, { type: "set-online", online: false })).toEqual([]);
+	expect(await said({ type: "typing", peer: ALICE, started: true })).toEqual([]);
+	world.bob.notices.length = 0;
+	world.bob.inbox.push(there);
+	await world.settle();
+	expect(world.bob.notices).toEqual([]);
+});

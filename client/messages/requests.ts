@@ -1,0 +1,43 @@
+/** Messages of strangers are requests until the user accepts them or writes to them (rules REQUEST-1 to REQUEST-3). */
+import { uuidToBytes } from "../../protocol/ids.ts";
+import { isGroup } from "../groups/state.ts";
+import type { Context } from "../machine/context.ts";
+import { requestRetry } from "../machine/retry.ts";
+import { privacySwitch, readReceipts } from "../store/account.ts";
+import { conversation } from "../store/conversations.ts";
+import { messagesOf } from "../store/messages.ts";
+import { isAccepted, setAcceptedPeer } from "../store/standings.ts";
+import { takeAway } from "./expiry.ts";
+
+/** Whether what comes from a peer is a request: then nobody is told that it has come or was read. */
+export function isRequest(context: Context, peer: string): boolean {
+	if (isGroup(peer) || peer === context.account.accountId) return false;
+	const accepted = context.accepted.get(peer) ?? isAccepted(context.store, peer);
+	context.accepted.set(peer, accepted);
+	return !accepted && privacySwitch(context.store, "message_requests");
+}
+
+/** The user accepts the peer, or writes to them: receipts begin, and what could not be read is asked for. */
+export function acceptPeer(context: Context, peer: string): void {
+	if (context.accepted.get(peer) === true) return;
+	const wasRequest = isRequest(context, peer);
+	setAcceptedPeer(context.store, peer);
+	context.accepted.set(peer, true);
+	if (!wasRequest) return;
+	const { cursor, read } = conversation(context.store, peer);
+	for (const { sender, sender_device, id, status } of messagesOf(context.store, peer)) {
+		if (status === "undecryptable") requestRetry(context, peer, `${sender}.${sender_device}`, uuidToBytes(id));
+	}
+	if (!context.connection(peer).welcomed) return;
+	if (cursor > 0) {
+		context.send(peer, { case: "acknowledge", value: { $typeName: "parley.v1.Acknowledge", cursor, quiet: false } });
+	}
+	if (read === 0 || !readReceipts(context.store)) return;
+	context.send(peer, { case: "read", value: { $typeName: "parley.v1.Read", upTo: read } });
+}
+
+/** The user declines: the messages go, and the next ones are a request again. */
+export function deleteRequest(context: Context, peer: string): void {
+	if (!isRequest(context, peer)) return;
+	for (const { sender, id } of messagesOf(context.store, peer)) takeAway(context, { author: sender, id });
+}
