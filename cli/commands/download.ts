@@ -10,7 +10,7 @@ export function addDownload(program: Command, terminal: Terminal): void {
 	program
 		.command("download")
 		.description("Fetch the file of a message")
-		.argument("<id>", "the message's id")
+		.argument("<id>", "the message's id, or the end of it that is shown")
 		.option("--to <path>", "save it decrypted: a file, a folder, or - for standard output")
 		.option("--unchecked", "save it also where it can't be shown safely")
 		.addHelpText(
@@ -24,11 +24,12 @@ Examples:
   $ parley download 019ab3c4-5d6e-7f80-9123-456789abcdef --to ~/Downloads
   $ parley download 019ab3c4-5d6e-7f80-9123-456789abcdef --to - | mpv -`,
 		)
-		.action(async (id: string, options: { to?: string; unchecked?: boolean }, command: Command) => {
+		.action(async (part: string, options: { to?: string; unchecked?: boolean }, command: Command) => {
 			const context = contextOf(command, terminal);
 			const progress = new ProgressLine(context);
 			await context.withParley(
 				async (parley) => {
+					const { id } = parley.messages.find(part);
 					try {
 						if (options.to === "-") {
 							for await (const piece of parley.files.read(id)) await written(terminal.output, piece);
@@ -72,7 +73,7 @@ export function addDeleteFile(program: Command, terminal: Terminal): void {
 	program
 		.command("delete-file")
 		.description("Delete a message's file here, and at the server where this device has sent it")
-		.argument("<id>", "the message's id")
+		.argument("<id>", "the message's id, or the end of it that is shown")
 		.addHelpText(
 			"after",
 			`
@@ -81,9 +82,10 @@ At the server it goes when nobody else holds it: whoever has forwarded it does. 
 Example:
   $ parley delete-file 019ab3c4-5d6e-7f80-9123-456789abcdef`,
 		)
-		.action(async (id: string, _options: unknown, command: Command) => {
+		.action(async (part: string, _options: unknown, command: Command) => {
 			const context = contextOf(command, terminal);
-			await context.withParley(async ({ files }) => {
+			await context.withParley(async ({ files, messages }) => {
+				const { id } = messages.find(part);
 				await files.remove(id);
 				context.print({ type: "file-deleted", id }, "✓ deleted");
 			});
