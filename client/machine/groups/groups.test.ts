@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { uuidToBytes } from "../../../protocol/ids.ts";
 import { leftOutAccounts, memberMarks } from "../../store/group_watermarks.ts";
 import { findGroup } from "../../store/groups.ts";
 import { history, message } from "../../store/queries.ts";
@@ -85,7 +86,7 @@ test("GROUP-13 the sender key stays over restarts, names and who comes, and goes
 	const late = world.server.group(GROUP).log.at(-1);
 	const entry = { number: 99, serverTimeMs: 1n, messageId: sends().at(-1)?.messageId ?? new Uint8Array(16) };
 	const ciphertext = late?.send?.shared ?? new Uint8Array(0);
-	const sender = { senderAccount: new Uint8Array(16).fill(0x61), senderDevice: 1, kind: 3, ciphertext };
+	const sender = { senderAccount: uuidToBytes(account("a")), senderDevice: 1, kind: 3, ciphertext };
 	carol.open.add(GROUP);
 	world.push(carol, {
 		$typeName: "parley.v1.ConversationDown",
@@ -93,6 +94,26 @@ test("GROUP-13 the sender key stays over restarts, names and who comes, and goes
 	});
 	await world.settle();
 	expect(carol.read()).not.toContain("3");
+});
+
+test("GROUP-13 a device that is unlinked, though its account stays, reads nothing more", async () => {
+	const [alice, bob] = await three();
+	const second = world.add("b", 2, bob);
+	world.server.refreshRoster(GROUP, world.push);
+	second.connect();
+	await world.settle();
+	alice.text("for both");
+	await world.settle();
+	expect(second.read()).toEqual(["for both"]);
+	const before = distribution(alice);
+	world.server.devices.delete(`${bob.account}.2`);
+	world.server.refreshRoster(GROUP, world.push);
+	await world.settle();
+	alice.text("for one");
+	await world.settle();
+	expect(distribution(alice)).not.toBe(before);
+	expect(bob.read()).toEqual(["for both", "for one"]);
+	expect(second.read()).toEqual(["for both"]);
 });
 
 test("GROUP-13 the sender key is renewed after 7 days, and after 1,000 messages", async () => {
@@ -213,15 +234,19 @@ test("GROUP-16 a device that came later asks in vain for what was before it", as
 	alice.text("after");
 	await world.settle();
 	const before = world.server.group(GROUP).log.length;
-	// The server shows dora the old entry as if it were new.
-	const shared = world.server.group(GROUP).log.find((entry) => entry.id === id)?.send?.shared ?? new Uint8Array(0);
-	const old = { number: before + 1, serverTimeMs: 1n, messageId: sends()[0]?.messageId ?? new Uint8Array(0) };
-	const from = { senderAccount: new Uint8Array(16).fill(0x61), senderDevice: 1, kind: 3, ciphertext: shared };
+	// The server shows dora the old entry as if it were new; she has lost alice's key, and asks.
+	dora.store.run("DELETE FROM sender_keys");
+	const send = world.server.group(GROUP).log.find((entry) => entry.id === id)?.send;
+	if (send === undefined) throw new Error("the message is not in the log");
+	const { shared } = send;
+	const old = { number: before + 1, serverTimeMs: 1n, messageId: send.messageId };
+	const from = { senderAccount: uuidToBytes(account("a")), senderDevice: 1, kind: 3, ciphertext: shared };
 	world.push(dora, {
 		$typeName: "parley.v1.ConversationDown",
 		frame: { case: "entry", value: { $typeName: "parley.v1.Entry", ...old, ...from } },
 	});
 	await world.settle();
+	expect(message(dora.store, id)).toMatchObject({ status: "undecryptable" });
 	expect(dora.read()).not.toContain("before");
 });
 
