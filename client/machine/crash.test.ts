@@ -1,6 +1,9 @@
+import { toBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
 import type { Store } from "../store/database.ts";
 import { history, pendingOutboxCount } from "../store/queries.ts";
+import type { MachineRequest } from "./interface.ts";
 import { ALICE, BOB, TestWorld } from "./testing.ts";
 
 let world: TestWorld;
@@ -9,8 +12,11 @@ beforeEach(() => {
 });
 afterEach(() => world.close());
 
-/** Lets the Nth commit of a device fail, as a kill just before it does. */
-function failCommit(store: Store, nth: number): { happened: boolean } {
+/** On which side of a commit a kill comes. */
+type Moment = "before" | "after";
+
+/** Lets the Nth commit of a device fail, as a kill just before it does, or just after it, before anything else is done. */
+function failCommit(store: Store, nth: number, moment: Moment = "before"): { happened: boolean } {
 	const state = { happened: false };
 	const commit = store.commit.bind(store);
 	let left = nth;
@@ -18,7 +24,8 @@ function failCommit(store: Store, nth: number): { happened: boolean } {
 		left--;
 		if (left === 0) {
 			state.happened = true;
-			throw new Error("killed before the commit");
+			if (moment === "after") commit();
+			throw new Error(`killed ${moment} the commit`);
 		}
 		commit();
 	};
@@ -44,8 +51,13 @@ async function settleWithCrashes(): Promise<number> {
 
 const bodies = (store: Store, peer: string) => history(store, peer, 1_000).map((row) => row.body);
 
-for (const victim of ["alice", "bob"] as const) {
-	test(`CLIENT-1 ${victim} is killed before each commit in turn; every message arrives once, in order`, async () => {
+for (const [victim, moment] of [
+	["alice", "before"],
+	["bob", "before"],
+	["alice", "after"],
+	["bob", "after"],
+] as const) {
+	test(`CLIENT-1 ${victim} is killed ${moment} each commit in turn; every message arrives once, in order`, async () => {
 		const sent: string[] = [];
 		const answered: string[] = [];
 		const { alice, bob } = world;
@@ -64,7 +76,7 @@ for (const victim of ["alice", "bob"] as const) {
 			await alice.machine.step(alice.inbox.splice(0));
 			await bob.machine.step(bob.inbox.splice(0));
 			const target = world[victim];
-			failCommit(target.store, nth % 6 || 6);
+			failCommit(target.store, nth % 6 || 6, moment);
 			for (const device of [alice, bob]) if (device !== target) device.restart();
 			target.inbox = [];
 			target.open.clear();
@@ -107,6 +119,74 @@ test("CLIENT-1 what was committed but not sent goes out with the same bytes afte
 	const logged = world.server.log.at(-1)?.send;
 	expect(frame?.type === "send-frame" && frame.frame.frame.value).toEqual(logged);
 	expect(bodies(bob.store, ALICE)).toEqual(["first", "second"]);
+});
+
+test("CLIENT-1 CLIENT-2 what waited for a connection goes out with the same bytes after a kill too", async () => {
+	const { alice, bob } = world;
+	world.connect(alice);
+	world.connect(bob);
+	world.text(alice, "first");
+	await world.settle();
+	alice.restart();
+	world.text(alice, "second");
+	await alice.machine.step(alice.inbox.splice(0));
+	world.connect(alice);
+	// The answers to its greeting come; what it sends of its outbox does not leave.
+	const sends = [];
+	while (sends.length === 0) {
+		for (const request of await alice.machine.step(alice.inbox.splice(0))) {
+			if (request.type !== "send-frame") continue;
+			if (request.frame.frame.case === "send") sends.push(request.frame.frame.value);
+			else deliver(request);
+		}
+	}
+	alice.restart();
+	world.connect(alice);
+	await world.settle();
+	expect(world.server.log.at(-1)?.send).toEqual(sends[0]);
+	expect(bodies(bob.store, ALICE)).toEqual(["first", "second"]);
+});
+
+/** Lets a frame of Alice's reach the server, and its answers Alice. */
+function deliver({ frame }: Extract<MachineRequest, { type: "send-frame" }>): void {
+	world.server.handle(ALICE, toBinary(ConversationUpSchema, frame), (to, down) => {
+		if (to === ALICE) world.alice.inbox.push({ type: "conversation-frame", peer: BOB, frame: down });
+	});
+}
+
+test("CLIENT-1 a step that fails without a kill leaves nothing in memory: the same entries are read when they come again", async () => {
+	const { alice, bob } = world;
+	world.connect(alice);
+	world.connect(bob);
+	world.text(alice, "first");
+	await world.settle();
+	world.text(alice, "second");
+	// The first thing that Bob commits is the entry.
+	const commits = failCommit(bob.store, 1);
+	await expect(world.settle()).rejects.toThrow("killed");
+	expect([commits.happened, bodies(bob.store, ALICE)]).toEqual([true, ["first"]]);
+	// As the runner does: the connection is closed and opened again, on the same machine.
+	world.connect(bob);
+	await world.settle();
+	expect(bodies(bob.store, ALICE)).toEqual(["first", "second"]);
+	expect(history(bob.store, ALICE, 10).map((row) => row.status)).not.toContain("undecryptable");
+});
+
+test("CLIENT-1 a kill right after the commit of a step that encrypts: its ratchet state is not used again", async () => {
+	const { alice, bob } = world;
+	world.connect(alice);
+	world.connect(bob);
+	world.text(alice, "first");
+	await world.settle();
+	world.text(alice, "second");
+	failCommit(alice.store, 1, "after");
+	await expect(alice.machine.step(alice.inbox.splice(0))).rejects.toThrow("killed");
+	alice.restart();
+	world.connect(alice);
+	world.text(alice, "third");
+	await world.settle();
+	expect(bodies(bob.store, ALICE)).toEqual(["first", "second", "third"]);
+	expect(world.server.log.length).toBe(3);
 });
 
 test("CLIENT-1 an accepted send whose answer was lost is not sent as a second message", async () => {

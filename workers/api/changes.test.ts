@@ -35,6 +35,43 @@ test("ACCOUNT-4 a deleted account's rows are gone at once, its objects through t
 	expect((await register(0)).accountId).not.toBe(accountId);
 });
 
+test("ACCOUNT-4 a deletion leaves no row of the account in any table of the directory, but the note of itself", async () => {
+	const [gone, other] = [await register(2), await register(3)];
+	// What linking and unlinking leave behind, of both accounts.
+	for (const { accountId } of [gone, other]) {
+		for (const row of [
+			"removed_devices (account_id, device_id, secret_hash, reason, removed_at_ms) VALUES (?1, 2, 's', 'idle', 1)",
+			"device_tokens (account_id, token_hash, expires_at_ms) VALUES (?1, 't' || ?1, 1)",
+			"device_changes (account_id, version, requested_at_ms) VALUES (?1, 2, 1)",
+		]) {
+			await env.DIRECTORY.prepare(`INSERT INTO ${row}`).bind(accountId).run();
+		}
+	}
+	const CHANGES = { send: async () => undefined } as unknown as Queue;
+	const token = gone.accessToken;
+	expect((await call("/v1/accounts/me", { method: "DELETE", token, bindings: { CHANGES } })).status).toBe(204);
+	expect(await tablesWith(gone.accountId)).toEqual(["deletions"]);
+	expect(await tablesWith(other.accountId)).toEqual([
+		...["accounts", "device_changes", "device_tokens", "devices", "removed_devices", "usernames"],
+	]);
+	expect((await deliver({ type: "account-deleted", accountId: gone.accountId })).explicitAcks).toEqual(["1"]);
+	expect(await tablesWith(gone.accountId)).toEqual([]);
+	// The schedule of other tests would find it.
+	await env.DIRECTORY.prepare("DELETE FROM device_changes").run();
+});
+
+/** The tables that name an account, whichever there are. */
+async function tablesWith(accountId: string): Promise<string[]> {
+	const all = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%`account_id`%' ORDER BY name";
+	const { results } = await env.DIRECTORY.prepare(all).all<{ name: string }>();
+	const found: string[] = [];
+	for (const { name } of results) {
+		const row = await env.DIRECTORY.prepare(`SELECT 1 FROM ${name} WHERE account_id = ?`).bind(accountId).first();
+		if (row !== null) found.push(name);
+	}
+	return found;
+}
+
 test("ACCOUNT-4 a deletion that fails is retried, and found by the schedule when its message was lost", async () => {
 	const { accountId, accessToken: token } = await register(1);
 	const CHANGES = { send: async () => Promise.reject(new Error("down")) } as unknown as Queue;
