@@ -8,9 +8,10 @@ import { isAction } from "../messages/accepted.ts";
 import { bodyOf, isOver, onAction, settleMessage } from "../messages/arriving.ts";
 import { acceptPeer, isRequest } from "../messages/requests.ts";
 import { usernameOrNothing } from "../signal/username.ts";
+import { findAction } from "../store/actions.ts";
 import { claimName } from "../store/contacts.ts";
 import { advanceCursor, conversation } from "../store/conversations.ts";
-import { whatWaits } from "../store/details.ts";
+import { isGone, whatWaits } from "../store/details.ts";
 import {
 	addMessage,
 	fillPlaceholder,
@@ -46,15 +47,11 @@ async function openEntry(context: Context, peer: string, account: string, entry:
 	const opened = await context.cipher.open(account, device, entry.kind, entry.ciphertext);
 	switch (opened.type) {
 		case "repeated":
+			// What is here already came again. A new entry under old keys is of a device whose file went back (rule RETRY-2).
+			if (!isKnown(context, account, uuidFromBytes(entry.messageId))) askAgain(context, peer, account, entry);
 			return;
 		case "undecryptable":
-			// The next message, ours included, begins a new session.
-			context.cipher.sessions.archive(account, device);
-			context.connection(peer).claimed.delete(account);
-			context.failing.add(`${account}.${device}`);
-			addPlaceholder(context, peer, account, entry);
-			// Asking would tell a stranger that the message has come.
-			if (!isRequest(context, peer)) requestRetry(context, peer, `${account}.${device}`, entry.messageId);
+			askAgain(context, peer, account, entry);
 			return;
 		case "plaintext": {
 			const content = parseContent(opened.plaintext, context.conversationId(peer));
@@ -68,6 +65,24 @@ async function openEntry(context: Context, peer: string, account: string, entry:
 			return;
 		}
 	}
+}
+
+/** Whether a message, or something done with one, is here under this id. */
+function isKnown({ store }: Context, account: string, id: string): boolean {
+	const message = findMessage(store, account, id) ?? findAction(store, account, id);
+	return message !== undefined || isGone(store, account, id);
+}
+
+/** An entry that can't be read: a placeholder, a new session, and a request to its sender (rule RETRY-1). */
+function askAgain(context: Context, peer: string, account: string, entry: Entry): void {
+	const device = entry.senderDevice;
+	// The next message, ours included, begins a new session.
+	context.cipher.sessions.archive(account, device);
+	context.connection(peer).claimed.delete(account);
+	context.failing.add(`${account}.${device}`);
+	addPlaceholder(context, peer, account, entry);
+	// Asking would tell a stranger that the message has come.
+	if (!isRequest(context, peer)) requestRetry(context, peer, `${account}.${device}`, entry.messageId);
 }
 
 /** What a decrypted content does here. `underKey`: the changed and not accepted identity key that it came under. */
