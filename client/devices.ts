@@ -1,5 +1,4 @@
 /** The account's devices, as their owner sees them. */
-import { UUID_PATTERN } from "../protocol/ids.ts";
 import { Failure } from "./failure.ts";
 import { linkDevice } from "./linking.ts";
 import type { LocalAccount, MachineEvent } from "./machine/interface.ts";
@@ -80,7 +79,7 @@ export class Devices {
 		const { store, calls, post } = this.#options;
 		if (readMeta(store, "conversations_wanted") === undefined) return;
 		void calls.conversations().then(
-			(peers) => post({ type: "learn-conversations", peers: peers.filter((peer) => UUID_PATTERN.test(peer)) }),
+			(peers) => post({ type: "learn-conversations", peers }),
 			() => {},
 		);
 	}

@@ -129,3 +129,27 @@ test(
 	},
 	TEST_MS_MAX,
 );
+
+test(
+	"GROUP-12 SYNC-4 a new device of a member knows the group, reads what comes and sends to it",
+	async () => {
+		const second = await Parley.open({ dataDir: join(folder, "second"), server: backend.url, environment: {} });
+		try {
+			let linking: Promise<number | undefined> | undefined;
+			await second.link("second", (code) => {
+				linking = alice.devices.link(code, async () => true);
+			});
+			await linking;
+			second.connect();
+			await eventually(async () => inGroup(second));
+			await bob.send(`group:${TITLE}`, `to both devices ${mark}`);
+			await eventually(async () => (await read(second)).includes(`to both devices ${mark}`));
+			await second.send(`group:${TITLE}`, `from the second ${mark}`);
+			await eventually(async () => (await read(bob)).includes(`from the second ${mark}`));
+			await eventually(async () => (await read(alice)).includes(`from the second ${mark}`));
+		} finally {
+			await second.close();
+		}
+	},
+	TEST_MS_MAX,
+);

@@ -4,6 +4,7 @@ import type { AccountDown, News } from "../../protocol/gen/account_pb.js";
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import { toHex, uuidFromBytes } from "../../protocol/ids.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
+import { isGroup } from "../groups/state.ts";
 import { forgetMeta } from "../store/account.ts";
 import { conversation, hotConversations } from "../store/conversations.ts";
 import { allGroups } from "../store/groups.ts";
@@ -30,7 +31,11 @@ export function onAccountOpened(context: Context): void {
 
 /** A new device knows them by name, and what is said in them from its arrival on (rule SYNC-4). */
 export function learnConversations(context: Context, peers: readonly string[]): void {
-	for (const peer of peers) conversation(context.store, peer);
+	for (const peer of peers) {
+		conversation(context.store, peer);
+		// A group's title and members come from its log and from the account's other devices.
+		if (isGroup(peer)) context.request({ type: "open-conversation", peer });
+	}
 	forgetMeta(context.store, "conversations_wanted");
 }
 

@@ -56,14 +56,14 @@ export class DeviceCalls {
 		await this.#api.call({ method: "DELETE", path: `/v1/devices/${device}`, authorized: true }, NOTHING);
 	}
 
-	/** The other members of all conversations of two (rule SYNC-4). */
+	/** All conversations, by the other member or the group's id (rule SYNC-4). */
 	async conversations(): Promise<string[]> {
 		const peers: string[] = [];
 		let after = "";
 		for (;;) {
 			const path = `/v1/conversations${after}`;
 			const page = await this.#api.call({ method: "GET", path, authorized: true }, ConversationList);
-			peers.push(...page.conversations.flatMap(({ peer }) => peer ?? []));
+			peers.push(...page.conversations.map(({ conversation, peer }) => peer ?? conversation));
 			if (page.next === undefined) return peers;
 			after = `?after=${page.next}`;
 		}

@@ -36,13 +36,13 @@ test("GROUP-12 one ciphertext for all: three people talk in a group", async () =
 	).toEqual([account("a"), account("b")]);
 });
 
-test("GROUP-12 another device of an account learns the group from its sisters, reads and sends", async () => {
+test("GROUP-12 SYNC-4 another device of an account learns the group from its sisters, reads and sends", async () => {
 	const [alice, bob] = await three();
 	bob.text("before");
 	await world.settle();
 	const second = world.add("a", 2, alice);
 	world.server.refreshRoster(GROUP, world.push);
-	second.connect();
+	second.inbox.push({ type: "learn-conversations", peers: [GROUP] });
 	await world.settle();
 	expect(findGroup(second.store, GROUP)).toMatchObject({ title: "friends", member: 1 });
 	alice.text("from the first");
