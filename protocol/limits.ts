@@ -24,6 +24,8 @@ export const LIMITS = {
 	malformed_frames: 16,
 	/** How long a ciphertext waits for its devices. */
 	retention_days: 45,
+	/** Ciphertext in one conversation that waits for its devices. */
+	unread_bytes: 1024 ** 3,
 	/** Acknowledged entries whose ids are kept to answer repetitions. */
 	remembered_entries: 1_024,
 	devices_per_account: 8,

@@ -56,4 +56,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "b34a51d7060ea6370a15f3352c3eaaeaf65d7ad327ed8cf16be80f0986f80a4f",
 		change: "frames: withdrawing, blocking, presence, quiet acknowledgements",
 	},
+	{
+		version: 1,
+		fingerprint: "587624c0bb61ed6f4555c350bf267f37cf5c7d03f74312bf0b53dbf2412d8b7b",
+		change: "conversations: a refusal where too much waits",
+	},
 ];

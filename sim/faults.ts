@@ -72,6 +72,7 @@ function changed(store: SimulatedStore, methods: Partial<Store>): Store {
 		wipe: (after, upTo, sender) => store.wipe(after, upTo, sender),
 		withdraw: (number) => store.withdraw(number),
 		expire: (before_ms) => store.expire(before_ms),
+		waiting: (after) => store.waiting(after),
 		oldestCiphertext: () => store.oldestCiphertext(),
 		rows: (after, limit) => store.rows(after, limit),
 		entries: (after, limit) => store.entries(after, limit),

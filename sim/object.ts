@@ -216,6 +216,9 @@ export class ObjectHost {
 			case "alarm":
 				this.#setAlarm(effect.at_ms);
 				return;
+			case "erase":
+				// Somebody stays in these worlds.
+				return;
 			case "answer":
 				// To who changed a group: not in these worlds.
 				break;

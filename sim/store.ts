@@ -67,6 +67,10 @@ export class SimulatedStore implements Store {
 		this.#wipe((row) => row.time_ms <= before_ms);
 	}
 
+	waiting(after: number): number {
+		return this.#rows.reduce((sum, { number, payload }) => sum + (number > after ? (payload?.length ?? 0) : 0), 0);
+	}
+
 	oldestCiphertext(): number | undefined {
 		return this.#rows.find((row) => row.payload !== null)?.time_ms;
 	}

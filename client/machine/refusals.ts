@@ -44,6 +44,7 @@ export function onRefused(context: Context, peer: string, refused: Refused): voi
 			if (!goBack(context, peer, refused.limit)) notice(context, peer, refused.code, messageId);
 			return;
 		case ErrorCode.RATE_LIMITED:
+		case ErrorCode.CONVERSATION_FULL:
 			if (row === undefined) notice(context, peer, refused.code, messageId);
 			else onLimited(context, peer, row.id, refused.retryAfterMs);
 			return;

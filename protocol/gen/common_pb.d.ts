@@ -204,7 +204,7 @@ export declare type Refused = Message<"parley.v1.Refused"> & {
   difference?: RosterDifference | undefined;
 
   /**
-   * When to try again, for RATE_LIMITED.
+   * When to try again, for RATE_LIMITED and CONVERSATION_FULL.
    *
    * @generated from field: uint32 retry_after_ms = 5;
    */
@@ -352,6 +352,11 @@ export enum ErrorCode {
    * @generated from enum value: ERROR_CODE_NOT_PERMITTED = 16;
    */
   NOT_PERMITTED = 16,
+
+  /**
+   * @generated from enum value: ERROR_CODE_CONVERSATION_FULL = 17;
+   */
+  CONVERSATION_FULL = 17,
 }
 
 /**

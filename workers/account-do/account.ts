@@ -88,16 +88,17 @@ export class Account extends DurableObject implements AccountInterface {
 	}
 
 	/** Rules NUDGE-1 and NUDGE-2. */
-	async nudge(reference: ConversationReference, devices: number[], upTo: number): Promise<void> {
+	async nudge(reference: ConversationReference, devices: number[], upTo: number): Promise<"kept" | "stranger"> {
 		checkReference(reference);
 		checkEntry(upTo);
-		if (!this.#news.isMember(reference.conversation)) return;
+		if (!this.#news.isMember(reference.conversation)) return "stranger";
 		for (const device of devices) {
 			// An erased account has no devices, so it is not filled again either.
 			if (!this.#prekeys.has(device) || !this.#news.add(device, reference, upTo)) continue;
 			const socket = this.#sockets.ready(device);
 			if (socket !== undefined) this.#sockets.sendNews(socket, { ...reference, upTo });
 		}
+		return "kept";
 	}
 
 	/** Rules ACCOUNT-4 and ACCOUNT-6. */

@@ -44,10 +44,10 @@ export interface AccountInterface {
 	/** All conversations of the account, by id, after the given one; at most 500. */
 	conversations(after: string): Promise<ConversationReference[]>;
 	/**
-	 * A conversation has entries up to `upTo` for the devices (rules NUDGE-1 and NUDGE-2). Unknown devices, and conversations
-	 * that the account is no member of, are ignored: so news is bounded by both.
+	 * A conversation has entries up to `upTo` for the devices (rules NUDGE-1 and NUDGE-2). Unknown devices are ignored. Of
+	 * conversations that the account is no member of nothing is kept, and the answer is "stranger": so news is bounded by both.
 	 */
-	nudge(reference: ConversationReference, devices: number[], upTo: number): Promise<void>;
+	nudge(reference: ConversationReference, devices: number[], upTo: number): Promise<"kept" | "stranger">;
 	/**
 	 * The account is gone: everything but its list of conversations is removed, sockets close, and the object refuses to be
 	 * filled again. Repeatable.

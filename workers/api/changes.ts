@@ -178,7 +178,12 @@ async function settleGroup(env: ApiEnv, group: string, accountIds: string[]): Pr
 		if (!members.has(account)) {
 			await object.left([group]);
 			if ((await stub.membersAmong([account])).length === 0) continue;
-			await object.joined({ conversation: group, peer: "" });
+		}
+		// Members too: an earlier change's message may have taken it from the list between this one's joining and its change.
+		if ((await object.joined({ conversation: group, peer: "" })) !== "joined") {
+			// It could not be reached there by a deletion or a change of devices.
+			await stub.removeMember(account);
+			continue;
 		}
 		const { devices, version } = await directory.devicesOf(account);
 		if (devices.length === 0) await stub.removeMember(account);

@@ -97,6 +97,16 @@ async function settle(group: string, accountIds: string[]): Promise<number> {
 	return (await getQueueResult(batch, createExecutionContext())).retryMessages.length;
 }
 
+test("GROUP-6 a member that an earlier change's message took from its account's list comes back to it", async () => {
+	const [alice, bob] = [await register(0), await register(1)];
+	const { id } = await newGroup(alice, [bob]);
+	// That message saw Bob on no roster, between his joining and the change that added him.
+	await accountStub(env, bob.accountId).left([id]);
+	expect(await settle(id, [bob.accountId])).toBe(0);
+	expect(await accountStub(env, bob.accountId).membership(bob.deviceId, id)).toBe("member");
+	expect((await open(id, bob)) === undefined).toBe(false);
+});
+
 test("GROUP-6 an account that was deleted on the way to a group is on no roster", async () => {
 	const [alice, bob, carol] = [await register(0), await register(1), await register(2)];
 	await call("/v1/accounts/me", { method: "DELETE", token: carol.accessToken });

@@ -100,6 +100,8 @@ test("REFUSED-2 a megabyte of garbage and a storm of text close only their sende
 
 test("EXPIRY-1 the alarm runs and sets itself for what is left", async () => {
 	const { stub, alice, bob } = await newConversation();
+	// An account that doesn't list the conversation would be called again and again.
+	await env.ACCOUNT.getByName(bob.account).joined({ conversation: stub.name ?? "", peer: alice.account });
 	const one = await TestSocket.ready(stub, alice);
 	await one.take(2);
 	one.send(message(newId(), [bob]));

@@ -17,6 +17,13 @@ import {
 import { RATE, type Rate } from "./pace.ts";
 import { SqliteStore } from "./sqlite-store.ts";
 
+const CHANGES_ROSTER: ReadonlySet<ConversationEvent["type"]> = new Set([
+	"setDevices",
+	"removeMember",
+	"changeGroup",
+	"requestToJoin",
+]);
+
 /** Accounts that are called at once: a group of a thousand must not be a thousand calls side by side. */
 const CALLS_AT_ONCE = 32;
 
@@ -32,12 +39,13 @@ interface AccountCall {
  * holds the frames until the rows are on disk (rule DURABLE-1).
  */
 export class Conversation extends DurableObject implements ConversationInterface {
-	readonly #store: SqliteStore;
 	readonly #sockets: Map<number, WebSocket> = new Map();
 	/** The same the other way round: an attachment is deserialized with each look at it. */
 	readonly #ids: WeakMap<WebSocket, number> = new WeakMap();
 	#core: ConversationCore;
 	#nextSocket = 1;
+	/** When the alarm rings, as far as this instance knows. */
+	#alarm_ms: number | undefined;
 	#answer: GroupChanged | Refused | undefined;
 	/** Nudges that wait for their call. Lost with a crash, which the alarm is for. */
 	readonly #calls: Map<string, AccountCall> = new Map();
@@ -47,11 +55,12 @@ export class Conversation extends DurableObject implements ConversationInterface
 		super(ctx, env);
 		// Answered by the runtime: keeps connections alive without waking the object.
 		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
-		this.#store = new SqliteStore(ctx.storage);
 		this.#core = this.#wake();
 		ctx.blockConcurrencyWhile(async () => {
 			const alarm_ms = await ctx.storage.getAlarm();
-			if (alarm_ms !== null) this.#core.alarmIs(alarm_ms);
+			if (alarm_ms === null) return;
+			this.#alarm_ms = alarm_ms;
+			this.#core.alarmIs(alarm_ms);
 		});
 	}
 
@@ -118,6 +127,7 @@ export class Conversation extends DurableObject implements ConversationInterface
 	}
 
 	override alarm(): void {
+		this.#alarm_ms = undefined;
 		this.#handle({ type: "alarm" });
 	}
 
@@ -146,6 +156,8 @@ export class Conversation extends DurableObject implements ConversationInterface
 			this.#run(event);
 		} catch (error) {
 			if (event.type === "frame") this.#fail(event.socket);
+			// The roster may have changed and nobody was told: who was removed must not read on, and the others begin anew.
+			if (CHANGES_ROSTER.has(event.type)) for (const id of [...this.#sockets.keys()]) this.#fail(id);
 			this.#recover();
 			if (event.type !== "frame") throw error;
 		}
@@ -207,9 +219,13 @@ export class Conversation extends DurableObject implements ConversationInterface
 			case "alarm":
 				// Not awaited: written together with the rows of this turn; the output gate waits for it.
 				void this.ctx.storage.setAlarm(effect.at_ms);
+				this.#alarm_ms = effect.at_ms;
 				break;
 			case "nudge":
 				this.#nudge(effect);
+				break;
+			case "erase":
+				this.#erase();
 				break;
 			case "answer":
 				this.#answer = effect.answer;
@@ -225,6 +241,15 @@ export class Conversation extends DurableObject implements ConversationInterface
 		} catch {
 			// A peer may be gone at any moment. What it missed is in the log and is sent after its next hello.
 		}
+	}
+
+	/** Rule KEPT-4. In the same turn: whoever comes next finds an object that was never founded. */
+	#erase(): void {
+		void this.ctx.storage.deleteAlarm();
+		void this.ctx.storage.deleteAll();
+		this.#alarm_ms = undefined;
+		this.#calls.clear();
+		this.#core = this.#wake();
 	}
 
 	#close(id: number, code: number): void {
@@ -268,8 +293,8 @@ export class Conversation extends DurableObject implements ConversationInterface
 		const conversation = this.ctx.id.name;
 		if (conversation === undefined) return false;
 		try {
-			await this.env.ACCOUNT.getByName(account).nudge({ conversation, peer }, devices, upTo);
-			return true;
+			// An account that does not list the conversation yet: it will, and must not miss this.
+			return (await this.env.ACCOUNT.getByName(account).nudge({ conversation, peer }, devices, upTo)) !== "stranger";
 		} catch {
 			// Reported to the core, which sets the time for the next try.
 			return false;
@@ -286,10 +311,11 @@ export class Conversation extends DurableObject implements ConversationInterface
 			this.#opened(state.id, socket);
 			sockets.push(state);
 		}
-		return new ConversationCore(this.#store, {
+		// A new store too: after a fault its tables may be gone with the turn that made them.
+		return new ConversationCore(new SqliteStore(this.ctx.storage), {
 			now_ms: Date.now(),
 			sockets,
-			alarm_ms: undefined,
+			alarm_ms: this.#alarm_ms,
 			rate: rateOf(this.env),
 		});
 	}

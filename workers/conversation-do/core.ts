@@ -15,7 +15,7 @@ import { Nudges } from "./nudges.ts";
 import { Output } from "./output.ts";
 import { RATE, type Rate, RETRY_AFTER_MS } from "./pace.ts";
 import { block, leave, othersOnline, presence, pushEphemeral, tell } from "./privacy.ts";
-import { deviceOf, type Room, remove, rosterChanged } from "./room.ts";
+import { beforeOf, deviceOf, type Room, remove, rosterChanged } from "./room.ts";
 import type { Device } from "./roster.ts";
 import { Session, Sessions, type SocketState } from "./sessions.ts";
 import { loadState, type Persisted } from "./state.ts";
@@ -25,6 +25,9 @@ import { withdraw } from "./withdraw.ts";
 
 export type { ConversationEvent, Effect } from "./events.ts";
 export type { SocketState } from "./sessions.ts";
+
+/** What asking for all watermarks counts as: two a second, on average. */
+const WATERMARKS_FRAMES = LIMITS.frames_per_second / 2;
 
 /** One conversation. All its state beyond the store can be lost at any moment. */
 export class ConversationCore {
@@ -137,11 +140,13 @@ export class ConversationCore {
 		}
 		if (!this.#woken) this.#nudges.woken(this.#log.head, now_ms, this.#out.effects);
 		this.#woken = true;
+		// Rule KEPT-4, by what is on disk: a removal that a crash has cut off is completed by the next event.
+		if (this.#state.roster?.members.length === 0) this.#out.effects.push({ type: "erase" });
 		return this.#out.effects;
 	}
 
 	#changeMember(event: Extract<ConversationEvent, { type: "setDevices" | "removeMember" }>): void {
-		const before = { members: this.#state.roster?.members ?? [], devices: this.#state.devices };
+		const before = beforeOf(this.#state);
 		const changed =
 			event.type === "setDevices" ? this.#state.setDevices(event.member) : this.#state.removeMember(event.account);
 		if (changed) rosterChanged(this.#room, before);
@@ -232,7 +237,7 @@ export class ConversationCore {
 				block(this.#room, session, device, frame.value.on);
 				break;
 			case "watermarks":
-				this.#out.push(session, encode({ case: "watermarks", value: { watermarks: this.#watermarks() } }));
+				this.#tellWatermarks(session);
 				break;
 			case "hello":
 				// A second one would empty the window without an acknowledgement.
@@ -337,6 +342,13 @@ export class ConversationCore {
 		session.state = { ...session.state, read: upTo };
 		this.#out.effects.push({ type: "attach", socket: session.state });
 		this.#pushWatermark(session, device);
+	}
+
+	/** A short question with a long answer. */
+	#tellWatermarks(session: Session): void {
+		if (session.pace.charge(WATERMARKS_FRAMES)) {
+			this.#out.push(session, encode({ case: "watermarks", value: { watermarks: this.#watermarks() } }));
+		} else this.#out.refuse(session, ErrorCode.RATE_LIMITED, { retryAfterMs: RETRY_AFTER_MS });
 	}
 
 	/** Rule EPHEMERAL-1: to whom listens now, and nowhere else. */

@@ -2,9 +2,11 @@
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import type { Send } from "../../protocol/gen/conversation_up_pb.js";
 import { toHex } from "../../protocol/ids.ts";
+import { LIMITS } from "../../protocol/limits.ts";
 import { deliver, wholeOf } from "./delivery.ts";
 import { encode } from "./frames.ts";
 import { checksumOf } from "./once.ts";
+import { RETRY_AFTER_MS } from "./pace.ts";
 import { blockersOf, payloadOf, withoutThem } from "./privacy.ts";
 import type { Room } from "./room.ts";
 import type { Device, Roster } from "./roster.ts";
@@ -12,16 +14,20 @@ import type { Session } from "./sessions.ts";
 import type { LogEntry } from "./store.ts";
 import { accepted, entryFrame } from "./wire.ts";
 
+/** When a sender looks again whether others have fetched what waits. */
+const FULL_MS = 60_000;
+
 /** A frame that is refused leaves nothing behind (rule REFUSED-1). */
 export function send(room: Room, session: Session, device: Device, message: Send, payload: Uint8Array, now_ms: number) {
 	const { state, log, out } = room;
 	const { roster } = state;
 	if (roster === undefined) return;
-	const { messageId } = message;
+	// A copy: the id stays in memory, and as a part of its frame it would keep all of that.
+	const messageId = message.messageId.slice();
 	const hex = toHex(messageId);
 	const checksum = checksumOf(message);
 	// Before the roster: a repetition is answered whatever the roster is by now (rule ONCE-1).
-	const known = log.once.look(messageId, hex, device.key, checksum, log.head);
+	const known = log.once.look(messageId, hex, device.key, checksum, log.head, session.pace);
 	switch (known.is) {
 		case "repeated":
 			out.push(session, accepted(known.entry));
@@ -31,6 +37,9 @@ export function send(room: Room, session: Session, device: Device, message: Send
 			return;
 		case "forgotten":
 			out.refuse(session, ErrorCode.MESSAGE_ID_TOO_OLD, { messageId });
+			return;
+		case "costly":
+			out.refuse(session, ErrorCode.RATE_LIMITED, { messageId, retryAfterMs: RETRY_AFTER_MS });
 			return;
 		case "new":
 			break;
@@ -43,6 +52,10 @@ export function send(room: Room, session: Session, device: Device, message: Send
 			: fitsGroup(room, roster, session, device, message))
 	)
 		return;
+	if (log.waiting + payload.length > LIMITS.unread_bytes) {
+		out.refuse(session, ErrorCode.CONVERSATION_FULL, { messageId, limit: LIMITS.unread_bytes, retryAfterMs: FULL_MS });
+		return;
+	}
 	const empty = message.envelopes.length === 0 && message.shared.length === 0;
 	const blockers = blockersOf(state, device.account);
 	const kept = blockers === undefined ? message : withoutThem(message, blockers);

@@ -45,5 +45,7 @@ export type Effect =
 	| { type: "nudge"; account: string; peer: string; device: number; upTo: number }
 	/** The answer to who asked for the event. */
 	| { type: "answer"; answer: GroupChanged | Refused }
+	/** Deletes everything, the alarm too: the object is as one that was never founded. Always the last effect. */
+	| { type: "erase" }
 	/** Sets the one alarm. */
 	| { type: "alarm"; at_ms: number };

@@ -1,16 +1,19 @@
 /** Changes of a group: its state, its roster and an entry that tells everybody, in one step (rules GROUP-2 to GROUP-6). */
 import { Buffer } from "node:buffer";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { ConversationUpSchema, type Send, SendSchema } from "../../protocol/gen/conversation_up_pb.js";
+import { ConversationUpSchema, SendSchema } from "../../protocol/gen/conversation_up_pb.js";
 import { type GroupChange, GroupChangeSchema, GroupPermission, GroupRole } from "../../protocol/gen/group_pb.js";
-import { fromHex, isUuidV7, toHex, uuidToBytes } from "../../protocol/ids.ts";
+import { fromHex, isUuidV7, uuidToBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { push } from "./entries.ts";
 import { Group, isRefused } from "./group.ts";
 import type { GroupChanged, GroupChangeRequest, GroupJoinRequest, GroupRules, Refused } from "./interface.ts";
 import { checksumOf } from "./once.ts";
-import { type Room, rosterChanged } from "./room.ts";
+import { beforeOf, type Room, rosterChanged } from "./room.ts";
 import { senderKey } from "./roster.ts";
+
+/** Requests over HTTP have a rate of their own. */
+const UNCHARGED = { charge: () => true };
 
 const ROLES = { member: GroupRole.MEMBER, admin: GroupRole.ADMIN } as const;
 const PERMISSIONS = { members: GroupPermission.MEMBERS, admins: GroupPermission.ADMINS } as const;
@@ -27,14 +30,20 @@ export function changeGroup(room: Room, request: GroupChangeRequest, now_ms: num
 		state: fromBase64(request.state),
 		...(request.declined === undefined ? {} : { declined: uuidToBytes(request.declined) }),
 	};
-	const known = lookUp(room, request, create(GroupChangeSchema, value));
-	if (known.answer !== undefined) return known.answer;
+	const change = create(GroupChangeSchema, value);
+	const checksum = checksumOf(create(SendSchema, { change }));
+	const known = lookUp(room, request, checksum, version);
+	if (known !== undefined) return known;
 	const { group, roster } = room.state;
 	if (version === 1 && roster !== undefined) return { refused: "group_exists" };
 	if (version !== 1 && group === undefined) return { refused: "not_found" };
 	const next = group === undefined ? founded(request) : group.changed(request);
 	if (isRefused(next)) return next;
-	return append(room, known.send, actor, now_ms, version, () => {
+	// Admins act in a full conversation too: who fills it has to be removed.
+	if (group?.roleOf(actor.account) !== "admin" && room.log.waiting > LIMITS.unread_bytes) {
+		return { refused: "group_full", limit: LIMITS.unread_bytes };
+	}
+	return append(room, request, change, checksum, now_ms, version, () => {
 		if (roster === undefined) room.state.foundGroup(request.added, next);
 		else room.state.setGroup(next, request.added, request.removed);
 	});
@@ -45,58 +54,76 @@ export function requestToJoin(room: Room, request: GroupJoinRequest, now_ms: num
 	const { actor } = request;
 	const { group } = room.state;
 	if (group === undefined) return { refused: "not_found" };
-	const next = group.requested(actor.account, request.linkSecretHash);
-	if (isRefused(next)) return next;
 	const { version } = group;
 	const requested = uuidToBytes(actor.account);
-	const known = lookUp(room, request, create(GroupChangeSchema, { version, requested }));
-	if (known.answer !== undefined) return known.answer;
+	// Without the version, which may be another one when the request is repeated.
+	const checksum = checksumOf(create(SendSchema, { change: { requested } }));
+	const known = lookUp(room, request, checksum, version);
+	if (known !== undefined) return known;
+	const next = group.requested(actor.account, request.linkSecretHash);
+	if (isRefused(next)) return next;
 	// It asks already: one entry is enough.
 	if (next === group) return { number: room.log.head, version };
-	return append(room, known.send, actor, now_ms, version, () => room.state.setGroup(next, [], []));
+	const change = create(GroupChangeSchema, { version, requested });
+	return append(room, request, change, checksum, now_ms, version, () => room.state.setGroup(next, [], []));
+}
+
+interface Named {
+	messageId: string;
+	actor: { account: string; device: number };
 }
 
 /** Rule ONCE-1, for changes. */
 function lookUp(
 	{ state, log }: Room,
-	{ messageId: hex, actor }: { messageId: string; actor: { account: string; device: number } },
-	change: GroupChange,
-): { send: Send; answer: GroupChanged | Refused | undefined } {
+	{ messageId: hex, actor }: Named,
+	checksum: number,
+	version: number,
+): GroupChanged | Refused | undefined {
 	const messageId = fromHex(hex);
-	const send = create(SendSchema, { messageId, rosterVersion: state.roster?.version ?? 0, change });
-	if (!isUuidV7(messageId)) return { send, answer: { refused: "malformed" } };
-	if (state.roster === undefined) return { send, answer: undefined };
-	const entry = log.once.find(messageId, hex, log.head);
-	if (entry === undefined) return { send, answer: undefined };
-	const same = entry.sender.startsWith(`${actor.account}/${actor.device}/`) && entry.checksum === checksumOf(send);
-	return {
-		send,
-		answer: same ? { number: entry.number, version: change.version } : { refused: "message_id_conflict" },
-	};
+	if (!isUuidV7(messageId)) return { refused: "malformed" };
+	if (state.roster === undefined) return undefined;
+	const known = log.once.look(messageId, hex, authorKey(actor), checksum, log.head, UNCHARGED);
+	switch (known.is) {
+		case "repeated":
+			return { number: known.entry.number, version };
+		case "conflict":
+		case "forgotten":
+		case "costly":
+			return { refused: "message_id_conflict" };
+		case "new":
+			return undefined;
+		default:
+			return known satisfies never;
+	}
 }
 
 function append(
 	room: Room,
-	send: Send,
-	actor: { account: string; device: number },
+	{ messageId: hex, actor }: Named,
+	change: GroupChange,
+	checksum: number,
 	now_ms: number,
 	version: number,
-	change: () => void,
+	first: () => void,
 ): GroupChanged {
 	const { state, log } = room;
-	const before = { members: state.roster?.members ?? [], devices: state.devices };
+	const before = beforeOf(state);
+	const messageId = fromHex(hex);
+	const send = create(SendSchema, { messageId, rosterVersion: state.roster?.version ?? 0, change });
 	const payload = toBinary(
 		ConversationUpSchema,
 		create(ConversationUpSchema, { frame: { case: "send", value: send } }),
 	);
-	// No registration's key: the device that made the change gets its entry like everybody else.
-	const key = senderKey(actor.account, actor.device, 0);
-	const hex = toHex(send.messageId);
-	const entry = log.append(key, send.messageId, hex, checksumOf(send), payload, now_ms, change);
+	const key = authorKey(actor);
+	const entry = log.append(key, messageId, hex, checksum, payload, now_ms, first);
 	rosterChanged(room, before);
 	push(room, entry, { key, accountBytes: uuidToBytes(actor.account), device: actor.device }, send, now_ms);
 	return { number: entry.number, version };
 }
+
+/** No registration's key: the device that made the change gets its entry like everybody else. */
+const authorKey = ({ account, device }: Named["actor"]): string => senderKey(account, device, 0);
 
 function founded(request: GroupChangeRequest): Group | Refused {
 	const { actor, added, rules, linkHash, state } = request;

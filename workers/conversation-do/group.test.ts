@@ -4,69 +4,9 @@ import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.
 import { GroupChangeSchema } from "../../protocol/gen/group_pb.js";
 import { toHex, uuidToBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
-import type { GroupChangeRequest, GroupJoinRequest, GroupRole, GroupRules } from "./interface.ts";
-import { MemoryStore } from "./memory-store.ts";
-import { A1, type Address, ALICE, B1, Bench, BOB, message, newId, up } from "./testing.ts";
-
-const CAROL = "00000000-0000-4000-8000-00000000000c";
-const C1: Address = { account: CAROL, device: 1, registrationId: 31 };
-const C2: Address = { account: CAROL, device: 2, registrationId: 32 };
-const OPEN: GroupRules = { add: "members", edit: "members", send: "members", link: false, approval: false };
-const SECRET = "ab".repeat(32);
-
-function joining(address: Address, role: GroupRole = "member", ...more: Address[]) {
-	const devices = [address, ...more].map(({ device, registrationId }) => ({ device, registrationId }));
-	return { account: address.account, role, devices, version: 1 };
-}
-
-function request(actor: Address, version: number, fields: Partial<GroupChangeRequest> = {}): GroupChangeRequest {
-	return {
-		messageId: toHex(newId()),
-		actor: { account: actor.account, device: actor.device },
-		version,
-		added: [],
-		removed: [],
-		roles: [],
-		rules: undefined,
-		linkHash: undefined,
-		declined: undefined,
-		state: Buffer.from(`state ${version}`).toString("base64"),
-		linkSecretHash: undefined,
-		...fields,
-	};
-}
-
-/** A group of Alice, its admin, and Bob; both connected, their first frames read. */
-class GroupBench extends Bench {
-	readonly alice: number;
-	readonly bob: number;
-
-	constructor(rules: GroupRules = OPEN) {
-		super([], new MemoryStore());
-		this.change(request(A1, 1, { added: [joining(A1, "admin"), joining(B1)], rules, linkHash: SECRET }));
-		this.alice = this.ready(A1);
-		this.bob = this.ready(B1);
-		this.effects = [];
-	}
-
-	change(change: GroupChangeRequest): string {
-		this.handle({ type: "changeGroup", request: change });
-		return this.#answer();
-	}
-
-	ask(join: GroupJoinRequest): string {
-		this.handle({ type: "requestToJoin", request: join });
-		return this.#answer();
-	}
-
-	#answer(): string {
-		const effect = this.effects.find(({ type }) => type === "answer");
-		this.effects = this.effects.filter((one) => one !== effect);
-		if (effect?.type !== "answer") throw new Error("no answer");
-		const { answer } = effect;
-		return "refused" in answer ? answer.refused : `${answer.number} v${answer.version}`;
-	}
-}
+import type { GroupJoinRequest, GroupRules } from "./interface.ts";
+import { A1, ALICE, B1, BOB, message, newId, up } from "./testing.ts";
+import { C1, C2, CAROL, GroupBench, joining, OPEN, request, SECRET } from "./testing-groups.ts";
 
 const shared = (version: number, text = "x", id = newId()) =>
 	up({
@@ -265,6 +205,42 @@ test("GROUP-5 a request to join is an entry that an admin answers", () => {
 	expect(declining.change(request(B1, 2, { declined: CAROL }))).toBe("not_permitted");
 	expect(declining.change(request(A1, 2, { declined: CAROL }))).toBe("3 v2");
 	expect(declining.core.view(ALICE, undefined)?.requests).toEqual([]);
+});
+
+test("GROUP-5 ONCE-1 a request to join is answered the same when it is repeated after a change, and after a yes", () => {
+	const bench = new GroupBench({ ...OPEN, link: true, approval: true });
+	const join = { messageId: toHex(newId()), actor: { account: CAROL, device: 1 }, linkSecretHash: SECRET };
+	expect(bench.ask(join)).toBe("2 v1");
+	bench.change(request(A1, 2));
+	expect(bench.ask(join)).toBe("2 v2");
+	bench.change(request(A1, 3, { added: [joining(C1)] }));
+	expect(bench.ask(join)).toBe("2 v3");
+	expect(bench.ask({ ...join, messageId: toHex(newId()) })).toBe("malformed");
+	expect(bench.core.head).toBe(4);
+});
+
+test("GROUP-2 a change id belongs to one device and one change, after a crash and from others too", () => {
+	const bench = new GroupBench();
+	const change = request(A1, 2, { added: [joining(C1)] });
+	bench.change(change);
+	for (const restart of [false, true]) {
+		if (restart) bench.restart(false);
+		expect(bench.change({ ...change, actor: { account: BOB, device: 1 } })).toBe("message_id_conflict");
+		expect(bench.change({ ...change, actor: { account: ALICE, device: 2 } })).toBe("message_id_conflict");
+		expect(bench.change({ ...change, version: 3 })).toBe("message_id_conflict");
+		// Nor as a message, by whomever.
+		const alice = bench.ready(A1, 2);
+		bench.effects = [];
+		bench.raw(alice, shared(2, "x", Buffer.from(change.messageId, "hex")));
+		expect(bench.take(alice)).toEqual(["refused MESSAGE_ID_CONFLICT 2"]);
+	}
+	expect(bench.core.head).toBe(2);
+});
+
+test("GROUP-8 a change that leaves the roster as it is tells of no new one", () => {
+	const bench = new GroupBench();
+	bench.change(request(A1, 2));
+	expect(bench.take(bench.bob)).toEqual(["entry 2"]);
 });
 
 test("GROUP-6 a removed member's socket closes in the turn of the change; a new one begins at its own", () => {

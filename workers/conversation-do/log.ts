@@ -9,6 +9,11 @@ import type { LogEntry, LogRow, Store } from "./store.ts";
 /** How long a ciphertext waits. */
 export const RETENTION_MS = LIMITS.retention_days * 24 * 60 * 60 * 1_000;
 
+/** Entries whose senders are kept in memory. */
+const SENDERS_MAX = 4_096;
+/** Devices of which is kept how far their own entries are wiped: forgetting costs a statement that changes nothing. */
+const WIPED_MAX = 64;
+
 /** Appends after which the state is written, and rows that are looked at together for recycling. */
 const BATCH = 64;
 
@@ -42,6 +47,7 @@ export class Log {
 		this.head = head?.number ?? 0;
 		this.#time_ms = head?.time_ms ?? 0;
 		// The tail that is newer than the state.
+		if (state.head < this.head) state.backlog.appended(this.head, store.waiting(state.head));
 		for (let after = state.head; after < this.head; ) {
 			const entries = store.entries(after, BATCH);
 			for (const entry of entries) {
@@ -51,6 +57,11 @@ export class Log {
 			after = entries.at(-1)?.number ?? this.head;
 		}
 		state.head = this.head;
+	}
+
+	/** How many bytes of ciphertext wait, at most. */
+	get waiting(): number {
+		return this.#state.backlog.bytes;
 	}
 
 	/**
@@ -80,6 +91,7 @@ export class Log {
 			this.#state.head = number;
 			this.once.appended(hex, entry);
 			this.#passOwn(number, key);
+			if (payload !== null) this.#state.backlog.appended(number, payload.length);
 		};
 		if (first === undefined && number - this.#state.savedHead < BATCH) append();
 		else {
@@ -87,6 +99,7 @@ export class Log {
 				append();
 				this.#state.save();
 			});
+			this.#trim();
 		}
 		return entry;
 	}
@@ -152,6 +165,8 @@ export class Log {
 				this.#passedOver.delete(number);
 			}
 			this.#state.wiped = floor;
+			this.#state.backlog.passed(floor, this.head);
+			if (this.#wipedOf.size > WIPED_MAX) this.#wipedOf.clear();
 		}
 		// A sender holds up nothing of what it sent: it may have entries of others to read and yet its own are done. Only
 		// of the device that is furthest behind are there such entries.
@@ -179,7 +194,12 @@ export class Log {
 
 	/** The end of retention (rule KEPT-1). */
 	expire(now_ms: number): void {
+		// Looking for the oldest reads less than the whole log, which most alarms are not for.
+		const next_ms = this.nextExpiry();
+		if (next_ms === undefined || next_ms > now_ms) return;
 		this.#store.expire(now_ms - RETENTION_MS);
+		// A device that never comes back must not leave the conversation full for ever.
+		this.#state.backlog.counted(this.#state.wiped, this.#store.waiting(this.#state.wiped));
 	}
 
 	/** When the oldest ciphertext's retention ends. */
@@ -205,10 +225,19 @@ export class Log {
 	#senderOf(number: number): string | undefined {
 		const known = this.#senders.get(number);
 		if (known !== undefined) return known;
-		const entry = this.#store.entries(number - 1, 1)[0];
-		if (entry?.number !== number) return undefined;
-		this.#senders.set(number, entry.sender);
-		return entry.sender;
+		// Several at once: a device that acknowledges late may have many entries of its own to pass.
+		for (const entry of this.#store.entries(number - 1, BATCH)) this.#senders.set(entry.number, entry.sender);
+		const sender = this.#senders.get(number);
+		this.#trim();
+		return sender;
+	}
+
+	/** In a group somebody is always away, and nothing is passed by all. */
+	#trim(): void {
+		for (const number of this.#senders.keys()) {
+			if (this.#senders.size <= SENDERS_MAX) return;
+			this.#senders.delete(number);
+		}
 	}
 
 	/** The number of a row whose place the entry takes. */

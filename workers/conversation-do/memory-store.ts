@@ -40,6 +40,10 @@ export class MemoryStore implements Store {
 		for (const row of this.#rows.values()) if (row.time_ms <= before_ms) remove(row);
 	}
 
+	waiting(after: number): number {
+		return this.#after(after).reduce((sum, { payload }) => sum + (payload?.length ?? 0), 0);
+	}
+
 	oldestCiphertext(): number | undefined {
 		return this.#after(0).find((row) => row.payload !== null)?.time_ms;
 	}

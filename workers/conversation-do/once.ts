@@ -15,7 +15,17 @@ export interface Marks {
 }
 
 /** What is known of an id. */
-export type Known = { is: "new" } | { is: "repeated" | "conflict"; entry: LogEntry } | { is: "forgotten" };
+export type Known = { is: "new" | "forgotten" | "costly" } | { is: "repeated" | "conflict"; entry: LogEntry };
+
+/** Counts reading the whole log as so many frames of who makes it necessary; false where that is too much (REFUSED-2). */
+export interface Charge {
+	charge(frames: number): boolean;
+}
+
+/** Rows that are read as fast as a frame is answered. */
+const ROWS_PER_FRAME = 64;
+/** However long the log is, it is read for somebody sometimes. */
+const SCAN_FRAMES_MAX = LIMITS.frame_burst / 2;
 
 /** The ids of the last entries in memory, older ones by reading the log. */
 export class Once {
@@ -29,10 +39,14 @@ export class Once {
 	}
 
 	/** Looks an id up. The whole log is read only for an id that its sender could have used before. */
-	look(messageId: Uint8Array, hex: string, sender: string, checksum: number, head: number): Known {
+	look(messageId: Uint8Array, hex: string, sender: string, checksum: number, head: number, pace: Charge): Known {
 		const marks = this.marks.get(sender);
 		let entry = this.#load(head).get(hex);
-		if (entry === undefined && marks !== undefined && hex <= marks.last) entry = this.#store.find(messageId);
+		if (entry === undefined && marks !== undefined && hex <= marks.last) {
+			const found = this.find(messageId, hex, head, pace);
+			if (found === "costly") return { is: "costly" };
+			entry = found;
+		}
 		if (entry !== undefined) {
 			const same = entry.sender === sender && entry.checksum === checksum;
 			return { is: same ? "repeated" : "conflict", entry };
@@ -40,9 +54,14 @@ export class Once {
 		return marks !== undefined && hex <= marks.forgotten ? { is: "forgotten" } : { is: "new" };
 	}
 
-	/** The entry of an id, whoever sent it. Reads the whole log: for what is rare. */
-	find(messageId: Uint8Array, hex: string, head: number): LogEntry | undefined {
-		return this.#load(head).get(hex) ?? this.#store.find(messageId);
+	/** The entry of an id, whoever sent it. */
+	find(messageId: Uint8Array, hex: string, head: number, pace: Charge): LogEntry | "costly" | undefined {
+		const recent = this.#load(head).get(hex);
+		// A young log is in memory as a whole.
+		if (recent !== undefined || head <= LIMITS.remembered_entries) return recent;
+		const rows = head - (this.#store.entries(0, 1)[0]?.number ?? head);
+		if (!pace.charge(Math.min(SCAN_FRAMES_MAX, Math.ceil(rows / ROWS_PER_FRAME)))) return "costly";
+		return this.#store.find(messageId);
 	}
 
 	/** An entry has been appended. */
@@ -66,6 +85,15 @@ export class Once {
 		const marks = this.#marksOf(entry.sender);
 		const hex = toHex(entry.messageId);
 		if (hex > marks.forgotten) marks.forgotten = hex;
+	}
+
+	/**
+	 * Forgets senders that are gone, the first to come first, but for as many as entries are remembered: one that comes
+	 * back with the same registration may repeat what it sent before.
+	 */
+	prune(isHere: (sender: string) => boolean): void {
+		const gone = [...this.marks.keys()].filter((sender) => !isHere(sender));
+		for (const sender of gone.slice(0, Math.max(0, gone.length - LIMITS.remembered_entries))) this.marks.delete(sender);
 	}
 
 	#marksOf(sender: string): Marks {

@@ -51,6 +51,13 @@ export class Pace {
 		return "refuse";
 	}
 
+	/** Counts a frame as many more, if there is room for them; says whether there was. */
+	charge(frames: number): boolean {
+		if (this.#tokens < frames) return false;
+		this.#tokens -= frames;
+		return true;
+	}
+
 	/** Counts a malformed frame; says whether the peer is hostile by now. */
 	malformed(): boolean {
 		this.#malformed += 1;

@@ -30,8 +30,14 @@ export function remove(room: Room, session: Session): void {
 
 /** Who was on the roster before a change. */
 export interface Before {
+	version: number;
 	members: readonly string[];
 	devices: readonly Device[];
+}
+
+/** The roster as it is, before a change. */
+export function beforeOf({ roster, devices }: Persisted): Before {
+	return { version: roster?.version ?? 0, members: roster?.members ?? [], devices };
 }
 
 /**
@@ -45,6 +51,8 @@ export function rosterChanged(room: Room, before: Before): void {
 	for (const session of [...room.sessions]) if (deviceOf(room, session) === undefined) remove(room, session);
 	// Who left holds up no wipe any more (rule KEPT-1).
 	room.log.wipe();
+	room.log.once.prune((sender) => roster.get(sender) !== undefined);
+	if (roster.version === before.version) return;
 	if (group === undefined) {
 		room.out.pushToOthers(undefined, encode({ case: "roster", value: roster.frame() }));
 		return;

@@ -27,11 +27,19 @@ export class SqliteStore implements Store {
 	readonly #sql: SqlStorage;
 	/** Rows written since the object woke: what the tests of costs read. */
 	rowsWritten = 0;
+	/** Tables are there. Before the founding there is nothing: a made-up id must not leave an object behind. */
+	#founded: boolean;
 
 	constructor(storage: DurableObjectStorage) {
-		const { sql } = storage;
 		this.#storage = storage;
-		this.#sql = sql;
+		this.#sql = storage.sql;
+		const tables = this.#sql.exec("SELECT name FROM sqlite_master WHERE name = 'migrations'").toArray();
+		this.#founded = tables.length > 0;
+		if (this.#founded) this.#migrate();
+	}
+
+	#migrate(): void {
+		const sql = this.#sql;
 		sql.exec("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY)");
 		const done = sql.exec<{ count: number }>("SELECT COUNT(*) AS count FROM migrations").one().count;
 		for (const [number, text] of MIGRATIONS.entries()) {
@@ -39,6 +47,7 @@ export class SqliteStore implements Store {
 			sql.exec(text);
 			sql.exec("INSERT INTO migrations VALUES (?)", number);
 		}
+		this.#founded = true;
 	}
 
 	together(step: () => void): void {
@@ -46,9 +55,9 @@ export class SqliteStore implements Store {
 	}
 
 	head(): { number: number; time_ms: number } | undefined {
-		return this.#sql
-			.exec<{ number: number; time_ms: number }>("SELECT number, time_ms FROM log ORDER BY number DESC LIMIT 1")
-			.toArray()[0];
+		return this.#read<{ number: number; time_ms: number }>(
+			"SELECT number, time_ms FROM log ORDER BY number DESC LIMIT 1",
+		)[0];
 	}
 
 	append(row: LogRow, recycled: number | undefined): void {
@@ -77,37 +86,38 @@ export class SqliteStore implements Store {
 		this.#write("UPDATE log SET payload = NULL WHERE time_ms <= ? AND payload IS NOT NULL", before_ms);
 	}
 
+	waiting(after: number): number {
+		const query = "SELECT SUM(LENGTH(payload)) AS bytes FROM log WHERE number > ? AND payload IS NOT NULL";
+		return this.#read<{ bytes: number | null }>(query, after)[0]?.bytes ?? 0;
+	}
+
 	oldestCiphertext(): number | undefined {
-		return this.#sql
-			.exec<{ time_ms: number }>("SELECT time_ms FROM log WHERE payload IS NOT NULL ORDER BY number LIMIT 1")
-			.toArray()[0]?.time_ms;
+		return this.#read<{ time_ms: number }>(
+			"SELECT time_ms FROM log WHERE payload IS NOT NULL ORDER BY number LIMIT 1",
+		)[0]?.time_ms;
 	}
 
 	rows(after: number, limit: number): LogRow[] {
-		return this.#sql
-			.exec<EntryRow & { payload: ArrayBuffer | null }>(
-				`SELECT ${ENTRY}, payload FROM log WHERE number > ? ORDER BY number LIMIT ?`,
-				after,
-				limit,
-			)
-			.toArray()
-			.map((row) => ({ ...toEntry(row), payload: row.payload === null ? null : new Uint8Array(row.payload) }));
+		return this.#read<EntryRow & { payload: ArrayBuffer | null }>(
+			`SELECT ${ENTRY}, payload FROM log WHERE number > ? ORDER BY number LIMIT ?`,
+			after,
+			limit,
+		).map((row) => ({ ...toEntry(row), payload: row.payload === null ? null : new Uint8Array(row.payload) }));
 	}
 
 	entries(after: number, limit: number): LogEntry[] {
-		return this.#sql
-			.exec<EntryRow>(`SELECT ${ENTRY} FROM log WHERE number > ? ORDER BY number LIMIT ?`, after, limit)
-			.toArray()
-			.map(toEntry);
+		return this.#read<EntryRow>(`SELECT ${ENTRY} FROM log WHERE number > ? ORDER BY number LIMIT ?`, after, limit).map(
+			toEntry,
+		);
 	}
 
 	find(messageId: Uint8Array): LogEntry | undefined {
-		const row = this.#sql.exec<EntryRow>(`SELECT ${ENTRY} FROM log WHERE message_id = ?`, messageId).toArray()[0];
+		const row = this.#read<EntryRow>(`SELECT ${ENTRY} FROM log WHERE message_id = ?`, messageId)[0];
 		return row === undefined ? undefined : toEntry(row);
 	}
 
 	readState(): string | undefined {
-		return this.#sql.exec<{ json: string }>("SELECT json FROM state WHERE id = 1").toArray()[0]?.json;
+		return this.#read<{ json: string }>("SELECT json FROM state WHERE id = 1")[0]?.json;
 	}
 
 	writeState(state: string): void {
@@ -115,14 +125,19 @@ export class SqliteStore implements Store {
 	}
 
 	readGroup(): string | undefined {
-		return this.#sql.exec<{ json: string }>("SELECT json FROM state WHERE id = 2").toArray()[0]?.json;
+		return this.#read<{ json: string }>("SELECT json FROM state WHERE id = 2")[0]?.json;
 	}
 
 	writeGroup(group: string): void {
 		this.#write("INSERT INTO state VALUES (2, ?) ON CONFLICT DO UPDATE SET json = excluded.json", group);
 	}
 
+	#read<Row extends Record<string, SqlStorageValue>>(query: string, ...bindings: (Uint8Array | number)[]): Row[] {
+		return this.#founded ? this.#sql.exec<Row>(query, ...bindings).toArray() : [];
+	}
+
 	#write(query: string, ...bindings: SqlStorageValue[] | (Uint8Array | string | number | null)[]): void {
+		if (!this.#founded) this.#migrate();
 		this.rowsWritten += this.#sql.exec(query, ...bindings).rowsWritten;
 	}
 }

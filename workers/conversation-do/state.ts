@@ -1,4 +1,5 @@
 /** The one-row state: roster, cursors, watermarks and marks. Written when it must be, not for each message. */
+import { Backlog, type BacklogJson } from "./backlog.ts";
 import { Group } from "./group.ts";
 import type { RosterMember } from "./interface.ts";
 import type { Marks } from "./once.ts";
@@ -23,6 +24,7 @@ interface StateJson {
 	deviceVersions?: [account: string, version: number][];
 	/** Members that block the other one. */
 	blocks?: string[];
+	backlog?: BacklogJson;
 }
 
 /** Reads the state of a conversation. */
@@ -40,6 +42,7 @@ export class Persisted {
 	readonly marks: Map<string, Marks>;
 	/** Members of a conversation of two that block the other one (rule BLOCK-1). */
 	readonly blocks: Set<string>;
+	readonly backlog: Backlog;
 	/** The head at the last writing. */
 	savedHead: number;
 	readonly #reads: Map<string, number>;
@@ -59,6 +62,7 @@ export class Persisted {
 		this.wiped = json?.wiped ?? 0;
 		this.marks = new Map(json?.marks ?? []);
 		this.blocks = new Set(json?.blocks ?? []);
+		this.backlog = new Backlog(json?.backlog);
 		this.#reads = new Map(json?.reads ?? []);
 		if (json === undefined) return;
 		const { version, members, devices, founders, deviceVersions } = json;
@@ -154,6 +158,7 @@ export class Persisted {
 			founders: this.roster.founders,
 			deviceVersions: [...this.roster.deviceVersions],
 			...(this.blocks.size === 0 ? {} : { blocks: [...this.blocks] }),
+			backlog: this.backlog.json,
 		};
 		const text = JSON.stringify(json);
 		this.savedHead = this.head;

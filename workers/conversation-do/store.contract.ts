@@ -10,7 +10,8 @@ function row(number: number, sender = "a"): LogRow {
 
 /** Runs over an empty store. */
 export function checkStore(store: Store): void {
-	expect([store.head(), store.readState(), store.oldestCiphertext()]).toEqual([undefined, undefined, undefined]);
+	expect([store.head(), store.readState(), store.readGroup()]).toEqual([undefined, undefined, undefined]);
+	expect([store.oldestCiphertext(), store.waiting(0)]).toEqual([undefined, 0]);
 	for (let number = 1; number <= 6; number++) store.append(row(number, number % 2 === 0 ? "b" : "a"), undefined);
 	expect(store.head()).toEqual({ number: 6, time_ms: 60 });
 	expect(store.rows(1, 2)).toEqual([row(2, "b"), row(3)]);
@@ -18,6 +19,7 @@ export function checkStore(store: Store): void {
 	store.wipe(2, 5, "b");
 	expect(store.entries(0, 10).map(({ wiped }) => wiped)).toEqual([true, true, false, true, false, false]);
 	expect(store.oldestCiphertext()).toBe(30);
+	expect([store.waiting(0), store.waiting(3), store.waiting(6)]).toEqual([3, 2, 0]);
 	store.append(row(7), 1);
 	store.append(row(8), 2);
 	expect(store.entries(0, 10).map(({ number }) => number)).toEqual([3, 4, 5, 6, 7, 8]);

@@ -33,6 +33,8 @@ export interface Store {
 	withdraw(number: number): void;
 	/** Removes all ciphertexts that are not younger than `before_ms`. */
 	expire(before_ms: number): void;
+	/** Bytes of all ciphertexts after a number. Reads as many rows as there are. */
+	waiting(after: number): number;
 	/** The time of the oldest ciphertext. */
 	oldestCiphertext(): number | undefined;
 	/** Rows with number > `after`, in order, `limit` at most. */

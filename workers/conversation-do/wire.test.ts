@@ -65,6 +65,42 @@ test("a send that is read by hand is that of the library, or is left to it", () 
 	for (let count = 0; count < 2_000; count++) check(bytes(1 + (count % 80)));
 });
 
+test("hostile sends: huge numbers, nested lengths, shared beside envelopes, fields twice: the library's reading or none", () => {
+	const frame = message(newId(), [A1, B1]);
+	const shared = toBinary(
+		ConversationUpSchema,
+		create(ConversationUpSchema, {
+			frame: { case: "send", value: { messageId: newId(), rosterVersion: 1, shared: bytes(20) } },
+		}),
+	);
+	const piece = (data: Uint8Array, from: number, to: number) => [...data.subarray(from, to)];
+	const varints = [
+		[0xff, 0xff, 0xff, 0xff, 0x0f],
+		[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01],
+	];
+	const inserted = [
+		...varints,
+		[0x80, 0x00],
+		[0x1a, 0x00],
+		[0x22, 0x01, 0x07],
+		[0x10, 0x05],
+		[0x2a, 0x00],
+		[0x12, 0x00],
+	];
+	for (const data of [frame, shared]) {
+		for (let at = 0; at <= data.length; at++) {
+			for (const more of inserted)
+				check(new Uint8Array([...piece(data, 0, at), ...more, ...piece(data, at, data.length)]));
+			// With the outer length mended, so that it is a frame again.
+			for (const more of inserted) {
+				const inner = [...piece(data, 2, at), ...more, ...piece(data, Math.max(2, at), data.length)];
+				if (inner.length < 128 && at >= 2) check(new Uint8Array([0x12, inner.length, ...inner]));
+			}
+		}
+		check(new Uint8Array([...data, ...data]));
+	}
+});
+
 function check(data: Uint8Array): void {
 	const byHand = readSend(data);
 	if (byHand === undefined) return;

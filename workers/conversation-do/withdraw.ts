@@ -2,6 +2,7 @@
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import { toHex } from "../../protocol/ids.ts";
 import { encode, sendOf } from "./frames.ts";
+import { RETRY_AFTER_MS } from "./pace.ts";
 import type { Room } from "./room.ts";
 import type { Device } from "./roster.ts";
 import type { Session } from "./sessions.ts";
@@ -9,7 +10,11 @@ import type { Session } from "./sessions.ts";
 /** Answered in the same way where there is nothing to remove any more: the client asks until it is answered. */
 export function withdraw(room: Room, session: Session, device: Device, messageId: Uint8Array): void {
 	const { log, out } = room;
-	const entry = log.once.find(messageId, toHex(messageId), log.head);
+	const entry = log.once.find(messageId, toHex(messageId), log.head, session.pace);
+	if (entry === "costly") {
+		out.refuse(session, ErrorCode.RATE_LIMITED, { messageId, retryAfterMs: RETRY_AFTER_MS });
+		return;
+	}
 	if (entry !== undefined && !mayWithdraw(room, device, entry.sender)) {
 		out.refuse(session, ErrorCode.NOT_PERMITTED, { messageId });
 		return;
