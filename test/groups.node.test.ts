@@ -4,6 +4,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { z } from "zod";
+import { main } from "../cli/main.ts";
+import { processTerminal } from "../cli/terminal.ts";
 import { Parley, type ParleyNotice } from "../client/parley.ts";
 import { Backend } from "../scripts/backend.ts";
 import { searchFolders } from "../scripts/canaries.ts";
@@ -150,6 +153,53 @@ test(
 		} finally {
 			await second.close();
 		}
+	},
+	TEST_MS_MAX,
+);
+
+test(
+	"GROUP-12 the command line makes a group, talks in it and shows how far each member is",
+	async () => {
+		const title = `By command ${mark}`;
+		const run = async (...args: string[]) => {
+			const out: string[] = [];
+			const terminal = { ...processTerminal(), out: (line: string) => void out.push(line), note: () => {} };
+			const data = join(folder, "erin");
+			const code = await main(["--json", "--data", data, "--server", backend.url, ...args], terminal);
+			const objects: unknown[] = out.map((line) => JSON.parse(line));
+			return { code, objects };
+		};
+		expect((await run("register", username("erin"))).code).toBe(0);
+		const created = await run("group", "create", title, username("bob"), username("carol"));
+		expect(created).toMatchObject({ code: 0, objects: [{ type: "group-created", title, version: 1 }] });
+		const sent = await run("send", `group:${title}`, "by command");
+		expect(sent).toMatchObject({ code: 0, objects: [{ type: "sent", with: `group:${title}` }] });
+		await eventually(async () => inGroup(bob, title) && inGroup(carol, title));
+		await eventually(async () => (await bob.history(`group:${title}`)).length === 1);
+		await bob.send(`group:${title}`, "seen");
+		const [line] = sent.objects;
+		const id = z.object({ id: z.string() }).parse(line).id;
+		await eventually(async () => {
+			const { objects } = await run("status", id);
+			return (
+				objects.filter((one) => z.object({ type: z.literal("member-status") }).safeParse(one).success).length === 2
+			);
+		});
+		expect((await run("receive")).code).toBe(0);
+		const { objects } = await run("history", `group:${title}`);
+		expect(objects).toMatchObject([
+			{ with: title, direction: "out", text: "by command" },
+			{ with: title, direction: "in", text: "seen" },
+		]);
+		expect(await run("group", "promote", title, username("bob"))).toMatchObject({ code: 0 });
+		expect(await run("group", "rules", title, "--send", "admins")).toMatchObject({
+			code: 0,
+			objects: [{ type: "group", version: 3, rules: { send: "admins" } }],
+		});
+		expect(await run("group", "link", title, "--approval")).toMatchObject({ code: 0, objects: [{ approval: true }] });
+		expect(await run("group", "info", `group:${title}`)).toMatchObject({ code: 0 });
+		expect(await run("group", "info", "no such group")).toMatchObject({ code: 4 });
+		expect(await run("group", "leave", title)).toMatchObject({ code: 0, objects: [{ member: false }] });
 	},
 	TEST_MS_MAX,
 );
