@@ -76,6 +76,7 @@ function changed(store: SimulatedStore, methods: Partial<Store>): Store {
 		oldestCiphertext: () => store.oldestCiphertext(),
 		rows: (after, limit) => store.rows(after, limit),
 		entries: (after, limit) => store.entries(after, limit),
+		oldest: (upTo, limit) => store.oldest(upTo, limit),
 		find: (messageId) => store.find(messageId),
 		readState: () => store.readState(),
 		writeState: (state) => store.writeState(state),

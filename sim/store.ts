@@ -1,5 +1,6 @@
 /** The object's disk in the simulation: rows are never changed in place, so that a crash can undo a turn. */
-import type { LogEntry, LogRow, Store } from "../workers/conversation-do/store.ts";
+import { toHex } from "../protocol/ids.ts";
+import type { LogEntry, LogRow, Oldest, Store } from "../workers/conversation-do/store.ts";
 
 /** Everything on the disk at one moment. */
 export interface DiskImage {
@@ -84,6 +85,19 @@ export class SimulatedStore implements Store {
 
 	entries(after: number, limit: number): LogEntry[] {
 		return this.rows(after, limit).map(({ payload, ...entry }) => ({ ...entry, wiped: payload === null }));
+	}
+
+	oldest(upTo: number, limit: number): Oldest {
+		const rows = this.rows(0, limit).filter(({ number }) => number <= upTo);
+		const ids = new Map<string, Uint8Array>();
+		for (const { sender, messageId } of rows) {
+			const known = ids.get(sender);
+			if (known === undefined || toHex(known) < toHex(messageId)) ids.set(sender, messageId);
+		}
+		return {
+			numbers: rows.map(({ number }) => number),
+			ids: [...ids].map(([sender, messageId]) => ({ sender, messageId })),
+		};
 	}
 
 	find(messageId: Uint8Array): LogEntry | undefined {

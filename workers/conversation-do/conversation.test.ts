@@ -119,6 +119,7 @@ test("KEPT-1 a message costs at most 2.5 rows over its life, wipe and recycling 
 	await runInDurableObject(stub, (_, state) => {
 		state.storage.sql.exec("DELETE FROM state");
 		const store = new SqliteStore(state.storage);
+		store.rowsWritten = 0;
 		const bench = new Bench(undefined, store);
 		const [one, other] = [bench.ready(A1), bench.ready(B1)];
 		const count = 5_000;

@@ -4,7 +4,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { Once } from "./once.ts";
 import type { Device } from "./roster.ts";
 import type { Persisted } from "./state.ts";
-import type { LogEntry, LogRow, Store } from "./store.ts";
+import type { LogEntry, LogRow, Oldest, Store } from "./store.ts";
 
 /** How long a ciphertext waits. */
 export const RETENTION_MS = LIMITS.retention_days * 24 * 60 * 60 * 1_000;
@@ -30,8 +30,8 @@ export class Log {
 	readonly #passedOver: Map<number, ReadonlySet<string>> = new Map();
 	/** How far one sender's entries are wiped, where that is further than for all. */
 	readonly #wipedOf: Map<string, number> = new Map();
-	/** Rows that may be recycled: their ids are below the forgotten marks on disk. */
-	#free: LogEntry[] = [];
+	/** Numbers of rows that may be recycled, the oldest last: their ids are below the forgotten marks on disk. */
+	#free: number[] = [];
 	/** Lowest and second lowest cursor when they were last looked at, and how many devices were at the lowest. */
 	#floor = 0;
 	#next = Number.POSITIVE_INFINITY;
@@ -243,19 +243,29 @@ export class Log {
 	/** The number of a row whose place the entry takes. */
 	#recyclable(number: number): number | undefined {
 		const free = this.#free.pop();
-		if (free !== undefined) return free.number;
+		if (free !== undefined) return free;
 		if (number <= this.#lookAt) return undefined;
+		// Not before a batch more has come: each look costs a row for the marks.
+		this.#lookAt = number + BATCH;
+		const { numbers, ids } = this.#freeRows(number);
+		if (numbers.length === 0) return undefined;
+		// On disk before the first of them goes: a repetition after a crash must not be logged twice (rule ONCE-1).
+		for (const id of ids) this.once.forget(id);
+		this.#state.save();
+		this.#free = numbers.reverse();
+		return this.#free.pop();
+	}
+
+	/** Most often everybody has passed the oldest rows, and they need not be read one by one. */
+	#freeRows(number: number): Oldest {
+		let upTo = Math.min(this.#state.wiped, number - LIMITS.remembered_entries - 1);
+		for (const { cursor } of this.#state.devices) upTo = Math.min(upTo, cursor);
+		const oldest = this.#store.oldest(upTo, BATCH);
+		if (oldest.numbers.length > 0) return oldest;
 		const old = this.#store.entries(0, BATCH);
 		const stop = old.findIndex((entry) => !this.#isFree(entry, number));
 		const found = stop === -1 ? old : old.slice(0, stop);
-		// Not before a batch more has come: each look costs a row for the marks.
-		this.#lookAt = number + BATCH;
-		if (found.length === 0) return undefined;
-		// On disk before the first of them goes: a repetition after a crash must not be logged twice (rule ONCE-1).
-		for (const entry of found) this.once.forget(entry);
-		this.#state.save();
-		this.#free = found.reverse();
-		return this.#free.pop()?.number;
+		return { numbers: found.map((entry) => entry.number), ids: found };
 	}
 
 	/** Wiped, its sender knows that it was accepted, and old enough. */

@@ -1,5 +1,6 @@
 /** The store in memory: for the simulation and for tests of the core. */
-import type { LogEntry, LogRow, Store } from "./store.ts";
+import { toHex } from "../../protocol/ids.ts";
+import type { LogEntry, LogRow, Oldest, Store } from "./store.ts";
 
 /** Behaves as `SqliteStore`; one contract suite runs over both. */
 export class MemoryStore implements Store {
@@ -56,6 +57,19 @@ export class MemoryStore implements Store {
 
 	entries(after: number, limit: number): LogEntry[] {
 		return this.rows(after, limit).map(({ payload, ...entry }) => ({ ...entry, wiped: payload === null }));
+	}
+
+	oldest(upTo: number, limit: number): Oldest {
+		const rows = this.rows(0, limit).filter(({ number }) => number <= upTo);
+		const ids = new Map<string, Uint8Array>();
+		for (const { sender, messageId } of rows) {
+			const known = ids.get(sender);
+			if (known === undefined || toHex(known) < toHex(messageId)) ids.set(sender, messageId);
+		}
+		return {
+			numbers: rows.map(({ number }) => number),
+			ids: [...ids].map(([sender, messageId]) => ({ sender, messageId })),
+		};
 	}
 
 	find(messageId: Uint8Array): LogEntry | undefined {

@@ -80,10 +80,10 @@ export class Once {
 		if (hex > marks.last) marks.last = hex;
 	}
 
-	/** The entry's row is about to be recycled. Has to be on disk before it is. */
-	forget(entry: LogEntry): void {
-		const marks = this.#marksOf(entry.sender);
-		const hex = toHex(entry.messageId);
+	/** The row of this id is about to be recycled. Has to be on disk before it is. */
+	forget({ sender, messageId }: Pick<LogEntry, "sender" | "messageId">): void {
+		const marks = this.#marksOf(sender);
+		const hex = toHex(messageId);
 		if (hex > marks.forgotten) marks.forgotten = hex;
 	}
 
@@ -123,11 +123,17 @@ export function checksumOf(send: Send): number {
 	for (const { to, kind, ciphertext } of send.envelopes) {
 		if (to === undefined) continue;
 		// Seeds of CRC-32 are any 32 bits: what is small goes in there.
-		crc = crc32(to.account, (crc ^ (to.device | (kind << 8) | (to.registrationId << 16))) >>> 0);
-		crc = crc32(ciphertext, crc);
+		crc = crc32(ciphertext, (crc ^ fold(to.account) ^ (to.device | (kind << 8) | (to.registrationId << 16))) >>> 0);
 		bytes += ciphertext.length;
 	}
 	if (send.shared.length > 0) crc = crc32(send.shared, crc);
 	if (send.change !== undefined) crc = crc32(toBinary(GroupChangeSchema, send.change), crc);
 	return (bytes + send.shared.length) * 2 ** 32 + crc;
+}
+
+/** 32 bits of an account id, which is random. */
+function fold(account: Uint8Array): number {
+	let bits = 0;
+	for (let index = 0; index < account.length; index++) bits ^= (account[index] ?? 0) << ((index & 3) * 8);
+	return bits;
 }

@@ -19,6 +19,12 @@ export interface LogRow extends LogEntry {
 	payload: Uint8Array | null;
 }
 
+/** See `Store.oldest`. */
+export interface Oldest {
+	numbers: number[];
+	ids: { sender: string; messageId: Uint8Array }[];
+}
+
 /** All calls are synchronous: a turn's writes reach the disk together, before any frame of that turn leaves. */
 export interface Store {
 	/** Does several writes or, when the step throws, none of them. */
@@ -41,6 +47,11 @@ export interface Store {
 	rows(after: number, limit: number): LogRow[];
 	/** The same without payloads. */
 	entries(after: number, limit: number): LogEntry[];
+	/**
+	 * The oldest entries' numbers, `upTo` at most, ascending, `limit` at most; and the greatest message id that each sender
+	 * has among them.
+	 */
+	oldest(upTo: number, limit: number): Oldest;
 	/** The entry of a message id. Reads the whole log. */
 	find(messageId: Uint8Array): LogEntry | undefined;
 	/** The one row of everything that is not an entry. */
