@@ -37,6 +37,9 @@ export interface Connection {
 	withdrawn: Set<string>;
 	/** What this socket was told. */
 	acknowledged: number;
+	/** When that was, and whether a wake was asked for the next time; in groups. */
+	acknowledgedAt_ms: number;
+	waking: boolean;
 	/** Foreign entries have moved the cursor in this step. */
 	foreign: boolean;
 	/** News that the account waits to hear of (rule NUDGE-2). */
@@ -156,6 +159,8 @@ export function newConnection(): Connection {
 		deserted: false,
 		withdrawn: new Set(),
 		acknowledged: 0,
+		acknowledgedAt_ms: Number.NEGATIVE_INFINITY,
+		waking: false,
 		foreign: false,
 		news: undefined,
 	};

@@ -19,6 +19,7 @@ import {
 	setPeerWatermarks,
 	setRead,
 } from "../store/conversations.ts";
+import { countGroupDevices } from "../store/group_roster.ts";
 import { findGroup } from "../store/groups.ts";
 import { raiseStatus, toStoredMessage } from "../store/messages.ts";
 import { type Context, newConnection } from "./context.ts";
@@ -208,11 +209,36 @@ export function acknowledge(context: Context, peer: string): void {
 	const { cursor } = conversation(context.store, peer);
 	const ahead = cursor - connection.acknowledged;
 	if (ahead <= 0 || (!foreign && ahead < LIMITS.acknowledge_entries)) return;
+	if (isGroup(peer) && ahead < LIMITS.acknowledge_entries && !mayAcknowledge(context, peer)) {
+		connection.foreign = foreign;
+		return;
+	}
 	connection.acknowledged = cursor;
 	context.send(peer, {
 		case: "acknowledge",
 		value: { $typeName: "parley.v1.Acknowledge", cursor, quiet: isRequest(context, peer) },
 	});
+}
+
+/**
+ * Rule GROUP-8: all devices of a large group together acknowledge about a thousand times a second. Where it is too early,
+ * the group is looked after again when it isn't any more.
+ */
+function mayAcknowledge(context: Context, peer: string): boolean {
+	const connection = context.connection(peer);
+	const pause_ms = countGroupDevices(context.store, peer);
+	if (pause_ms <= LIMITS.watermark_push_devices) return true;
+	const now_ms = context.environment.nowMs();
+	const waited_ms = now_ms - connection.acknowledgedAt_ms;
+	// A clock that went back must not make this wait for ever.
+	if (waited_ms >= pause_ms || waited_ms < 0) {
+		connection.acknowledgedAt_ms = now_ms;
+		connection.waking = false;
+		return true;
+	}
+	if (!connection.waking) context.request({ type: "wake", account: peer, afterMs: pause_ms - waited_ms });
+	connection.waking = true;
+	return false;
 }
 
 export function markRead(context: Context, peer: string, upTo: number): void {

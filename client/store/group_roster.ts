@@ -24,6 +24,11 @@ export function findRosterDevice(
 	);
 }
 
+/** How many devices are on the roster. */
+export function countGroupDevices(store: Store, peer: string): number {
+	return store.value<number>("SELECT COUNT(*) AS value FROM roster_devices WHERE peer = ?", [peer]) ?? 0;
+}
+
 export function rosterMembers(store: Store, peer: string): string[] {
 	return store
 		.all<{ account: string }>("SELECT account FROM roster_members WHERE peer = ?", [peer])

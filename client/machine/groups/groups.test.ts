@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { uuidToBytes } from "../../../protocol/ids.ts";
+import { putGroupDevice } from "../../store/group_roster.ts";
 import { leftOutAccounts, memberMarks } from "../../store/group_watermarks.ts";
 import { findGroup } from "../../store/groups.ts";
 import { history, message } from "../../store/queries.ts";
@@ -310,4 +311,30 @@ test("WATERMARK-1 a group message is delivered, and read, when it is at all memb
 	carol.inbox.push({ type: "mark-read", peer: GROUP, upTo: number });
 	await world.settle();
 	expect(message(alice.store, id)?.status).toBe("read");
+});
+
+test("GROUP-8 in a large group a device acknowledges at most once in as many milliseconds as there are devices", async () => {
+	const [alice, bob] = await three();
+	const others = Array.from({ length: 97 }, (_, index) => ({
+		account: account(String.fromCharCode(0x100 + index)),
+		device: 1,
+		registration_id: 7,
+	}));
+	bob.store.transaction(() => {
+		for (const device of others) putGroupDevice(bob.store, GROUP, device, 1);
+	});
+	const status = (id: string) => message(alice.store, id)?.status;
+	const first = alice.text("first");
+	await world.settle();
+	const second = alice.text("second");
+	await world.settle();
+	expect([status(first), status(second), bob.read().length]).toEqual(["delivered", "sent", 2]);
+	world.nowMs += 99;
+	bob.inbox.push({ type: "wake", account: GROUP });
+	await world.settle();
+	expect(status(second)).toBe("sent");
+	world.nowMs += 1;
+	bob.inbox.push({ type: "wake", account: GROUP });
+	await world.settle();
+	expect(status(second)).toBe("delivered");
 });
