@@ -86,7 +86,7 @@ test("images go to terminals that show them, in pieces that those take", () => {
 	expect(imageProtocol({ TERM: "xterm-kitty" })).toBe("kitty");
 	expect(imageProtocol({ TERM_PROGRAM: "iTerm.app" })).toBe("iterm");
 	expect(imageProtocol({ TERM: "xterm-256color" })).toBeUndefined();
-	expect(imageProtocol({ TERM: "xterm-kitty", TMUX: "/tmp/x" })).toBeUndefined();
+	expect(imageProtocol({ TERM: "xterm-kitty", TMUX: "socket,1,0" })).toBeUndefined();
 	const preview = { png: new Uint8Array(10_000), width: 400, height: 200 };
 	const kitty = imageText(preview, "kitty");
 	expect(kitty.rows).toBe(10);

@@ -1,5 +1,5 @@
 /** The object's disk in the simulation: rows are never changed in place, so that a crash can undo a turn. */
-import { toHex } from "../protocol/ids.ts";
+import { oldestOf } from "../workers/conversation-do/memory-store.ts";
 import type { LogEntry, LogRow, Oldest, Store } from "../workers/conversation-do/store.ts";
 
 /** Everything on the disk at one moment. */
@@ -88,16 +88,7 @@ export class SimulatedStore implements Store {
 	}
 
 	oldest(upTo: number, limit: number): Oldest {
-		const rows = this.rows(0, limit).filter(({ number }) => number <= upTo);
-		const ids = new Map<string, Uint8Array>();
-		for (const { sender, messageId } of rows) {
-			const known = ids.get(sender);
-			if (known === undefined || toHex(known) < toHex(messageId)) ids.set(sender, messageId);
-		}
-		return {
-			numbers: rows.map(({ number }) => number),
-			ids: [...ids].map(([sender, messageId]) => ({ sender, messageId })),
-		};
+		return oldestOf(this.rows(0, limit).filter(({ number }) => number <= upTo));
 	}
 
 	find(messageId: Uint8Array): LogEntry | undefined {

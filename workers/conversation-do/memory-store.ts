@@ -60,16 +60,7 @@ export class MemoryStore implements Store {
 	}
 
 	oldest(upTo: number, limit: number): Oldest {
-		const rows = this.rows(0, limit).filter(({ number }) => number <= upTo);
-		const ids = new Map<string, Uint8Array>();
-		for (const { sender, messageId } of rows) {
-			const known = ids.get(sender);
-			if (known === undefined || toHex(known) < toHex(messageId)) ids.set(sender, messageId);
-		}
-		return {
-			numbers: rows.map(({ number }) => number),
-			ids: [...ids].map(([sender, messageId]) => ({ sender, messageId })),
-		};
+		return oldestOf(this.rows(0, limit).filter(({ number }) => number <= upTo));
 	}
 
 	find(messageId: Uint8Array): LogEntry | undefined {
@@ -103,4 +94,17 @@ export class MemoryStore implements Store {
 function remove(row: LogRow): void {
 	row.payload = null;
 	row.wiped = true;
+}
+
+/** `Store.oldest` of these rows. */
+export function oldestOf(rows: readonly LogRow[]): Oldest {
+	const ids = new Map<string, Uint8Array>();
+	for (const { sender, messageId } of rows) {
+		const known = ids.get(sender);
+		if (known === undefined || toHex(known) < toHex(messageId)) ids.set(sender, messageId);
+	}
+	return {
+		numbers: rows.map(({ number }) => number),
+		ids: [...ids].map(([sender, messageId]) => ({ sender, messageId })),
+	};
 }

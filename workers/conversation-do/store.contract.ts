@@ -25,6 +25,19 @@ export function checkStore(store: Store): void {
 	expect(store.entries(0, 10).map(({ number }) => number)).toEqual([3, 4, 5, 6, 7, 8]);
 	expect(store.rows(6, 10)).toEqual([row(7), row(8)]);
 	expect(store.head()).toEqual({ number: 8, time_ms: 80 });
+	const oldest = (upTo: number, limit: number) => {
+		const { numbers, ids } = store.oldest(upTo, limit);
+		return [numbers, ids.map(({ sender, messageId }) => `${sender} ${messageId[15]}`).toSorted()];
+	};
+	expect(oldest(6, 10)).toEqual([
+		[3, 4, 5, 6],
+		["a 5", "b 6"],
+	]);
+	expect(oldest(6, 3)).toEqual([
+		[3, 4, 5],
+		["a 5", "b 4"],
+	]);
+	expect(oldest(2, 10)).toEqual([[], []]);
 	store.wipe(6, 7, undefined);
 	expect(store.rows(6, 1)[0]?.payload).toBe(null);
 	store.withdraw(7);
