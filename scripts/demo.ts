@@ -1,7 +1,7 @@
 /**
- * `npm run demo`: two people, the whole backend, and the worst that can happen to it, on this computer. It ends with 0
- * only if every promise held. `--act talk`, `devices` or `files` shows one act; `--json` prints one object instead of
- * text; `--keep` leaves the files where they are.
+ * `npm run demo`: two people, then three, the whole backend, and the worst that can happen to it, on this computer. It
+ * ends with 0 only if every promise held. `--act talk`, `group` or `files` shows one act; `--json` prints one object
+ * instead of text; `--keep` leaves the files where they are.
  */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -13,8 +13,8 @@ import colors from "picocolors";
 import type { ParleyNotice } from "../client/parley.ts";
 import { Backend } from "./backend.ts";
 import { type Canary, searchFolders } from "./canaries.ts";
-import { showDevices } from "./demo_devices.ts";
 import { showFiles } from "./demo_files.ts";
+import { showGroup } from "./demo_group.ts";
 import { Person, until } from "./people.ts";
 import { type StoredTable, storedTables } from "./stored.ts";
 
@@ -40,7 +40,7 @@ const { values } = parseArgs({
 		act: { type: "string" },
 	},
 });
-const ACTS = ["talk", "devices", "files"];
+const ACTS = ["talk", "group", "files"];
 if (values.act !== undefined && !ACTS.includes(values.act)) throw new Error(`--act takes one of ${ACTS.join(", ")}`);
 const plays = (act: string) => values.act === undefined || values.act === act;
 const say = (line: string) => values.json || console.log(line);
@@ -94,8 +94,9 @@ async function scenario(): Promise<StoredTable[]> {
 			return "the server sees hashes of their names";
 		});
 		if (plays("talk")) backend = await showTalk(alice, bob, backend);
-		if (plays("devices")) {
-			await showDevices(step, { alice, bob, folder, server: backend.url, mark, patience_ms: PATIENCE_MS });
+		const people = [alice, bob];
+		if (plays("group")) {
+			people.push(await showGroup(step, { alice, bob, folder, server: backend.url, mark, patience_ms: PATIENCE_MS }));
 		}
 		const server = backend.url;
 		const crashBackend = async () => {
@@ -108,7 +109,7 @@ async function scenario(): Promise<StoredTable[]> {
 		const accounts = [alice, bob].map((person) => person.device.whoami().accountId);
 		await Promise.all([alice.goOffline(), bob.goOffline()]);
 		await backend.stop();
-		await step("no text, name or key in what it stored", async () => search([alice, bob], accounts, photo));
+		await step("no text, name or key in what it stored", async () => search(people, accounts, photo));
 		return storedTables(stateDir);
 	} finally {
 		await backend?.stop();
