@@ -1,4 +1,3 @@
-import { createExecutionContext, createMessageBatch, getQueueResult } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
 import { ConversationList, DeviceList } from "../../protocol/http_devices.ts";
@@ -7,27 +6,18 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { addDevice, call, fixture, furtherDevice, refusal, register } from "../../test/api-caller.ts";
 import { TestSocket as AccountSocket } from "../account-do/testing.ts";
 import { message, newId, TestSocket, up } from "../conversation-do/testing.ts";
-import { consumeChanges } from "./changes.ts";
 import { DeviceDirectory } from "./directory/devices.ts";
 import type { ApiEnv } from "./env.ts";
 import { conversationStub } from "./env.ts";
 import { sweep } from "./sweep.ts";
+import { workThrough } from "./testing.ts";
 
 const UPGRADE = { upgrade: "websocket" };
 const DAY_MS = 86_400_000;
 const NONE = { send: () => Promise.reject(new Error("down")) } as unknown as Queue;
 
-/** Lets the queue's consumer work through one message, and those that follow it. Says whether one is to come again. */
-async function consume(accountId: string, bindings: Partial<ApiEnv> = {}): Promise<"done" | "again"> {
-	const bodies: unknown[] = [{ type: "devices-changed", accountId }];
-	const CHANGES = { send: async (body: unknown) => void bodies.push(body) } as unknown as Queue;
-	for (let body = bodies.shift(); body !== undefined; body = bodies.shift()) {
-		const batch = createMessageBatch("parley-changes", [{ id: "1", timestamp: new Date(), attempts: 1, body }]);
-		await consumeChanges({ ...env, CHANGES, ...bindings }, batch);
-		if ((await getQueueResult(batch, createExecutionContext())).retryMessages.length > 0) return "again";
-	}
-	return "done";
-}
+const consume = (accountId: string, bindings: Partial<ApiEnv> = {}) =>
+	workThrough({ type: "devices-changed", accountId }, bindings);
 
 /** Opens a conversation's socket through the api. */
 async function talk(peer: string, token: string): Promise<TestSocket> {

@@ -1,4 +1,3 @@
-import { createExecutionContext, createMessageBatch, getQueueResult } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
 import type { RegisterResponse } from "../../protocol/http.ts";
@@ -6,8 +5,8 @@ import { ChangedGroup, Group, LINK_SECRET_HEADER } from "../../protocol/http_gro
 import { groupId } from "../../protocol/ids.ts";
 import { call, refusal, register } from "../../test/api-caller.ts";
 import { newId, TestSocket, up } from "../conversation-do/testing.ts";
-import { consumeChanges } from "./changes.ts";
 import { accountStub, conversationStub } from "./env.ts";
+import { workThrough } from "./testing.ts";
 
 const OPEN = { add: "members", edit: "members", send: "members", link: false, approval: false };
 const UPGRADE = { upgrade: "websocket" };
@@ -84,25 +83,20 @@ test("GROUP-6 who is removed loses its socket at once, and the group leaves its 
 	expect(await refusal(await call(`/v1/groups/${id}/socket`, entry))).toEqual([404, "not_found"]);
 	expect(await refusal(await call(`/v1/groups/${id}`, { token: bob.accessToken }))).toEqual([404, "not_found"]);
 	expect(await accountStub(env, bob.accountId).membership(bob.deviceId, id)).toBe("member");
-	expect(await settle(id, [alice.accountId, bob.accountId])).toBe(0);
+	expect(await settle(id, [alice.accountId, bob.accountId])).toBe("done");
 	expect(await accountStub(env, bob.accountId).membership(bob.deviceId, id)).toBe("stranger");
 	expect(await accountStub(env, alice.accountId).membership(alice.deviceId, id)).toBe("member");
 });
 
-/** Lets the queue's consumer work through a group's message; says how many come again. */
-async function settle(group: string, accountIds: string[]): Promise<number> {
-	const body = { type: "group-changed", group, accountIds };
-	const batch = createMessageBatch("parley-changes", [{ id: "1", timestamp: new Date(), attempts: 1, body }]);
-	await consumeChanges(env, batch);
-	return (await getQueueResult(batch, createExecutionContext())).retryMessages.length;
-}
+/** Lets the queue's consumer work through a group's message. */
+const settle = (group: string, accountIds: string[]) => workThrough({ type: "group-changed", group, accountIds });
 
 test("GROUP-6 a member that an earlier change's message took from its account's list comes back to it", async () => {
 	const [alice, bob] = [await register(0), await register(1)];
 	const { id } = await newGroup(alice, [bob]);
 	// That message saw Bob on no roster, between his joining and the change that added him.
 	await accountStub(env, bob.accountId).left([id]);
-	expect(await settle(id, [bob.accountId])).toBe(0);
+	expect(await settle(id, [bob.accountId])).toBe("done");
 	expect(await accountStub(env, bob.accountId).membership(bob.deviceId, id)).toBe("member");
 	expect((await open(id, bob)) === undefined).toBe(false);
 });
