@@ -2,8 +2,10 @@
  * Every limit of the system, in one table: the server enforces it and the client knows it. Units stand last in each name.
  */
 export const LIMITS = {
-	/** The largest frame that a socket takes, either way. */
+	/** The largest frame that a client sends. */
 	frame_bytes: 128 * 1024,
+	/** The largest frame that the server sends: the watermarks of 1,024 members with 8 devices each need a third of it. */
+	frame_down_bytes: 1024 * 1024,
 	/** All ciphertexts of one message together. */
 	message_ciphertext_bytes: 96 * 1024,
 	/** Text of one message, UTF-8. */

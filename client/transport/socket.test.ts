@@ -1,5 +1,7 @@
-import { EventEmitter } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { expect, test } from "vitest";
+import { WebSocketServer } from "ws";
+import { LIMITS } from "../../protocol/limits.ts";
 import { ServerRefusal, ServerUnreachable } from "./errors.ts";
 import { type Line, ManagedSocket } from "./socket.ts";
 import { FakeClock, settle } from "./testing.ts";
@@ -186,3 +188,32 @@ test.each([
 		expect(log).toEqual([`stopped ${reason}`]);
 	},
 );
+
+test("GROUP-8 the largest frame of the server comes through, a larger one ends the line", async () => {
+	const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+	server.on("connection", (line) => {
+		for (const bytes of [LIMITS.frame_down_bytes, LIMITS.frame_down_bytes + 1]) line.send(new Uint8Array(bytes));
+	});
+	await once(server, "listening");
+	const address = server.address();
+	const port = typeof address === "object" ? address?.port : undefined;
+	const frames: number[] = [];
+	const closed = new Promise<void>((resolve) => {
+		const socket = new ManagedSocket({
+			url: `ws://127.0.0.1:${port}/`,
+			clock: new FakeClock(),
+			accessToken: () => Promise.resolve("token"),
+			dropToken: () => {},
+			events: {
+				opened: () => {},
+				frame: (bytes) => void frames.push(bytes.length),
+				closed: () => void socket.close().then(() => resolve()),
+				failed: () => {},
+				stopped: () => {},
+			},
+		});
+	});
+	await closed;
+	server.close();
+	expect(frames).toEqual([LIMITS.frame_down_bytes]);
+});

@@ -222,7 +222,7 @@ function connectWithWs(url: string, headers: Record<string, string>): Line {
 	return new WebSocket(url, {
 		headers,
 		handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-		maxPayload: LIMITS.frame_bytes,
+		maxPayload: LIMITS.frame_down_bytes,
 		perMessageDeflate: false,
 	});
 }

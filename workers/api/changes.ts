@@ -1,6 +1,8 @@
 /** What concerns many objects at once goes through a queue, which retries it until it is done (rules ACCOUNT-4, DEVICE-4). */
 import { z } from "zod";
 import { UUID_PATTERN } from "../../protocol/ids.ts";
+import type { ConversationReference } from "../account-do/interface.ts";
+import type { ConversationInterface } from "../conversation-do/interface.ts";
 import { DeviceDirectory } from "./directory/devices.ts";
 import { Directory } from "./directory/directory.ts";
 import { type ApiEnv, accountStub, conversationStub } from "./env.ts";
@@ -10,6 +12,8 @@ import { mediaSubject } from "./media.ts";
 const LOST_AFTER_MS = 5 * 60 * 1000;
 /** By then the request that changes the group has ended. */
 const GROUP_SETTLES_SECONDS = 60;
+/** Conversations that are told at the same time. */
+const CALLS_AT_ONCE = 32;
 /** `sendBatch` takes as many. */
 const MESSAGES_PER_BATCH = 100;
 
@@ -43,11 +47,33 @@ export async function announceDeletion(env: ApiEnv, accountId: string): Promise<
 		console.warn("a deleted account's object did not answer; the queue tells it again");
 	}
 	await announce(env, { type: "account-deleted", accountId });
+	await tellAtOnce(env, accountId, (stub) => stub.removeMember(accountId));
 }
 
 /** Puts a change of devices on its way. It is noted in the directory, so the schedule finds it where the queue fails. */
 export async function announceDevices(env: ApiEnv, accountId: string): Promise<void> {
 	await announce(env, { type: "devices-changed", accountId });
+}
+
+/**
+ * The same for a device that was removed, which loses access before this ends (rule DEVICE-3): its sockets close, the
+ * account's and those of up to 500 conversations. The queue does all of it again, and tells the others.
+ */
+export async function announceRemoval(env: ApiEnv, accountId: string, device: number): Promise<void> {
+	await announceDevices(env, accountId);
+	await accountStub(env, accountId).removeDevices([device]);
+	const { version, devices } = await new DeviceDirectory(env.DIRECTORY).devicesOf(accountId);
+	if (devices.length === 0) return;
+	await tellAtOnce(env, accountId, (stub) => stub.setDevices({ account: accountId, devices, version }));
+}
+
+/** The first page of an account's conversations, before a request is answered. What fails here is the queue's. */
+async function tellAtOnce(env: ApiEnv, accountId: string, call: Telling): Promise<void> {
+	try {
+		await tellAll(env, await accountStub(env, accountId).conversations(""), call);
+	} catch {
+		console.warn("an account's object did not answer; the queue tells its conversations");
+	}
 }
 
 /** Before a group changes: some time after it, the accounts' lists and the group are made to agree (rule GROUP-6). */
@@ -119,10 +145,7 @@ async function eraseAccount(env: ApiEnv, accountId: string): Promise<void> {
 	const account = accountStub(env, accountId);
 	await account.retire();
 	const page = await account.conversations("");
-	const done: string[] = [];
-	for (const { conversation } of page) {
-		if (await answers(() => conversationStub(env, conversation).removeMember(accountId))) done.push(conversation);
-	}
+	const done = await tellAll(env, page, (stub) => stub.removeMember(accountId));
 	await account.left(done);
 	if (done.length < page.length) throw new Error("some conversations did not answer");
 	if ((await account.conversations("")).length > 0) {
@@ -153,12 +176,8 @@ async function tellDevices(env: ApiEnv, change: DevicesChanged): Promise<void> {
 	const account = accountStub(env, accountId);
 	if (after === "") await account.removeDevices(await directory.removedOf(accountId));
 	const page = await account.conversations(after);
-	let silent = 0;
-	for (const { conversation } of page) {
-		const stub = conversationStub(env, conversation);
-		if (!(await answers(() => stub.setDevices({ account: accountId, devices, version })))) silent += 1;
-	}
-	if (silent > 0) throw new Error("some conversations did not answer");
+	const told = await tellAll(env, page, (stub) => stub.setDevices({ account: accountId, devices, version }));
+	if (told.length < page.length) throw new Error("some conversations did not answer");
 	const oldest = Math.min(version, change.version ?? version);
 	const last = page.at(-1);
 	if (last === undefined) await directory.changeDone(accountId, oldest);
@@ -191,12 +210,18 @@ async function settleGroup(env: ApiEnv, group: string, accountIds: string[]): Pr
 	}
 }
 
-/** False where an object does not answer: that holds up itself and no other. */
-async function answers(call: () => Promise<void>): Promise<boolean> {
-	try {
-		await call();
-		return true;
-	} catch {
-		return false;
+type Telling = (conversation: ConversationInterface) => Promise<void>;
+
+/** Tells conversations something and returns those that have answered: one that doesn't holds up itself and no other. */
+async function tellAll(env: ApiEnv, page: readonly ConversationReference[], call: Telling): Promise<string[]> {
+	const told: string[] = [];
+	for (let from = 0; from < page.length; from += CALLS_AT_ONCE) {
+		const calls = page.slice(from, from + CALLS_AT_ONCE).map(async ({ conversation }) => {
+			await call(conversationStub(env, conversation));
+			return conversation;
+		});
+		const outcomes = await Promise.allSettled(calls);
+		told.push(...outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? outcome.value : [])));
 	}
+	return told;
 }

@@ -2,7 +2,7 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
 import { ConversationList, DeviceList, RenameDeviceRequest } from "../../protocol/http_devices.ts";
-import { announceDevices } from "./changes.ts";
+import { announceRemoval } from "./changes.ts";
 import { DeviceDirectory } from "./directory/devices.ts";
 import { accountStub } from "./env.ts";
 import { Refusal } from "./errors.ts";
@@ -89,9 +89,7 @@ export function addDevices(app: OpenAPIHono<ApiTypes>): void {
 		);
 		switch (outcome) {
 			case "removed":
-				// Its sockets close before the answer; the queue does it again, and tells the conversations.
-				await announceDevices(context.env, accountId);
-				await accountStub(context.env, accountId).removeDevices([deviceId]);
+				await announceRemoval(context.env, accountId, deviceId);
 				return context.body(null, 204);
 			case "last":
 				throw new Refusal("last_device", "an account's last device can't be unlinked: delete the account");

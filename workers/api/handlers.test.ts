@@ -42,7 +42,6 @@ test("ACCOUNT-4 a deletion leaves every roster, over several pages, and goes on 
 	for (const conversation of [...real, ...others]) {
 		await account.joined({ conversation, peer: crypto.randomUUID() });
 	}
-	expect((await call("/v1/accounts/me", { method: "DELETE", token, bindings: { CHANGES } })).status).toBe(204);
 
 	// One conversation does not answer at first: the others are left all the same, and it comes again.
 	let broken = true;
@@ -52,6 +51,8 @@ test("ACCOUNT-4 a deletion leaves every roster, over several pages, and goes on 
 			return name.startsWith("1") ? { removeMember: async () => undefined } : env.CONVERSATION.getByName(name);
 		},
 	} as unknown as DurableObjectNamespace;
+	const bindings = { CHANGES, CONVERSATION };
+	expect((await call("/v1/accounts/me", { method: "DELETE", token, bindings })).status).toBe(204);
 	let messages = 0;
 	let retries = 0;
 	for (let body = sent.shift(); body !== undefined; messages++) {

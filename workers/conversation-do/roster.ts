@@ -69,6 +69,7 @@ export class Roster {
 	members: string[];
 	#devices: Device[] = [];
 	#byKey: Map<string, Device> = new Map();
+	#byAddress: Map<string, Device> = new Map();
 	/** How many members the conversation began with: one with oneself has one. */
 	readonly founders: number;
 	/** The newest version of each member's devices that is known. */
@@ -95,6 +96,7 @@ export class Roster {
 	set devices(devices: Device[]) {
 		this.#devices = devices;
 		this.#byKey = new Map(devices.map((device) => [device.key, device]));
+		this.#byAddress = new Map(devices.map((device) => [addressOf(device.account, device.device), device]));
 	}
 
 	/** The device of a `senderKey`: this registration of it and no other. */
@@ -114,7 +116,7 @@ export class Roster {
 
 	/** The device with this address and registration. */
 	find(account: string, device: number): Device | undefined {
-		return this.devices.find((one) => one.device === device && one.account === account);
+		return this.#byAddress.get(addressOf(account, device));
 	}
 
 	/**
@@ -220,6 +222,10 @@ export class Roster {
 /** A new device: nothing before its arrival is for it. */
 export function arriving(account: string, device: number, registrationId: number, head: number): Device {
 	return toDevice({ account, device, registrationId, arrived: head, cursor: head, passed: head, nudged: false });
+}
+
+function addressOf(account: string, device: number): string {
+	return `${account}/${device}`;
 }
 
 /** A device's address on the wire. */

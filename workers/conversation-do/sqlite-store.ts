@@ -10,6 +10,12 @@ const MIGRATIONS = [
 	CREATE TABLE state (id INTEGER PRIMARY KEY, json TEXT NOT NULL);`,
 ];
 
+/**
+ * Characters of one row of the state, ASCII all of them: a row has at most 2 MB, and the state of 1,024 members with 8
+ * devices each more than that. Up to 4,000 devices, about, it is one row.
+ */
+const PIECE_CHARACTERS = 1_000_000;
+
 const ENTRY = "number, time_ms, message_id, sender, checksum, payload IS NULL AS wiped";
 
 type EntryRow = {
@@ -27,6 +33,8 @@ export class SqliteStore implements Store {
 	readonly #sql: SqlStorage;
 	/** Rows written since it was set to 0, for tests of costs: to ask for them costs a sixth of an insert. */
 	rowsWritten: number | undefined;
+	/** The state as it is on disk, in rows: those that have not changed are not written again. */
+	#pieces: string[] | undefined;
 	/** Tables are there. Before the founding there is nothing: a made-up id must not leave an object behind. */
 	#founded: boolean;
 
@@ -130,11 +138,19 @@ export class SqliteStore implements Store {
 	}
 
 	readState(): string | undefined {
-		return this.#read<{ json: string }>("SELECT json FROM state WHERE id = 1")[0]?.json;
+		const rows = this.#read<{ json: string }>("SELECT json FROM state WHERE id <> 2 ORDER BY id");
+		this.#pieces = rows.map(({ json }) => json);
+		return rows.length === 0 ? undefined : this.#pieces.join("");
 	}
 
 	writeState(state: string): void {
-		this.#write("INSERT INTO state VALUES (1, ?) ON CONFLICT DO UPDATE SET json = excluded.json", state);
+		const before = this.#pieces ?? [];
+		const pieces = piecesOf(state);
+		for (const [index, piece] of pieces.entries()) {
+			if (piece !== before[index]) this.#writeRow(idOfPiece(index), piece);
+		}
+		if (pieces.length < before.length) this.#write("DELETE FROM state WHERE id >= ?", idOfPiece(pieces.length));
+		this.#pieces = pieces;
 	}
 
 	readGroup(): string | undefined {
@@ -142,7 +158,11 @@ export class SqliteStore implements Store {
 	}
 
 	writeGroup(group: string): void {
-		this.#write("INSERT INTO state VALUES (2, ?) ON CONFLICT DO UPDATE SET json = excluded.json", group);
+		this.#writeRow(2, group);
+	}
+
+	#writeRow(id: number, json: string): void {
+		this.#write("INSERT INTO state VALUES (?, ?) ON CONFLICT DO UPDATE SET json = excluded.json", id, json);
 	}
 
 	#read<Row extends Record<string, SqlStorageValue>>(query: string, ...bindings: (Uint8Array | number)[]): Row[] {
@@ -154,6 +174,19 @@ export class SqliteStore implements Store {
 		const cursor = this.#sql.exec(query, ...bindings);
 		if (this.rowsWritten !== undefined) this.rowsWritten += cursor.rowsWritten;
 	}
+}
+
+function piecesOf(state: string): string[] {
+	const pieces: string[] = [];
+	for (let from = 0; from < state.length; from += PIECE_CHARACTERS) {
+		pieces.push(state.slice(from, from + PIECE_CHARACTERS));
+	}
+	return pieces;
+}
+
+/** The row of the group is the second. */
+function idOfPiece(index: number): number {
+	return index === 0 ? 1 : index + 2;
 }
 
 function toEntry(row: EntryRow): LogEntry {

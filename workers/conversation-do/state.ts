@@ -1,4 +1,4 @@
-/** The one-row state: roster, cursors, watermarks and marks. Written when it must be, not for each message. */
+/** The state beside the log: roster, cursors, watermarks and marks. Written when it must be, not for each message. */
 import { Backlog, type BacklogJson } from "./backlog.ts";
 import { Group } from "./group.ts";
 import type { RosterMember } from "./interface.ts";
@@ -140,10 +140,12 @@ export class Persisted {
 	 */
 	saveSoon(): void {
 		this.#unsaved += 1;
-		if (this.devices.length <= SMALL_ROSTER || this.#unsaved >= SMALL_ROSTER) this.save();
+		const { length } = this.devices;
+		// The larger the row, the more changes: a thousand nudges would write a megabyte sixteen times.
+		if (length <= SMALL_ROSTER || this.#unsaved >= Math.max(SMALL_ROSTER, length / 8)) this.save();
 	}
 
-	/** Writes the state if it has changed: one row. */
+	/** Writes the state if it has changed: one row, up to about 4,000 devices. */
 	save(): void {
 		this.#unsaved = 0;
 		if (this.roster === undefined) return;

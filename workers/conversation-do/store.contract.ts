@@ -55,4 +55,11 @@ export function checkStore(store: Store): void {
 	store.writeGroup("three");
 	store.writeGroup("four");
 	expect([store.readState(), store.readGroup()]).toEqual(["two", "four"]);
+	// Larger than a row may be, changed in its middle, and small again.
+	const large = Array.from({ length: 300_000 }, (_, index) => String(index).padStart(10, "0")).join("");
+	for (const state of [large, `${large.slice(0, 1_500_000)}x${large.slice(1_500_001)}`, "five"]) {
+		store.writeState(state);
+		expect(store.readState() === state).toBe(true);
+	}
+	expect(store.readGroup()).toBe("four");
 }

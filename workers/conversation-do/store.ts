@@ -54,7 +54,7 @@ export interface Store {
 	oldest(upTo: number, limit: number): Oldest;
 	/** The entry of a message id. Reads the whole log. */
 	find(messageId: Uint8Array): LogEntry | undefined;
-	/** The one row of everything that is not an entry. */
+	/** Everything that is not an entry: one row, unless it is too large for one. */
 	readState(): string | undefined;
 	writeState(state: string): void;
 	/** What makes the conversation a group: changes rarely. */
