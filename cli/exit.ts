@@ -49,6 +49,7 @@ function exitCodeOf(code: FailureCode): number {
 		case "no_such_user":
 		case "no_such_message":
 		case "no_such_group":
+		case "no_such_picture":
 		case "no_such_device":
 		case "no_key_yet":
 		case "file_gone":

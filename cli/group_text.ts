@@ -3,6 +3,7 @@ import type { GroupInfo } from "../client/groups/people.ts";
 import type { Notice, StoredMessage } from "../client/machine/interface.ts";
 import type { Parley } from "../client/parley.ts";
 import type { Context } from "./context.ts";
+import { pictureLine, pictureObject } from "./picture.ts";
 import { printable } from "./terminal.ts";
 
 type GroupNotice = Extract<
@@ -69,9 +70,10 @@ type Colors = Context["terminal"]["colors"];
 
 /** The object for programs. */
 export function groupObject(parley: Parley, info: GroupInfo): { type: "group" } & Record<string, unknown> {
-	const { group, title, description, version, member, members, rules, link, requests } = info;
+	const { group, title, description, version, member, members, rules, link, requests, image } = info;
 	const named = members.map(({ account, role }) => ({ account, name: parley.nameOf(account), role }));
-	const state = { version, title, description, member, members: named, rules };
+	const picture = pictureObject(parley, image);
+	const state = { version, title, description, picture, member, members: named, rules };
 	return { type: "group", with: title, group, ...state, link: link ?? null, requests };
 }
 
@@ -84,10 +86,11 @@ export function groupLine({ group, title, members, member }: GroupInfo, colors: 
 
 /** Everything about one group. */
 export function groupLines(parley: Parley, info: GroupInfo, colors: Colors): string[] {
-	const { description, members, rules, link, requests } = info;
+	const { title, description, members, rules, link, requests, image } = info;
 	return [
 		groupLine(info, colors),
 		...(description === "" ? [] : [printable(description)]),
+		...(image === undefined ? [] : [pictureLine(image, `parley group picture "${printable(title)}"`)]),
 		`Adding: ${rules.add}. Editing: ${rules.edit}. Sending: ${rules.send}.`,
 		...(link === undefined ? [] : [`${rules.approval ? "Link, an admin lets in" : "Link"}: ${link}`]),
 		...members.map(({ account, role }) => {

@@ -6,6 +6,7 @@ export type FailureCode =
 	| "no_such_user"
 	| "no_such_message"
 	| "no_such_group"
+	| "no_such_picture"
 	| "no_such_device"
 	| "no_key_yet"
 	| "too_late"

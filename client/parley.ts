@@ -119,8 +119,9 @@ export class Parley {
 
 	/** Groups, and what people do with them. */
 	get groups(): Groups {
-		const { account, machine, runner, api } = this.#connect();
-		const parts = { store: this.#store, account, machine, runner, api, waiters: this.#waiters };
+		const { account, machine, runner, api, files } = this.#connect();
+		const { pictures } = files;
+		const parts = { store: this.#store, account, machine, runner, api, waiters: this.#waiters, pictures };
 		const { connect, resolve } = { connect: () => this.connect(), resolve: (name: string) => this.#resolve(name) };
 		return new Groups({ ...parts, connect, resolve }, this.#changes);
 	}

@@ -94,6 +94,12 @@ export const LIMITS = {
 	image_pixels: 100_000_000,
 	/** The file of an image that is decoded. */
 	image_bytes: 100 * 1024 * 1024,
+	/** The longest side, in pixels, that a picture of a group or a person is made with. */
+	picture_side: 512,
+	/** The file of such a picture. */
+	picture_bytes: 512 * 1024,
+	/** Admins of a group, the first in its state, who hold its picture beside the one who set it. */
+	picture_keepers: 3,
 	/** How long after its sending a message may be edited, by the server's clock. */
 	edit_hours: 24,
 	/** The same for deleting it for everyone. */

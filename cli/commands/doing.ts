@@ -61,7 +61,7 @@ export function addDelete(program: Command, terminal: Terminal): void {
 		.command("delete")
 		.description("Delete a message here, or for everyone")
 		.argument("<message>", MESSAGE)
-		.option("--everyone", "a message of yours, for 24 hours after sending: at the server and at all readers")
+		.option("--everyone", "for 24 hours after sending: a message of yours, or any in a group where you are an admin")
 		.addOption(timeout())
 		.addHelpText(
 			"after",

@@ -72,7 +72,7 @@ export function addAutoDownload(program: Command, terminal: Terminal): void {
 export function addDeleteFile(program: Command, terminal: Terminal): void {
 	program
 		.command("delete-file")
-		.description("Delete a message's file here, and at the server where this device has sent it")
+		.description("Delete a message's file here, and at the server where you have sent it")
 		.argument("<id>", "the message's id, or the end of it that is shown")
 		.addHelpText(
 			"after",

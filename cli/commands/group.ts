@@ -2,9 +2,11 @@ import type { Command } from "commander";
 import { contextOf } from "../context.ts";
 import { GroupProgressLine } from "../group_progress.ts";
 import { groupLine, groupLines, groupObject, showCreated } from "../group_text.ts";
+import { showPicture } from "../picture.ts";
 import type { Terminal } from "../terminal.ts";
 import { addGroupChanges } from "./group_changes.ts";
 import { addGroupLinks } from "./group_links.ts";
+import { addGroupPicture } from "./group_picture.ts";
 
 const HELP = `
 GROUP is a title, in quotes where it has spaces, or the beginning of a group's id. Elsewhere a group is written with
@@ -27,6 +29,7 @@ export function addGroup(program: Command, terminal: Terminal): void {
 	addInfo(group, terminal);
 	addGroupChanges(group, terminal);
 	addGroupLinks(group, terminal);
+	addGroupPicture(group, terminal);
 }
 
 function addCreate(group: Command, terminal: Terminal): void {
@@ -69,6 +72,9 @@ function addInfo(group: Command, terminal: Terminal): void {
 			await context.withParley(async (parley) => {
 				const info = parley.groups.info(name);
 				context.print(groupObject(parley, info), groupLines(parley, info, terminal.colors).join("\n"));
+				if (info.image !== undefined && parley.files.pictures.isHere(info.image)) {
+					await showPicture(context, (side) => parley.groups.picturePreview(name, side));
+				}
 			});
 		});
 }

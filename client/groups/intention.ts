@@ -69,6 +69,7 @@ export function intend(
 			return mayEdit(state, actor, present) ? changed(state, { description: intention.description }) : "not_permitted";
 		case "picture": {
 			const picture = new Uint8Array(Buffer.from(intention.picture, "base64"));
+			if (Buffer.compare(picture, state.picture) === 0) return "nothing_to_do";
 			return mayEdit(state, actor, present) ? { ...state, picture } : "not_permitted";
 		}
 		default:

@@ -1,11 +1,15 @@
 /** What people do with groups: the SDK's side of `parley group …`. */
 import { randomBytes } from "node:crypto";
+import type { Attachment } from "../../protocol/gen/content_pb.js";
 import { groupId } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { Failure } from "../failure.ts";
 import { lineOf } from "../in_vain.ts";
 import type { LocalAccount, Notice } from "../machine/interface.ts";
 import type { ClientMachine } from "../machine/machine.ts";
+import { acceptedPicture } from "../media/picture.ts";
+import type { Pictures } from "../media/pictures.ts";
+import type { Preview } from "../media/preview.ts";
 import { toBase64url } from "../signal/bytes.ts";
 import type { Store } from "../store/database.ts";
 import { leftOutAccounts, type MemberMark, memberMarks } from "../store/group_watermarks.ts";
@@ -27,6 +31,8 @@ type ChangeNotice = Extract<Notice, { type: "group-change-done" | "group-change-
 export type GroupProgress = { done: number; total: number };
 
 export interface GroupInfo extends GroupState {
+	/** The picture's pointer; undefined where there is none that can be shown. */
+	image: Attachment | undefined;
 	/** Whether this account is a member. */
 	member: boolean;
 	/** Accounts that ask to join. */
@@ -42,6 +48,7 @@ export interface GroupsOptions {
 	runner: Runner;
 	api: Api;
 	waiters: Waiters;
+	pictures: Pictures;
 	connect(): void;
 	/** The account behind a name. */
 	resolve(name: string): Promise<string>;
@@ -74,7 +81,8 @@ export class Groups {
 		const key = toBase64url(row.key ?? new Uint8Array(0));
 		const secret = toBase64url(state.linkSecret);
 		const link = withLink ? linkText({ server: api.server, group: peer, key, secret }) : undefined;
-		return { ...state, member: row.member === 1, requests: groupRequests(store, peer), link };
+		const image = acceptedPicture(state.picture);
+		return { ...state, image, member: row.member === 1, requests: groupRequests(store, peer), link };
 	}
 
 	find(name: string): string {
@@ -129,6 +137,29 @@ export class Groups {
 
 	async role(name: string, member: string, role: "member" | "admin"): Promise<void> {
 		await this.change(name, { do: "role", account: await this.#options.resolve(member), role });
+	}
+
+	/** Gives the group another picture, from an image on disk; without one it has none any more. */
+	async setPicture(name: string, path: string | undefined): Promise<void> {
+		const { pictures } = this.#options;
+		const peer = this.find(name);
+		const change = (pointer: Uint8Array): Promise<unknown> =>
+			this.change(peer, { do: "picture", picture: Buffer.from(pointer).toString("base64") });
+		if (path !== undefined) return pictures.set(peer, path, change);
+		await change(new Uint8Array(0));
+		await pictures.sweep().catch(() => undefined);
+	}
+
+	/** Saves the group's picture and returns the path. Throws `Failure` `no_such_picture`, and as `Pictures.save`. */
+	async savePicture(name: string, to: string): Promise<string> {
+		const { group, image } = this.info(name);
+		return this.#options.pictures.save(group, picture(name, image), to);
+	}
+
+	/** The group's picture for a square of `side` pixels; throws as `savePicture`. */
+	async picturePreview(name: string, side: number): Promise<Preview> {
+		const { group, image } = this.info(name);
+		return this.#options.pictures.preview(group, picture(name, image), side);
 	}
 
 	/** Lets in who asked, or doesn't. */
@@ -224,6 +255,11 @@ export class Groups {
 			late: () => new Failure("unreachable", "no answer from the server: the members get the group's key later"),
 		});
 	}
+}
+
+function picture(name: string, image: Attachment | undefined): Attachment {
+	if (image === undefined) throw new Failure("no_such_picture", `${name} has no picture`);
+	return image;
 }
 
 function newSecret(): string {

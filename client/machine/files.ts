@@ -1,7 +1,7 @@
 /** Messages with files: they take their place in the outbox when their file is at the server (rule ATTACH-5). */
 import { toBinary } from "@bufbuild/protobuf";
 import { type Attachment, AttachmentSchema } from "../../protocol/gen/content_pb.js";
-import { timed } from "../messages/doing.ts";
+import { completed } from "../messages/doing.ts";
 import { acceptPeer } from "../messages/requests.ts";
 import { addHold, findBlob, noteUse, putBlob } from "../store/blobs.ts";
 import { conversation } from "../store/conversations.ts";
@@ -33,10 +33,10 @@ export function queueFile(
 /** The file is at the server: the message goes out, once, whatever was repeated. */
 export function sendFile(
 	context: Context,
-	event: { id: string; peer: string; pointer: Attachment; deleteKey: string },
+	event: { id: string; peer: string; pointer: Attachment; deleteKey: string; forwards?: number },
 ): void {
 	const { store, account } = context;
-	const { id, peer, pointer, deleteKey } = event;
+	const { id, peer, pointer, deleteKey, forwards = 0 } = event;
 	acceptPeer(context, peer);
 	conversation(store, peer);
 	addMessage(store, newMessage(context, id, peer, pointer));
@@ -53,13 +53,8 @@ export function sendFile(
 	addHold(store, id, pointer.blob, deleteKey);
 	noteUse(store, id, pointer.blob);
 	storeTexts(context, peer);
-	enqueue(
-		store,
-		id,
-		peer,
-		timed(context, id, peer, fileContent(id, message.sent_at_ms, pointer, account.username)),
-		null,
-	);
+	const content = fileContent(id, message.sent_at_ms, pointer, account.username);
+	enqueue(store, id, peer, completed(context, id, peer, content, forwards), null);
 	if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
 	context.touched.add(peer);
 }

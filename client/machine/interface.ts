@@ -40,7 +40,7 @@ export type MachineEvent =
 	/** A person wants to send a file that is not at the server yet: the message waits for `send-file` (rule ATTACH-5). */
 	| { type: "queue-file"; id: string; peer: string; pointer: Attachment; upload: NewUpload }
 	/** A file is at the server, held with this key: its message may go, the one that was queued or a new one. */
-	| { type: "send-file"; id: string; peer: string; pointer: Attachment; deleteKey: string }
+	| { type: "send-file"; id: string; peer: string; pointer: Attachment; deleteKey: string; forwards?: number }
 	/** A queued file will never be at the server. */
 	| { type: "fail-file"; id: string; peer: string; code: string }
 	/** The conversation's socket is open; the machine answers with a `Hello` frame. */

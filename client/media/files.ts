@@ -6,17 +6,21 @@ import { create, fromBinary } from "@bufbuild/protobuf";
 import { type Attachment, AttachmentSchema, Presentation } from "../../protocol/gen/content_pb.js";
 import { Failure } from "../failure.ts";
 import type { Machine } from "../machine/interface.ts";
-import { toBase64url } from "../signal/bytes.ts";
-import { autoDownloadBytes, setAutoDownloadBytes } from "../store/account.ts";
+import { messageView } from "../messages/view.ts";
+import { deleteKeyFor } from "../signal/delete_keys.ts";
+import { autoDownloadBytes, requireAccount, setAutoDownloadBytes } from "../store/account.ts";
 import { blobsOfSize, findBlob, unwantFile, wantedFiles, wantFile } from "../store/blobs.ts";
-import { attachmentOf } from "../store/queries.ts";
+import { findMessage } from "../store/messages.ts";
+import { attachmentOf, message } from "../store/queries.ts";
 import type { Api } from "../transport/http.ts";
 import type { Runner, RunnerNotice } from "../transport/runner.ts";
 import { IV_BYTES, KEY_BYTES } from "./blob.ts";
+import { claimHold } from "./claiming.ts";
 import { dropCopy, plaintextOf } from "./downloads.ts";
 import { heldAgain, holdBlob } from "./holds.ts";
 import { MediaHttp } from "./http.ts";
 import { checkTexts, described, openFile, type SendFileOptions, told } from "./outgoing.ts";
+import { Pictures } from "./pictures.ts";
 import { type Preview, previewOf } from "./preview.ts";
 import { endHold, sweepFiles } from "./removal.ts";
 import { assertShowable } from "./safety.ts";
@@ -52,6 +56,8 @@ export class Files {
 	readonly #tools: TransferTools;
 	readonly #uploads: Uploads;
 	readonly #closing = new AbortController();
+	/** Pictures of groups and people. */
+	readonly pictures: Pictures;
 	readonly #waiting = new Map<string, Waiting[]>();
 	/** Blobs that are being read: each by one at a time. */
 	readonly #locks = new Map<string, Promise<void>>();
@@ -63,6 +69,7 @@ export class Files {
 		mkdirSync(options.directory, { recursive: true, mode: 0o700 });
 		this.#options = options;
 		this.#tools = { ...options, http: new MediaHttp(options.api), perform: (event) => options.runner.perform(event) };
+		this.pictures = new Pictures(this.#tools, this.#closing.signal);
 		this.#uploads = new Uploads(this.#tools, (message, { error }) => {
 			for (const { resolve, reject } of this.#waiting.get(message) ?? [])
 				error === undefined ? resolve() : reject(error);
@@ -101,7 +108,7 @@ export class Files {
 			const { size, mtimeMs } = await file.stat();
 			const description = await described(file, path, size, options);
 			const id = this.#options.machine.newMessageId();
-			const deleteKey = toBase64url(randomBytes(32));
+			const deleteKey = deleteKeyFor(this.#tools.store, { message: id });
 			const again = await heldAgain(
 				this.#tools,
 				blobsOfSize(this.#tools.store, size),
@@ -143,7 +150,8 @@ export class Files {
 		checkTexts(caption === undefined ? {} : { caption });
 		const peer = await this.#options.addressee(to);
 		const pointer = this.#pointer(id);
-		const deleteKey = toBase64url(randomBytes(32));
+		const forwardedId = this.#options.machine.newMessageId();
+		const deleteKey = deleteKeyFor(this.#tools.store, { message: forwardedId });
 		const expiresAtMs = await holdBlob(this.#tools.http, pointer.blob, deleteKey, this.#closing.signal);
 		if (expiresAtMs === undefined) throw new Failure("file_gone", "the server has this file no longer: send it anew");
 		const forwarded = create(AttachmentSchema, {
@@ -151,8 +159,10 @@ export class Files {
 			caption: caption ?? pointer.caption,
 			expiresAtMs: BigInt(expiresAtMs),
 		});
-		const forwardedId = this.#options.machine.newMessageId();
-		await this.#tools.perform({ type: "send-file", id: forwardedId, peer, pointer: forwarded, deleteKey });
+		const { sender } = message(this.#tools.store, id) ?? {};
+		const before = sender === undefined ? undefined : messageView(this.#tools.store, sender, id);
+		const forwards = (before?.forwards ?? 0) + 1;
+		await this.#tools.perform({ type: "send-file", id: forwardedId, peer, pointer: forwarded, deleteKey, forwards });
 		return { id: forwardedId };
 	}
 
@@ -208,9 +218,11 @@ export class Files {
 		}
 	}
 
-	/** Ends this message's hold on its file at the server, and removes the copy here. Without a hold only the latter. */
+	/** Ends an own message's hold on its file at the server, and removes the copy here; of others only the latter. */
 	async remove(id: string): Promise<void> {
 		const pointer = this.#pointer(id);
+		const own = findMessage(this.#tools.store, requireAccount(this.#tools.store).accountId, id);
+		if (own !== undefined) claimHold(this.#tools.store, own);
 		await endHold(this.#tools, id, this.#closing.signal);
 		const row = findBlob(this.#tools.store, pointer.blob);
 		if (row !== undefined) await dropCopy(this.#tools, row);
@@ -235,13 +247,18 @@ export class Files {
 		}
 		const { type } = notice;
 		const cleared = type === "message-changed" && notice.message.body === "" && notice.message.file === undefined;
-		if (cleared || type === "message-removed") this.#sweep();
+		// A picture is held, or let go, as groups change; holds are made longer now and then.
+		const pictures = type === "group-changed" || type === "account-caught-up";
+		if (cleared || type === "message-removed" || pictures) this.#sweep();
 	}
 
 	#sweep(): void {
 		if (this.#closing.signal.aborted) return;
 		this.#sweeps++;
-		const sweep = (): Promise<void> => sweepFiles(this.#tools, this.#closing.signal);
+		const sweep = async (): Promise<void> => {
+			await sweepFiles(this.#tools, this.#closing.signal).catch(() => undefined);
+			await this.pictures.sweep();
+		};
 		// One after the other. What could not be done now is done after the next start.
 		this.#swept = this.#swept
 			.then(sweep)

@@ -50,7 +50,7 @@ export async function inspect(file: FileHandle, size: number): Promise<FileFacts
 		case "image/png":
 		case "image/webp":
 		case "image/gif":
-			return { ...NOTHING, contentType, ...(await imageFacts(file, size)) };
+			return { ...NOTHING, contentType, ...(await imageFileFacts(file, size)) };
 		case "video/mp4":
 		case "audio/mp4":
 			return { ...NOTHING, contentType, ...(await mp4Facts(file, size)) };
@@ -99,12 +99,20 @@ export async function imageSize(bytes: Uint8Array): Promise<{ width: number; hei
 	}
 }
 
-async function imageFacts(file: FileHandle, size: number): Promise<Pick<FileFacts, "width" | "height" | "thumbHash">> {
+async function imageFileFacts(file: FileHandle, size: number): Promise<ImageFacts> {
 	if (size > LIMITS.image_bytes) {
 		throw new UnshowableError(`the image can't be shown: more than ${LIMITS.image_bytes} bytes`);
 	}
 	const bytes = Buffer.alloc(size);
 	await file.read(bytes, 0, size, 0);
+	return imageFacts(bytes);
+}
+
+/** What is told of an image beside its type. */
+export type ImageFacts = Pick<FileFacts, "width" | "height" | "thumbHash">;
+
+/** Dimensions and a blurred preview of an image. Throws `UnshowableError`. */
+export async function imageFacts(bytes: Uint8Array): Promise<ImageFacts> {
 	const shown = await imageSize(bytes);
 	try {
 		const { data, info } = await (await limitedImage(bytes))

@@ -43,11 +43,12 @@ export function wishContent(stamp: Stamp, wish: Wish): Uint8Array<ArrayBuffer> {
 	return serialise(stamp, wishKind(wish));
 }
 
-/** A serialised content that disappears so long after it was read. In Protocol Buffers what follows belongs to it. */
-export function withTimer(content: Uint8Array<ArrayBuffer>, seconds: number): Uint8Array<ArrayBuffer> {
-	if (seconds === 0) return content;
-	const timer = toBinary(ContentSchema, create(ContentSchema, { expireAfterSeconds: seconds }));
-	return new Uint8Array(Buffer.concat([content, timer]));
+/** A serialised content with these parts. In Protocol Buffers what follows belongs to it. */
+export function withParts(
+	content: Uint8Array<ArrayBuffer>,
+	parts: Pick<Content, "expireAfterSeconds" | "forwards">,
+): Uint8Array<ArrayBuffer> {
+	return new Uint8Array(Buffer.concat([content, toBinary(ContentSchema, create(ContentSchema, parts))]));
 }
 
 /** What is kept of a content beside the message's row: all of it but the file. */

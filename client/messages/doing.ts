@@ -20,7 +20,7 @@ import { enqueue, outboxEntry, removeOutbox } from "../store/outbox.ts";
 import { timerOf } from "../store/standings.ts";
 import { acceptedAction } from "./accepted.ts";
 import { bodyOf, isPermitted, showChange } from "./arriving.ts";
-import { draftContent, hasParts, keptParts, wishContent, withTimer } from "./contents.ts";
+import { draftContent, hasParts, keptParts, wishContent, withParts } from "./contents.ts";
 import { scheduleExpiry } from "./expiry.ts";
 import { acceptPeer } from "./requests.ts";
 import { applyTimer, timerPlace } from "./timer.ts";
@@ -53,16 +53,17 @@ export function sendMessage(context: Context, event: { id: string; peer: string;
 	openFor(context, peer);
 }
 
-/** The content of an own message with the conversation's timer; what it has beside its text is kept. */
-export function timed(
+/** An own message's content with the conversation's timer and the count of forwards, both of which are kept. */
+export function completed(
 	context: Context,
 	id: string,
 	peer: string,
 	plain: Uint8Array<ArrayBuffer>,
+	forwards: number,
 ): Uint8Array<ArrayBuffer> {
 	const seconds = timerOf(context.store, peer);
-	if (seconds === 0) return plain;
-	const content = withTimer(plain, seconds);
+	if (seconds === 0 && forwards === 0) return plain;
+	const content = withParts(plain, { expireAfterSeconds: seconds, forwards: Math.min(forwards, LIMITS.forwards) });
 	keepOwnParts(context, id, fromBinary(ContentSchema, content));
 	return content;
 }

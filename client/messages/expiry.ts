@@ -1,5 +1,6 @@
 /** Messages that disappear (rules TIMER-2 to TIMER-4), and what is deleted on this device alone. */
 import type { Context } from "../machine/context.ts";
+import { claimHold } from "../media/claiming.ts";
 import { removeActionsOf } from "../store/actions.ts";
 import { expired, markGone, nextExpiry, removeDetails, startClocks } from "../store/details.ts";
 import { findMessage, removeMessage } from "../store/messages.ts";
@@ -23,7 +24,9 @@ export function removeExpired(context: Context): void {
 	for (const { sender, id } of over) {
 		// What everybody has is not at the server any more.
 		const name = { author: sender, id };
-		if (findMessage(context.store, sender, id)?.status === "sent") withdraw(context, name);
+		const row = findMessage(context.store, sender, id);
+		if (row?.status === "sent") withdraw(context, name);
+		if (row !== undefined) claimHold(context.store, row);
 		takeAway(context, name);
 	}
 	scheduleExpiry(context);

@@ -2,10 +2,14 @@
 import { LIMITS } from "../../protocol/limits.ts";
 import { checkText } from "../arguments.ts";
 import { Failure } from "../failure.ts";
+import { isAdmin } from "../groups/roles.ts";
+import { isGroup, parseState } from "../groups/state.ts";
 import type { LocalAccount, Machine, StoredMessage } from "../machine/interface.ts";
 import { findAction } from "../store/actions.ts";
 import { contactAccount } from "../store/contacts.ts";
 import type { Store } from "../store/database.ts";
+import { rosterMembers } from "../store/group_roster.ts";
+import { findGroup } from "../store/groups.ts";
 import { outboxEntry } from "../store/outbox.ts";
 import { message, namedMessages } from "../store/queries.ts";
 import { draftOf, timerOf } from "../store/standings.ts";
@@ -127,10 +131,19 @@ export class Messages {
 		return this.#do(found.peer, { kind: "edit", message: name, body, ranges: ranges ?? [] });
 	}
 
-	/** For everyone. Throws `Failure` `too_late` after 24 hours. */
+	/** For everyone: an own message, or in a group any message as an admin. Throws `Failure` `too_late` after 24 hours. */
 	async deleteForEveryone(part: string): Promise<Done> {
 		const found = this.find(part);
-		return this.#do(found.peer, { kind: "delete", message: this.#own(found, LIMITS.delete_hours) });
+		const others = !found.outgoing && this.#isAdmin(found.peer);
+		const message = others ? this.#inTime(found, LIMITS.delete_hours) : this.#own(found, LIMITS.delete_hours);
+		return this.#do(found.peer, { kind: "delete", message });
+	}
+
+	#isAdmin(peer: string): boolean {
+		const { store, account } = this.#options;
+		const bytes = isGroup(peer) ? findGroup(store, peer)?.state : undefined;
+		const state = bytes == null ? undefined : parseState(bytes);
+		return state !== undefined && isAdmin(state, account.accountId, new Set(rosterMembers(store, peer)));
 	}
 
 	/** On this device. */
@@ -241,8 +254,12 @@ export class Messages {
 	}
 
 	#own(found: StoredMessage, hours: number | undefined): { author: string; id: string } {
-		const name = this.#there(found);
 		if (!found.outgoing) throw new Failure("bad_argument", "that is not your message");
+		return this.#inTime(found, hours);
+	}
+
+	#inTime(found: StoredMessage, hours: number | undefined): { author: string; id: string } {
+		const name = this.#there(found);
 		const original = messageState(this.#options.store, name.author, name.id)?.original;
 		const end = (original?.timeMs ?? 0) + (hours ?? 0) * HOUR_MS;
 		if (hours !== undefined && this.#options.clock.nowMs() > end) {

@@ -1,6 +1,7 @@
 /** A message's state in the file: folded from what was done with it, written where it differs, and told. */
 import { fromBinary } from "@bufbuild/protobuf";
 import { ContentSchema } from "../../protocol/gen/content_pb.js";
+import { claimHold } from "../media/claiming.ts";
 import { type ActionRow, actionsOf, removeActionsOf } from "../store/actions.ts";
 import type { Store } from "../store/database.ts";
 import { addDetails, contentOfDetails, type DetailsRow, emptyDetails, findDetails } from "../store/details.ts";
@@ -37,6 +38,7 @@ export function refreshMessage(store: Store, sender: string, id: string): boolea
 	if (folded.deletedBy !== undefined) {
 		keepOriginal(store, message, details);
 		emptyDetails(store, sender, id);
+		claimHold(store, message);
 		clearMessage(store, message.row);
 		removeActionsOf(store, sender, id);
 		return true;

@@ -209,4 +209,11 @@ export const MIGRATIONS: readonly string[] = [
 	INSERT INTO standings (peer, accepted) SELECT peer, 1 FROM conversations WHERE true
 		ON CONFLICT (peer) DO UPDATE SET accepted = 1;
 	`,
+	`
+	-- Pictures of groups and people that this device has a copy of (in blobs), or its account holds. peer: whose it is.
+	-- delete_key: ends the account's hold, NULL where it has none; held_until_ms: when the hold ends by itself.
+	CREATE TABLE pictures (
+		blob TEXT PRIMARY KEY, peer TEXT NOT NULL, delete_key TEXT, held_until_ms INTEGER NOT NULL
+	) WITHOUT ROWID;
+	`,
 ];
