@@ -11,9 +11,10 @@ import { addHistory } from "./commands/history.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addLink } from "./commands/link.ts";
 import { addPoll, addVote } from "./commands/polls.ts";
-import { addBlock, addRequests, addSettings } from "./commands/privacy.ts";
+import { addBlock, addPrivacy, addRequests } from "./commands/privacy.ts";
 import { addReceive } from "./commands/receive.ts";
 import { addRegister } from "./commands/register.ts";
+import { addReport } from "./commands/report.ts";
 import { addSafetyNumber } from "./commands/safety_number.ts";
 import { addSend } from "./commands/send.ts";
 import { addArchive, addMute, addPin } from "./commands/setting_up.ts";
@@ -104,7 +105,8 @@ function program(terminal: Terminal, json: boolean): Command {
 		addPin,
 		addRequests,
 		addBlock,
-		addSettings,
+		addPrivacy,
+		addReport,
 		addStatus,
 		addSafetyNumber,
 		addVerify,

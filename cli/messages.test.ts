@@ -158,6 +158,40 @@ test("mute, archive and pin are kept, and undone", async () => {
 	}
 });
 
+test("the switches of privacy are shown and set; the one that the server keeps is not set without it", async () => {
+	const all = { readReceipts: true, typing: true, online: true, lastSeen: true, discoverable: true, requests: true };
+	expect(JSON.parse((await run("--json", "privacy")).out)).toEqual({ type: "privacy", ...all });
+	for (const [name, field] of [
+		["read-receipts", "readReceipts"],
+		["typing", "typing"],
+		["online", "online"],
+		["last-seen", "lastSeen"],
+		["requests", "requests"],
+	] as const) {
+		const { code, out } = await run("--json", "privacy", name, "off");
+		expect(code).toBe(0);
+		expect(JSON.parse(out)).toEqual({ type: "privacy", ...all, [field]: false });
+		await run("privacy", name, "on");
+	}
+	expect((await run("privacy", "discoverable", "off")).code).toBe(6);
+	expect((await run("privacy")).out).toContain("discoverable   on");
+	expect((await run("privacy", "typing", "maybe")).code).toBe(2);
+});
+
+test("REPORT-1 a report attaches messages of the reported person only, and nothing of a group", async () => {
+	await queued("send", BOB, "mine");
+	for (const args of [
+		["report", BOB, "--message", await idOf("mine")],
+		["report", `group:${"0".repeat(64)}`],
+		["report", BOB, "--reason", "x".repeat(1_025)],
+	]) {
+		expect((await run(...args)).code, args.join(" ")).not.toBe(6);
+		expect((await run(...args)).code, args.join(" ")).not.toBe(0);
+	}
+	// All is in order, and nobody is there.
+	expect((await run("report", BOB, "--reason", "spam")).code).toBe(6);
+});
+
 test("a chat takes the same after a slash, for the newest message where no id is named", async () => {
 	lines.push(
 		"hello\n",

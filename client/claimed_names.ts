@@ -10,8 +10,8 @@ import type { RunnerNotice } from "./transport/runner.ts";
 
 export interface ClaimedNamesOptions {
 	store: Store;
-	/** The account behind a username's hash, in base64url. */
-	lookup(hash: string): Promise<string | undefined>;
+	/** The account behind a username's hash, in base64url; it may be the claiming one, though it is not to be found. */
+	lookup(hash: string, account: string): Promise<string | undefined>;
 	deliver(notice: RunnerNotice): void;
 	/** No check is under way any more. */
 	onIdle(): void;
@@ -58,7 +58,7 @@ export class ClaimedNames {
 	async #ask(account: string, name: string): Promise<void> {
 		const { store, lookup, deliver, onIdle } = this.#options;
 		try {
-			const found = await lookup(toBase64url(usernameHash(name)));
+			const found = await lookup(toBase64url(usernameHash(name)), account);
 			this.#answered.add(account);
 			// A name that led elsewhere before stays there until a person accepts the change.
 			const known = contactAccount(store, name);

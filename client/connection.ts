@@ -41,7 +41,7 @@ export function makeConnection(options: ConnectionOptions): Connection {
 	const onIdle = (): void => waiters.changed();
 	const names = new ClaimedNames({
 		store,
-		lookup: (hash) => api.lookupUsername(hash),
+		lookup: (hash, account) => api.lookupUsername(hash, account),
 		deliver: (notice) => options.deliver(notice),
 		onIdle,
 	});

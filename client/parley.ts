@@ -20,6 +20,7 @@ import type { FileNotice } from "./media/transfers.ts";
 import { Messages } from "./messages/people.ts";
 import type { Lookup, ParleyOptions } from "./options.ts";
 import { DEFAULT_SERVER, registerAccount } from "./registering.ts";
+import { Reports } from "./reports.ts";
 import { assertSendable } from "./sendable.ts";
 import { Settings } from "./settings.ts";
 import { toBase64url } from "./signal/bytes.ts";
@@ -95,7 +96,14 @@ export class Parley {
 
 	/** What is the same on all devices of the account: muted, archived and pinned conversations, read receipts. */
 	get settings(): Settings {
-		return new Settings(this.#store, this.#connect().runner, (name) => this.#resolve(name));
+		const { runner, api } = this.#connect();
+		return new Settings({ store: this.#store, runner, api, resolve: (name) => this.#resolve(name) });
+	}
+
+	/** Telling the operator of somebody. */
+	get reports(): Reports {
+		const [{ api }, messages] = [this.#connect(), this.messages];
+		return new Reports({ api, resolve: (name) => this.#resolve(name), find: (part) => messages.find(part) });
 	}
 
 	/** The account of this device. Throws `Failure` `not_registered`. */

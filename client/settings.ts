@@ -1,10 +1,12 @@
 /** What a person sets up, the same on all devices of the account (rules SYNC-1 and SYNC-2). */
+import { z } from "zod";
 import { ConversationFlag } from "../protocol/gen/content_pb.js";
 import { type PrivacySwitch, privacySwitch, readReceipts } from "./store/account.ts";
 import type { Store } from "./store/database.ts";
 import { messagesOf } from "./store/messages.ts";
 import { blockOf, seenMs, strangers } from "./store/standings.ts";
 import { conversationFlag } from "./store/synced.ts";
+import type { Api } from "./transport/http.ts";
 import type { Runner } from "./transport/runner.ts";
 
 const FLAGS = {
@@ -15,15 +17,25 @@ const FLAGS = {
 } as const;
 export type FlagName = keyof typeof FLAGS;
 
+export interface SettingsParts {
+	store: Store;
+	runner: Pick<Runner, "perform">;
+	api: Pick<Api, "call">;
+	/** The account behind a name. */
+	resolve(name: string): Promise<string>;
+}
+
 export class Settings {
 	readonly #store: Store;
 	readonly #runner: Pick<Runner, "perform">;
+	readonly #api: Pick<Api, "call">;
 	readonly #resolve: (name: string) => Promise<string>;
 
-	constructor(store: Store, runner: Pick<Runner, "perform">, resolve: (name: string) => Promise<string>) {
-		this.#store = store;
-		this.#runner = runner;
-		this.#resolve = resolve;
+	constructor(parts: SettingsParts) {
+		this.#store = parts.store;
+		this.#runner = parts.runner;
+		this.#api = parts.api;
+		this.#resolve = parts.resolve;
 	}
 
 	/** Mutes, archives or pins a conversation; 0 undoes it. On disk when this resolves; the others hear of it. */
@@ -75,7 +87,12 @@ export class Settings {
 		return privacySwitch(this.#store, what);
 	}
 
+	/** For all devices of the account. Who finds the user is the server's to know, and is kept here once it does. */
 	async setPrivacy(what: PrivacySwitch, on: boolean): Promise<void> {
+		if (what === "discoverable") {
+			const [path, body] = ["/v1/accounts/me/discoverable", { discoverable: on }];
+			await this.#api.call({ method: "PUT", path, body, authorized: true }, z.unknown());
+		}
 		await this.#runner.perform({ type: "set-privacy", what, on });
 	}
 

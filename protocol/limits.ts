@@ -74,6 +74,16 @@ export const LIMITS = {
 	lookups_per_minute: 60,
 	/** Claims of one account's prekeys by one other account. */
 	claims_per_minute: 20,
+	/** Reports of one account in 24 hours. */
+	reports_per_day: 50,
+	/** Messages that one report attaches. */
+	report_messages: 20,
+	/** Their texts together, UTF-8. */
+	report_text_bytes: 64 * 1024,
+	/** What the reporter says to it, UTF-8. */
+	report_reason_bytes: 1024,
+	/** How long a report is kept for the operator. */
+	report_days: 30,
 	/** Requests from one address that need no token because they link a device. */
 	link_requests_per_minute: 240,
 	/** How long an access token is good for. */

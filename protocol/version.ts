@@ -61,4 +61,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "587624c0bb61ed6f4555c350bf267f37cf5c7d03f74312bf0b53dbf2412d8b7b",
 		change: "conversations: a refusal where too much waits",
 	},
+	{
+		version: 1,
+		fingerprint: "5a5e7d791314661530b3902ba82d7f5f263812ead11cbb10c4956eafe13563cd",
+		change: "reports, who finds an account, presence that is not to be noted; bodies of groups are in the fingerprint",
+	},
 ];

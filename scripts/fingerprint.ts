@@ -8,6 +8,8 @@ import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { z } from "zod";
 import * as bodies from "../protocol/http.ts";
 import * as deviceBodies from "../protocol/http_devices.ts";
+import * as groupBodies from "../protocol/http_groups.ts";
+import * as privacyBodies from "../protocol/http_privacy.ts";
 import { ROOT } from "./repository.ts";
 
 /** SHA-256, in hex, over the descriptors of all `.proto` files and the JSON Schemas of all HTTP bodies. */
@@ -17,7 +19,9 @@ export async function fingerprint(): Promise<string> {
 		hash.update(`proto ${file.name}\n`);
 		hash.update(toBinary(FileDescriptorProtoSchema, file.proto));
 	}
-	const schemas = Object.entries({ ...bodies, ...deviceBodies }).sort(([one], [other]) => (one < other ? -1 : 1));
+	const schemas = Object.entries({ ...bodies, ...deviceBodies, ...groupBodies, ...privacyBodies }).sort(
+		([one], [other]) => (one < other ? -1 : 1),
+	);
 	for (const [name, schema] of schemas) {
 		if (!(schema instanceof z.ZodType)) continue;
 		hash.update(`body ${name}\n${canonicalJson(z.toJSONSchema(schema, { io: "input" }))}\n`);

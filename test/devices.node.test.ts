@@ -14,7 +14,8 @@ const TEST_MS_MAX = 120_000;
 const folder = mkdtempSync(join(tmpdir(), "parley-devices-"));
 const stateDir = join(folder, "backend");
 const mark = randomBytes(6).toString("hex");
-const [ALICE, BOB] = [`alice_${mark}`, `bob_${mark}`];
+const nameOf = (person: string) => `${person}_${mark}`;
+const [ALICE, BOB, CAROL, MALLORY] = [nameOf("alice"), nameOf("bob"), nameOf("carol"), nameOf("mallory")];
 let backend: Backend;
 const devices = new Map<string, { parley: Parley; notices: ParleyNotice[] }>();
 
@@ -126,6 +127,72 @@ test("SYNC-1 SYNC-3 reading, verifying, muting and notes to oneself appear on th
 	await alice.send(ALICE, "milk");
 	await until(async () => (await texts(laptop, ALICE)).includes("out milk"), PATIENCE_MS, "the note");
 	expect(await texts(bob, ALICE)).not.toContain("in milk");
+});
+
+test("SYNC-1 FOUND-1 REQUEST-1 switches, deletions, accepted and blocked people are the same on the other device, also when it was off", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const [alice, bob, laptop] = [await device(ALICE), await device(BOB), await device("laptop")];
+	const mallory = await device(MALLORY);
+	await mallory.register(MALLORY);
+	mallory.connect();
+	await mallory.send(ALICE, "buy this");
+	const stranger = mallory.whoami().accountId;
+	for (const parley of [alice, laptop]) {
+		await until(() => parley.settings.requests().length === 1, PATIENCE_MS, "the request");
+	}
+	const { id } = await bob.send(ALICE, "delete me");
+	for (const parley of [alice, laptop]) await until(() => parley.find(id) !== undefined, PATIENCE_MS, "Bob's text");
+	await off("laptop");
+	for (const what of ["typing", "last_seen", "discoverable"] as const) await alice.settings.setPrivacy(what, false);
+	await alice.messages.deleteHere(id);
+	await alice.settings.acceptRequest(stranger);
+	await alice.settings.setBlocked(stranger, true);
+	const again = await device("laptop");
+	await again.receive({ timeoutMs: PATIENCE_MS });
+	await until(() => !again.settings.privacy("discoverable"), PATIENCE_MS, "the switches");
+	expect((["typing", "last_seen", "presence"] as const).map((what) => again.settings.privacy(what))).toEqual([
+		...[false, false, true],
+	]);
+	expect(again.find(id)).toBe(undefined);
+	expect(again.settings.requests()).toEqual([]);
+	expect(await again.settings.blocked(stranger)).toBe(true);
+	expect(bob.find(id)?.body).toBe("delete me");
+	// Nobody finds her by her name any more; who has her goes on.
+	const carol = await device(CAROL);
+	await carol.register(CAROL);
+	await expect(carol.lookup(ALICE)).rejects.toMatchObject({ code: "no_such_user" });
+	const { id: more } = await bob.send(ALICE, "still here");
+	await until(() => again.find(more) !== undefined, PATIENCE_MS, "what Bob writes");
+	// A stranger to whom she writes first is told her name, though nobody finds it.
+	carol.connect();
+	await again.send(CAROL, "it is me");
+	await until(() => carol.nameOf(alice.whoami().accountId) === ALICE, PATIENCE_MS, "her name");
+	await again.settings.setPrivacy("discoverable", true);
+	await alice.settings.setBlocked(stranger, false);
+});
+
+test("TIMER-2 TIMER-4 what one device has read disappears so long after it on the other, and is never shown there once it is over", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const [alice, bob] = [await device(ALICE), await device(BOB)];
+	const peer = bob.whoami().accountId;
+	// Without receipts the server tells nobody what was read: only the account's own devices know.
+	await alice.settings.setReadReceipts(false);
+	await alice.messages.setTimer(BOB, 2);
+	await until(async () => (await bob.messages.timer(ALICE)) === 2, PATIENCE_MS, "the timer");
+	await off("laptop");
+	const { id } = await bob.send(ALICE, "gone before you look");
+	await until(() => alice.find(id) !== undefined, PATIENCE_MS, "the text");
+	alice.markAllRead(peer);
+	await until(() => alice.find(id) === undefined, PATIENCE_MS, "its end");
+	const laptop = await device("laptop");
+	await laptop.receive({ timeoutMs: PATIENCE_MS });
+	expect(await texts(laptop, BOB)).not.toContain("in gone before you look");
+	const shown = devices.get("laptop")?.notices.filter((each) => each.type === "message" && each.message.id === id);
+	expect(shown).toEqual([]);
+	await alice.messages.setTimer(BOB, 0);
+	await alice.settings.setReadReceipts(true);
 });
 
 test("ORDER-1 ONCE-1 two devices of one account send at once: everybody has all of it, once, in one order", {

@@ -82,7 +82,7 @@ Examples:
 			const context = contextOf(command, terminal);
 			await context.withParley(async (parley) => {
 				const { id } = await parley.messages.deleteHere(message);
-				context.print({ type: "deleted-here", id }, `The message ${shortId(id)} is gone from this device.`);
+				context.print({ type: "deleted-here", id }, `The message ${shortId(id)} is gone from your devices.`);
 			});
 		});
 }

@@ -7,7 +7,9 @@ import { printable, type Terminal } from "../terminal.ts";
 const SWITCHES = {
 	"read-receipts": undefined,
 	typing: "typing",
-	presence: "presence",
+	online: "presence",
+	"last-seen": "last_seen",
+	discoverable: "discoverable",
 	requests: "message_requests",
 } as const;
 type SwitchName = keyof typeof SWITCHES;
@@ -74,29 +76,48 @@ export function addBlock(program: Command, terminal: Terminal): void {
 	}
 }
 
-export function addSettings(program: Command, terminal: Terminal): void {
+export function addPrivacy(program: Command, terminal: Terminal): void {
 	program
-		.command("settings")
-		.description("What others learn of you, and whether strangers have to ask")
+		.command("privacy")
+		.description("What others learn of you, who finds you, and whether strangers have to ask")
 		.addArgument(new Argument("[what]", "which switch").choices(Object.keys(SWITCHES)))
 		.addArgument(new Argument("[value]", "left out, all are shown").choices(["on", "off"]))
-		.addHelpText("after", "\nExamples:\n  $ parley settings\n  $ parley settings typing off")
+		.addHelpText(
+			"after",
+			`
+read-receipts  others see what you have read
+typing         they see that you type, and you that they do
+online         they see that you are there, and you that they are
+last-seen      they may note when you were there last, and you when they were
+discoverable   who knows your username finds you; off, only people who have your account id write to you
+requests       what strangers write waits until you accept it
+
+It is the same on all your devices.
+
+Examples:
+  $ parley privacy
+  $ parley privacy discoverable off`,
+		)
 		.action(
 			async (what: SwitchName | undefined, value: "on" | "off" | undefined, _options: unknown, command: Command) => {
 				const context = contextOf(command, terminal);
 				await context.withParley(async (parley) => {
 					if (what !== undefined && value !== undefined) await change(parley, what, value === "on");
-					const settings = {
-						readReceipts: parley.settings.readReceipts,
-						typing: parley.settings.privacy("typing"),
-						presence: parley.settings.privacy("presence"),
-						requests: parley.settings.privacy("message_requests"),
-					};
-					const text = Object.entries(settings).map(([name, on]) => `${name.padEnd(14)}${on ? "on" : "off"}`);
-					context.print({ type: "settings", ...settings }, text.join("\n"));
+					// The other devices hear of it.
+					if (value !== undefined) await parley.flush();
+					const switches = Object.entries(SWITCHES).map(([name, key]) => {
+						return [name, key === undefined ? parley.settings.readReceipts : parley.settings.privacy(key)] as const;
+					});
+					const object = Object.fromEntries(switches.map(([name, on]) => [camelCase(name), on]));
+					const text = switches.map(([name, on]) => `${name.padEnd(15)}${on ? "on" : "off"}`);
+					context.print({ type: "privacy", ...object }, text.join("\n"));
 				});
 			},
 		);
+}
+
+function camelCase(name: string): string {
+	return name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
 }
 
 async function change(parley: Parley, what: SwitchName, on: boolean): Promise<void> {

@@ -3,11 +3,13 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type AccountDown, AccountDownSchema } from "../../protocol/gen/account_pb.js";
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
+import { ConversationDownSchema, WelcomeSchema } from "../../protocol/gen/conversation_down_pb.js";
 import { type Send, SendSchema } from "../../protocol/gen/conversation_up_pb.js";
 import { uuidToBytes } from "../../protocol/ids.ts";
+import { putRosterDevice } from "../store/conversations.ts";
 import { history } from "../store/queries.ts";
 import type { MachineEvent, MachineRequest } from "./interface.ts";
-import { ALICE, BOB, TestWorld } from "./testing.ts";
+import { ALICE, BOB, says, TestWorld } from "./testing.ts";
 
 const CONVERSATION = new Uint8Array(32).fill(9);
 
@@ -135,4 +137,34 @@ test("REFUSED-1 a send that came too fast goes again with the same bytes, once, 
 	const again = sends(await alice.machine.step([{ type: "wake", account: BOB }]));
 	expect(again.map((value) => toBinary(SendSchema, value))).toEqual([toBinary(SendSchema, send)]);
 	expect(sends(await alice.machine.step([{ type: "wake", account: BOB }]))).toEqual([]);
+});
+
+test("TIMER-4 with several devices what the others have done is heard before what others wrote; nothing waits for ever", async () => {
+	const { bob } = world;
+	const end = down({ case: "newsEnd", value: { $typeName: "parley.v1.NewsEnd" } });
+	const own = news(3, uuidToBytes(BOB));
+	expect(opens(await bob.machine.step([{ type: "account-opened" }, news(2), own, end]))).toEqual([ALICE, BOB]);
+	bob.restart();
+	putRosterDevice(bob.store, BOB, { account: BOB, device: 2, registration_id: 5 });
+	// The conversation with oneself is told of last.
+	const first = await bob.machine.step([{ type: "account-opened" }, news(2), own, end]);
+	expect(opens(first)).toEqual([BOB]);
+	const caughtUp = create(ConversationDownSchema, {
+		frame: { case: "caughtUp", value: { $typeName: "parley.v1.CaughtUp", head: 3 } },
+	});
+	const opened = await bob.machine.step([
+		{ type: "conversation-opened", peer: BOB },
+		says(BOB, { case: "welcome", value: create(WelcomeSchema, { head: 3 }) }),
+	]);
+	expect(opens(opened)).toEqual([]);
+	const rest = await bob.machine.step([{ type: "conversation-frame", peer: BOB, frame: caughtUp }]);
+	expect(opens(rest)).toEqual([ALICE]);
+	// Where there is nothing to hear nothing waits, nor when the line breaks or says nothing for too long.
+	for (const event of [end, { type: "conversation-closed", peer: BOB }, { type: "wake", account: BOB }] as const) {
+		bob.restart();
+		const started = await bob.machine.step([{ type: "account-opened" }, news(2), ...(event === end ? [] : [own, end])]);
+		expect(started).toContainEqual({ type: "wake", account: BOB, afterMs: 3_000 });
+		expect(opens(started)).not.toContain(ALICE);
+		expect(opens(await bob.machine.step([event]))).toEqual([ALICE]);
+	}
 });

@@ -11,6 +11,7 @@ import { allGroups } from "../store/groups.ts";
 import type { Context } from "./context.ts";
 import { sendNewsSeen } from "./conversation.ts";
 import { resumeAllChanges } from "./groups/changes.ts";
+import { beginHolding, endOfNews, openOrHold } from "./held.ts";
 import { onCounts } from "./prekeys.ts";
 import { forgetOldRetries } from "./retry.ts";
 import { requestSync } from "./sync.ts";
@@ -19,12 +20,13 @@ export function onAccountOpened(context: Context): void {
 	context.accountOpen = true;
 	const value = { $typeName: "parley.v1.AccountHello" as const, protocolVersion: PROTOCOL_VERSION };
 	context.sendAccount({ case: "hello", value });
+	beginHolding(context);
 	forgetOldRetries(context);
 	requestSync(context);
 	// A crash of the conversation can have taken an entry and its nudge with the dead connection (rule NUDGE-3).
 	const wanted = allGroups(context.store).filter((row) => row.wanted === 1 && row.member === 1);
 	for (const peer of new Set([...hotConversations(context.store), ...wanted.map((row) => row.peer)])) {
-		if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
+		openOrHold(context, peer);
 	}
 	resumeAllChanges(context);
 }
@@ -41,6 +43,8 @@ export function learnConversations(context: Context, peers: readonly string[]): 
 
 export function onAccountClosed(context: Context): void {
 	context.accountOpen = false;
+	context.holding = false;
+	context.held.clear();
 	// The account says them again.
 	for (const connection of context.connections.values()) connection.news = undefined;
 }
@@ -51,6 +55,7 @@ export function onAccountFrame(context: Context, { frame }: AccountDown): void {
 			onNews(context, frame.value);
 			return;
 		case "newsEnd":
+			endOfNews(context);
 			context.notify({ type: "account-caught-up" });
 			return;
 		case "prekeyCounts":
@@ -83,6 +88,6 @@ function onNews(context: Context, news: News): void {
 	connection.news = { conversation: news.conversation, upTo: news.upTo };
 	// Though everything may be here already: a kill before the acknowledgement left the conversation believing that this
 	// device lags, and only a Hello tells it otherwise, so that it nudges again (rule NUDGE-1).
-	if (!connection.open) context.request({ type: "open-conversation", peer });
+	if (!connection.open) openOrHold(context, peer);
 	else if (cursor >= news.upTo) sendNewsSeen(context, peer, cursor);
 }

@@ -2,6 +2,7 @@
 import { isGroup } from "../groups/state.ts";
 import { groupsWith } from "../store/group_roster.ts";
 import type { Context } from "./context.ts";
+import { release } from "./held.ts";
 import { resendLimited } from "./sending.ts";
 
 const FIRST_MS = 1_000;
@@ -39,6 +40,7 @@ export function onLimited(context: Context, peer: string, id: string, retryAfter
 
 /** The wait is over. */
 export function onWake(context: Context, account: string): void {
+	if (account === context.account.accountId) release(context);
 	const failed = context.failedClaims.get(account);
 	if (failed !== undefined) context.failedClaims.set(account, { ...failed, waiting: false });
 	// Keys of own devices are needed in every conversation.

@@ -82,6 +82,9 @@ export class Context {
 	readonly shared: SyncItem[] = [];
 	/** Peers of whom it is known whether the user has accepted them. */
 	readonly accepted = new Map<string, boolean>();
+	/** Conversations with news that wait for the one with oneself. */
+	readonly held = new Set<string>();
+	holding = false;
 	/** The user is there. */
 	online = false;
 	/** Whether any entries wait to be withdrawn; undefined until somebody has looked. */

@@ -26,6 +26,7 @@ import { type Context, newConnection } from "./context.ts";
 import { onGroupEntry } from "./groups/receiving.ts";
 import { onGroupRoster, onRosterChange } from "./groups/roster.ts";
 import { noteGroupWatermarks } from "./groups/watermarks.ts";
+import { release } from "./held.ts";
 import { sayHello } from "./hello.ts";
 import { memberDevices } from "./members.ts";
 import { onEntry, onMissed } from "./receiving.ts";
@@ -50,6 +51,7 @@ export function onOpened(context: Context, peer: string): void {
 export function onClosed(context: Context, peer: string): void {
 	context.connections.set(peer, { ...newConnection(), news: context.connection(peer).news });
 	context.groups.caughtUp.delete(peer);
+	if (peer === context.account.accountId) release(context);
 }
 
 /** The closing was answered: the conversation knows that this device is gone, and nudges it (rule NUDGE-3). */
@@ -187,6 +189,7 @@ function onCaughtUp(context: Context, peer: string, head: number): void {
 	if (head > cursor && connection.inFlight.size === 0) advanceCursor(context.store, peer, head);
 	context.groups.caughtUp.add(peer);
 	context.notify({ type: "caught-up", peer, head });
+	if (peer === context.account.accountId) release(context);
 	sendNewsSeen(context, peer, head);
 	context.touched.add(peer);
 }

@@ -2,12 +2,12 @@ import { UUID_PATTERN, uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts"
 import { LIMITS } from "../../protocol/limits.ts";
 import { GROUP_PATTERN, isGroup } from "../groups/state.ts";
 import { doWish, isWithinLimits, sendMessage } from "../messages/doing.ts";
-import { removeExpired, takeAway } from "../messages/expiry.ts";
-import { changeBlock, setOnline } from "../messages/presence.ts";
-import { acceptPeer, deleteRequest } from "../messages/requests.ts";
+import { removeExpired } from "../messages/expiry.ts";
+import { setOnline } from "../messages/presence.ts";
+import { deleteRequest } from "../messages/requests.ts";
 import { sendWithdrawals } from "../messages/withdrawing.ts";
 import { Cipher } from "../signal/cipher.ts";
-import { readMeta, requireAccount, setPrivacySwitch, writeMeta } from "../store/account.ts";
+import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
 import { conversation, flushConversations } from "../store/conversations.ts";
 import type { Store } from "../store/database.ts";
 import { conversationsWithOutbox } from "../store/queries.ts";
@@ -44,7 +44,16 @@ import { acceptIdentity, noteIdentity, setVerified } from "./identity.ts";
 import type { Machine, MachineEnvironment, MachineEvent, MachineRequest } from "./interface.ts";
 import { onClaimed, onUploaded, rotateIfDue } from "./prekeys.ts";
 import { pump, sendText } from "./sending.ts";
-import { changeReadReceipts, sendShared, setFlag, shareContact } from "./sync.ts";
+import {
+	changePrivacy,
+	changeReadReceipts,
+	deleteHere,
+	sendShared,
+	setFlag,
+	shareAccepted,
+	shareBlock,
+	shareContact,
+} from "./sync.ts";
 
 /**
  * The state machine over one device's file. A step is one transaction: what it returns is sent after the commit, and
@@ -107,6 +116,8 @@ export class ClientMachine implements Machine {
 			context.shared.length = 0;
 			context.groups.forget();
 			context.accountOpen = false;
+			context.holding = false;
+			context.held.clear();
 			context.withdrawals = undefined;
 			context.accepted.clear();
 			throw error;
@@ -170,19 +181,19 @@ async function handle(context: Context, event: MachineEvent): Promise<void> {
 		case "do":
 			return doWish(context, event);
 		case "accept-request":
-			return acceptPeer(context, event.peer);
+			return shareAccepted(context, event.peer);
 		case "delete-request":
-			return deleteRequest(context, event.peer);
+			return deleteHere(context, event.peer, deleteRequest(context, event.peer));
 		case "set-blocked":
-			return changeBlock(context, event.peer, event.on);
+			return shareBlock(context, event.peer, event.on);
 		case "set-online":
 			return setOnline(context, event.online);
 		case "set-privacy":
-			return setPrivacySwitch(context.store, event.what, event.on);
+			return changePrivacy(context, event.what, event.on);
 		case "keep-draft":
 			return setDraft(context.store, event.peer, event.text);
 		case "delete-here":
-			return takeAway(context, event.message);
+			return deleteHere(context, event.peer, [event.message]);
 		case "queue-file":
 			return queueFile(context, event);
 		case "send-file":

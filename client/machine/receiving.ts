@@ -96,6 +96,7 @@ export function onContent(
 ): void {
 	const id = uuidFromBytes(content.messageId);
 	if (isAction(content)) {
+		if (account === context.account.accountId) acceptPeer(context, peer);
 		const was = dropPlaceholder(context, peer, account, id);
 		const timeMs = was?.server_time_ms ?? Number(entry.serverTimeMs);
 		onAction(context, peer, account, { number: was?.number ?? entry.number, timeMs }, content);

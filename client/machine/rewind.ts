@@ -1,6 +1,7 @@
 /** What the server says of positions in the log, and the way back from those that were never true (rule CLIENT-6). */
 import { conversation, rewind } from "../store/conversations.ts";
 import { failBeyond } from "../store/messages.ts";
+import { forgetReadTimes } from "../store/read_times.ts";
 import type { Context } from "./context.ts";
 import { sayHello } from "./hello.ts";
 
@@ -31,6 +32,7 @@ export function goBack(context: Context, peer: string, head: number): boolean {
 	if (cursor <= head && read <= head) return false;
 	failBeyond(context.store, peer, head);
 	const position = rewind(context.store, peer, head);
+	forgetReadTimes(context.store, peer, head);
 	context.notify({ type: "log-went-back", peer, from: Math.max(cursor, read), to: head });
 	const connection = context.connection(peer);
 	connection.acknowledged = position;

@@ -2,16 +2,32 @@ import { create, fromBinary } from "@bufbuild/protobuf";
 import { IdentityKeyPair } from "@signalapp/libsignal-client";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Watermark, WatermarkSchema } from "../../protocol/gen/common_pb.js";
-import { ContentSchema, ConversationFlag, type Sync, SyncSchema } from "../../protocol/gen/content_pb.js";
+import {
+	ContentSchema,
+	ConversationFlag,
+	Setting,
+	Standing,
+	type Sync,
+	SyncSchema,
+} from "../../protocol/gen/content_pb.js";
 import { type ConversationDown, ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
 import { uuidToBytes } from "../../protocol/ids.ts";
+import { acceptPeer } from "../messages/requests.ts";
 import { Cipher } from "../signal/cipher.ts";
-import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
+import {
+	PRIVACY_SWITCHES,
+	privacySwitch,
+	readMeta,
+	readReceipts,
+	requireAccount,
+	writeMeta,
+} from "../store/account.ts";
 import { contactAccount, rememberContact } from "../store/contacts.ts";
 import { conversation, putRosterDevice, setRead } from "../store/conversations.ts";
 import { putIdentity } from "../store/identities.ts";
 import { allOutbox, enqueue } from "../store/outbox.ts";
-import { identityState, message } from "../store/queries.ts";
+import { history, identityState, message } from "../store/queries.ts";
+import { blockOf, isAccepted } from "../store/standings.ts";
 import { conversationFlag } from "../store/synced.ts";
 import { syncContent } from "./content.ts";
 import { Context } from "./context.ts";
@@ -126,6 +142,97 @@ test("SYNC-1 one device alone writes nothing to others; with another it is told 
 	sendShared(context);
 	sendShared(context);
 	expect(outgoing().map(({ target, sync }) => [target, sync?.items.length])).toEqual([[null, 2]]);
+});
+
+test("SYNC-1 switches, accepted requests, blocks and deletions of another device count here, the later one of each", () => {
+	const context = aliceContext();
+	const { store } = context;
+	const setting = (what: Setting, on: boolean, changedMs: bigint) =>
+		sync({ changedMs, kind: { case: "setting", value: { setting: what, on } } });
+	for (const [what, key] of [
+		[Setting.TYPING, "typing"],
+		[Setting.ONLINE, "presence"],
+		[Setting.LAST_SEEN, "last_seen"],
+		[Setting.MESSAGE_REQUESTS, "message_requests"],
+		[Setting.DISCOVERABLE, "discoverable"],
+	] as const) {
+		const others = () => PRIVACY_SWITCHES.filter((each) => each !== key).map((each) => privacySwitch(store, each));
+		const before = others();
+		onSync(context, 2, setting(what, false, 9n));
+		onSync(context, 2, setting(what, true, 5n));
+		expect(privacySwitch(store, key), key).toBe(false);
+		expect(others(), key).toEqual(before);
+		onSync(context, 2, setting(what, true, 10n));
+		expect(privacySwitch(store, key), key).toBe(true);
+	}
+	onSync(context, 2, setting(Setting.READ_RECEIPTS, false, 9n));
+	expect(readReceipts(store)).toBe(false);
+	const standing = (what: Standing, on: boolean, changedMs: bigint) =>
+		sync({ changedMs, kind: { case: "standing", value: { conversation: BOB, standing: what, on } } });
+	expect(isAccepted(store, BOB)).toBe(false);
+	onSync(context, 2, standing(Standing.ACCEPTED, true, 9n));
+	expect(isAccepted(store, BOB)).toBe(true);
+	onSync(context, 2, standing(Standing.BLOCKED, true, 9n));
+	onSync(context, 2, standing(Standing.BLOCKED, false, 5n));
+	expect(blockOf(store, BOB)).toEqual({ blocked: true, due: false });
+	onSync(context, 2, standing(Standing.BLOCKED, false, 10n));
+	expect(blockOf(store, BOB)).toEqual({ blocked: false, due: false });
+});
+
+test("SYNC-1 DELETE-1 what another device deleted goes here too, and doesn't come back when it comes later", async () => {
+	const { alice, bob } = world;
+	const ids = [world.text(bob, "one"), world.text(bob, "two")];
+	const context = aliceContext();
+	const deletion = (id: string) => ({
+		changedMs: 5n,
+		kind: {
+			case: "deleted" as const,
+			value: { conversation: BOB, message: { author: uuidToBytes(BOB), messageId: uuidToBytes(id) } },
+		},
+	});
+	onSync(context, 2, sync(deletion(ids[0] ?? "")));
+	world.connect(alice);
+	world.connect(bob);
+	await world.settle();
+	expect(history(alice.store, BOB, 10).map(({ body }) => body)).toEqual(["two"]);
+	onSync(context, 2, sync(deletion(ids[1] ?? "")));
+	expect(history(alice.store, BOB, 10)).toEqual([]);
+});
+
+test("SYNC-1 what a person does here is told, though it is more than one message holds, and kept for a new device", async () => {
+	const context = aliceContext();
+	putRosterDevice(context.store, BOB, { account: ALICE, device: 2, registration_id: 5 });
+	const { alice } = world;
+	await alice.machine.step([
+		{ type: "set-privacy", what: "typing", on: false },
+		{ type: "accept-request", peer: BOB },
+		{ type: "set-blocked", peer: BOB, on: true },
+	]);
+	expect(outgoing()[0]?.sync?.items.map(({ kind }) => kind)).toMatchObject([
+		{ case: "setting", value: { setting: Setting.TYPING, on: false } },
+		{ case: "standing", value: { standing: Standing.ACCEPTED, on: true } },
+		{ case: "standing", value: { standing: Standing.BLOCKED, on: true } },
+	]);
+	const many = Array.from({ length: 150 }, () => alice.machine.newMessageId());
+	await alice.machine.step(
+		many.map((id) => ({ type: "delete-here" as const, peer: BOB, message: { author: BOB, id } })),
+	);
+	expect(outgoing().map(({ sync }) => sync?.items.length)).toEqual([3, 100, 50]);
+	onSync(context, 3, create(SyncSchema, { request: true }));
+	const kept = outgoing()
+		.find(({ target }) => target === `${ALICE}.3`)
+		?.sync?.items.map(({ kind }) => kind.case);
+	expect(kept).toEqual(["setting", "standing", "standing"]);
+});
+
+test("SYNC-4 a new device learns whom the user has written to: they are no strangers there", () => {
+	const context = aliceContext();
+	acceptPeer(context, BOB);
+	expect(context.shared).toEqual([]);
+	onSync(context, 3, create(SyncSchema, { request: true }));
+	expect(outgoing()[0]?.sync?.items.map(({ kind }) => kind)).toMatchObject([
+		{ case: "standing", value: { conversation: BOB, standing: Standing.ACCEPTED, on: true } },
+	]);
 });
 
 test("SYNC-4 a new device asks once, and gets everything in pages for itself", () => {

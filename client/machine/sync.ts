@@ -3,21 +3,38 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
 	type ConversationFlag,
 	Setting,
+	Standing,
 	type Sync,
 	type SyncItem,
 	SyncItemSchema,
 	SyncSchema,
+	type SyncSetting,
+	type SyncStanding,
 } from "../../protocol/gen/content_pb.js";
-import { UUID_PATTERN } from "../../protocol/ids.ts";
+import { UUID_PATTERN, uuidToBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
-import { onRead } from "../messages/expiry.ts";
+import { GROUP_PATTERN } from "../groups/state.ts";
+import { nameOf } from "../messages/accepted.ts";
+import { onRead, takeAway } from "../messages/expiry.ts";
+import { changeBlock } from "../messages/presence.ts";
+import { acceptPeer } from "../messages/requests.ts";
+import type { MessageName } from "../messages/wishes.ts";
 import { ownBytes } from "../signal/bytes.ts";
 import { usernameOrNothing } from "../signal/username.ts";
-import { forgetMeta, readMeta, setReadReceipts } from "../store/account.ts";
+import {
+	forgetMeta,
+	PRIVACY_SWITCHES,
+	type PrivacySwitch,
+	readMeta,
+	setPrivacySwitch,
+	setReadReceipts,
+} from "../store/account.ts";
 import { contactAccount, rememberContact } from "../store/contacts.ts";
 import { conversation, knowsOwnDevices, readPositions, setRead } from "../store/conversations.ts";
 import { enqueue } from "../store/outbox.ts";
-import { allItems, flagSubject, keepItem, lastChangeMs, type Thing } from "../store/synced.ts";
+import { addReadTime } from "../store/read_times.ts";
+import { setBlock } from "../store/standings.ts";
+import { allItems, flagSubject, keepItem, lastChangeMs, standingThing, type Thing } from "../store/synced.ts";
 import { syncContent } from "./content.ts";
 import type { Context } from "./context.ts";
 import { syncIdentity } from "./identity.ts";
@@ -29,8 +46,8 @@ type ItemKind = NonNullable<MessageInitShape<typeof SyncItemSchema>["kind"]>;
 export function share(context: Context, kind: ItemKind): void {
 	const thing = thingOf(create(SyncItemSchema, { kind }).kind);
 	if (thing === undefined) return;
-	// People read all the time: a position is told, and kept where the conversation is.
-	if (kind.case === "read") {
+	// People read all the time: a position is told, and kept where the conversation is. A new device has nothing to delete.
+	if (kind.case === "read" || kind.case === "deleted") {
 		if (!knowsOwnDevices(context.store, context.account)) return;
 		context.shared.push(create(SyncItemSchema, { changedMs: BigInt(context.environment.nowMs()), kind }));
 		return;
@@ -46,7 +63,13 @@ export function share(context: Context, kind: ItemKind): void {
 export function sendShared(context: Context): void {
 	const items = context.shared.splice(0);
 	if (items.length === 0 || !knowsOwnDevices(context.store, context.account)) return;
-	enqueueSync(context, { items }, null);
+	enqueueItems(context, items, null);
+}
+
+function enqueueItems(context: Context, items: readonly SyncItem[], target: string | null): void {
+	for (let from = 0; from < items.length; from += LIMITS.sync_items) {
+		enqueueSync(context, { items: items.slice(from, from + LIMITS.sync_items) }, target);
+	}
 }
 
 /** A new device asks the others for what they know, once. */
@@ -60,11 +83,7 @@ export function requestSync(context: Context): void {
 export function onSync(context: Context, device: number, sync: Sync): void {
 	for (const item of sync.items.slice(0, LIMITS.sync_items)) apply(context, item, device);
 	if (!sync.request) return;
-	const items = [...allItems(context.store), ...reads(context)];
-	const target = `${context.account.accountId}.${device}`;
-	for (let from = 0; from < items.length; from += LIMITS.sync_items) {
-		enqueueSync(context, { items: items.slice(from, from + LIMITS.sync_items) }, target);
-	}
+	enqueueItems(context, [...allItems(context.store), ...reads(context)], `${context.account.accountId}.${device}`);
 }
 
 /** How far the user has read, for a device that is new. */
@@ -87,6 +106,35 @@ export function changeReadReceipts(context: Context, on: boolean): void {
 	share(context, { case: "setting", value: { setting: Setting.READ_RECEIPTS, on } });
 }
 
+/** What a person switches on or off for all devices. */
+export function changePrivacy(context: Context, what: PrivacySwitch, on: boolean): void {
+	setPrivacySwitch(context.store, what, on);
+	// Who was a request is none any more, or is one again.
+	if (what === "message_requests") context.accepted.clear();
+	share(context, { case: "setting", value: { setting: SETTINGS[what], on } });
+}
+
+/** A person accepts a stranger. */
+export function shareAccepted(context: Context, peer: string): void {
+	acceptPeer(context, peer);
+	share(context, { case: "standing", value: { conversation: peer, standing: Standing.ACCEPTED, on: true } });
+}
+
+/** A person blocks somebody, or no longer does. */
+export function shareBlock(context: Context, peer: string, on: boolean): void {
+	changeBlock(context, peer, on);
+	share(context, { case: "standing", value: { conversation: peer, standing: Standing.BLOCKED, on } });
+}
+
+/** A person deletes messages here: they go from the other devices too (rule DELETE-1). */
+export function deleteHere(context: Context, peer: string, names: readonly MessageName[]): void {
+	for (const { author, id } of names) {
+		takeAway(context, { author, id });
+		const message = { author: uuidToBytes(author), messageId: uuidToBytes(id) };
+		share(context, { case: "deleted", value: { conversation: peer, message } });
+	}
+}
+
 /** Which account a name leads to, once a person has been there. */
 export function shareContact(context: Context, username: string, account: string): void {
 	share(context, { case: "contact", value: { username, account } });
@@ -96,11 +144,14 @@ function apply(context: Context, item: SyncItem, device: number): void {
 	const { store } = context;
 	const thing = thingOf(item.kind);
 	if (thing === undefined) return;
-	const newer = item.kind.case !== "read" && keepItem(store, thing, item, device);
+	const isKept = item.kind.case !== "read" && item.kind.case !== "deleted";
+	const newer = isKept && keepItem(store, thing, item, device);
 	switch (item.kind.case) {
 		case "read": {
 			const { conversation: peer, upTo } = item.kind.value;
-			onRead(context, peer, upTo, Math.min(Number(item.changedMs), context.environment.nowMs()));
+			const readMs = Math.min(Number(item.changedMs), context.environment.nowMs());
+			addReadTime(store, peer, upTo, readMs);
+			onRead(context, peer, upTo, readMs);
 			// A position, not a choice: the furthest counts, whenever it was read.
 			if (upTo <= conversation(store, peer).read) return;
 			setRead(store, peer, upTo);
@@ -121,7 +172,46 @@ function apply(context: Context, item: SyncItem, device: number): void {
 			if (newer) context.notify({ type: "synced", peer: item.kind.value.conversation });
 			return;
 		case "setting":
-			if (newer && item.kind.value.setting === Setting.READ_RECEIPTS) setReadReceipts(store, item.kind.value.on);
+			if (newer) applySetting(context, item.kind.value);
+			return;
+		case "deleted": {
+			const name = nameOf(item.kind.value.message);
+			if (name !== undefined) takeAway(context, name);
+			return;
+		}
+		case "standing":
+			if (newer) applyStanding(context, item.kind.value);
+			return;
+		case undefined:
+			return;
+	}
+}
+
+const SETTINGS = {
+	typing: Setting.TYPING,
+	presence: Setting.ONLINE,
+	last_seen: Setting.LAST_SEEN,
+	message_requests: Setting.MESSAGE_REQUESTS,
+	discoverable: Setting.DISCOVERABLE,
+} as const satisfies Record<PrivacySwitch, Setting>;
+
+function applySetting({ store, accepted }: Context, { setting, on }: SyncSetting): void {
+	if (setting === Setting.READ_RECEIPTS) setReadReceipts(store, on);
+	for (const what of PRIVACY_SWITCHES) if (SETTINGS[what] === setting) setPrivacySwitch(store, what, on);
+	accepted.clear();
+}
+
+function applyStanding(context: Context, { conversation: peer, standing, on }: SyncStanding): void {
+	switch (standing) {
+		case Standing.ACCEPTED:
+			if (on) acceptPeer(context, peer);
+			return;
+		case Standing.BLOCKED:
+			// What this device still has to say to the server, the other has said later.
+			setBlock(context.store, peer, { blocked: on, due: false });
+			context.notify({ type: "synced", peer });
+			return;
+		case Standing.UNSPECIFIED:
 			return;
 	}
 }
@@ -144,13 +234,19 @@ function thingOf(kind: SyncItem["kind"]): Thing | undefined {
 		}
 		case "setting":
 			return { kind: kind.case, subject: Setting[kind.value.setting] ?? String(kind.value.setting) };
+		case "deleted":
+			return about(kind.case, kind.value.conversation);
+		case "standing": {
+			const { conversation: peer, standing } = kind.value;
+			return UUID_PATTERN.test(peer) ? standingThing(peer, standing) : undefined;
+		}
 		case undefined:
 			return undefined;
 	}
 }
 
-function about(kind: string, account: string): Thing | undefined {
-	return UUID_PATTERN.test(account) ? { kind, subject: account } : undefined;
+function about(kind: string, peer: string): Thing | undefined {
+	return UUID_PATTERN.test(peer) || GROUP_PATTERN.test(peer) ? { kind, subject: peer } : undefined;
 }
 
 function enqueueSync(context: Context, sync: MessageInitShape<typeof SyncSchema>, target: string | null): void {

@@ -7,6 +7,7 @@ import { type ActionRow, addAction, endWaiting, limitActions, limitWaiting } fro
 import { conversation } from "../store/conversations.ts";
 import { addDetails, isGone, startClock, type Waits } from "../store/details.ts";
 import { findMessage, type NewMessage, toStoredMessage } from "../store/messages.ts";
+import { readTime } from "../store/read_times.ts";
 import { type Action, acceptedAction, acceptedPoll, acceptedTimer, kindOf } from "./accepted.ts";
 import { hasParts, keptParts } from "./contents.ts";
 import { scheduleExpiry } from "./expiry.ts";
@@ -100,9 +101,11 @@ export function settleMessage(context: Context, message: NewMessage, content: Co
 function clockStart(context: Context, message: NewMessage): number | undefined {
 	const { number, server_time_ms } = message;
 	if (message.outgoing === 1) return server_time_ms ?? undefined;
+	if (number === null) return undefined;
+	const readMs = readTime(context.store, message.peer, number);
+	if (readMs !== undefined) return Math.max(readMs, server_time_ms ?? 0);
 	// Another own device has read it, when is not known here: rather too early than too late.
-	const read = number !== null && number <= conversation(context.store, message.peer).read;
-	return read ? (server_time_ms ?? undefined) : undefined;
+	return number <= conversation(context.store, message.peer).read ? (server_time_ms ?? undefined) : undefined;
 }
 
 /** Brings a message to what was done with it, and tells. */

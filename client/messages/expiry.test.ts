@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ALICE, BOB, type TestDevice, TestWorld } from "../machine/testing.ts";
 import { history } from "../store/queries.ts";
+import { addReadTime, forgetReadTimes, readTime } from "../store/read_times.ts";
 import { timerOf } from "../store/standings.ts";
 
 let world: TestWorld;
@@ -114,6 +115,40 @@ test("TIMER-4 a message whose time was over before it came is never shown", asyn
 	await world.settle();
 	expect(bodies(world.bob)).toEqual(["hello", "hi"]);
 	expect(world.bob.notices.some(({ type }) => type === "message")).toBe(false);
+});
+
+test("TIMER-4 what another own device has read meanwhile disappears so long after that reading, on this one too", async () => {
+	await world.bob.machine.step([{ type: "conversation-closed", peer: ALICE }]);
+	world.bob.open.clear();
+	for (const text of ["read early", "read late"]) world.text(world.alice, text);
+	await world.settle();
+	// Long after it was sent; what the other device says came before the messages.
+	world.bob.store.run("UPDATE conversations SET read = 5");
+	addReadTime(world.bob.store, ALICE, 4, world.nowMs + 3_600_000);
+	addReadTime(world.bob.store, ALICE, 5, world.nowMs + 3_650_000);
+	world.bob.restart();
+	world.nowMs += 3_655_000;
+	world.connect(world.bob);
+	await world.settle();
+	expect(bodies(world.bob)).toEqual(["hello", "hi", "read early", "read late"]);
+	await pass(5);
+	expect(bodies(world.bob)).toEqual(["hello", "hi", "read late"]);
+	await pass(50);
+	expect(bodies(world.bob)).toEqual(["hello", "hi"]);
+});
+
+test("TIMER-4 of several readings the first counts, and those of entries that the log lost don't", () => {
+	const { store } = world.bob;
+	addReadTime(store, ALICE, 7, 500);
+	addReadTime(store, ALICE, 7, 400);
+	addReadTime(store, ALICE, 9, 300);
+	addReadTime(store, ALICE, 5, 900);
+	expect([5, 7, 8, 10].map((number) => readTime(store, ALICE, number))).toEqual([300, 300, 300, undefined]);
+	forgetReadTimes(store, ALICE, 8);
+	expect([5, 7, 8].map((number) => readTime(store, ALICE, number))).toEqual([400, 400, undefined]);
+	for (let upTo = 10; upTo < 310; upTo++) addReadTime(store, ALICE, upTo, 1_000 + upTo);
+	expect(store.value("SELECT COUNT(*) AS value FROM read_times")).toBe(200);
+	expect(readTime(store, ALICE, 1)).toBe(1_110);
 });
 
 test("TIMER-4 what is over while the program is not running is not shown by the next one", async () => {

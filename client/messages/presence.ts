@@ -29,7 +29,8 @@ export function greetPeer(context: Context, peer: string, welcome: Welcome): voi
 	if (due) sendBlock(context, peer, blocked);
 	else onBlocking(context, peer, welcome.blocking);
 	if (context.online) sendPresence(context, peer, true);
-	for (const account of welcome.online) onPresence(context, peer, account, true);
+	// Whether they want it noted is said when they leave.
+	for (const account of welcome.online) onPresence(context, peer, account, true, true);
 }
 
 function sendBlock(context: Context, peer: string, on: boolean): void {
@@ -44,18 +45,20 @@ export function setOnline(context: Context, online: boolean): void {
 
 function sendPresence(context: Context, peer: string, online: boolean): void {
 	if (!isShown(context, peer, "presence")) return;
-	context.send(peer, { case: "presence", value: { $typeName: "parley.v1.Presence", online } });
+	const fleeting = !privacySwitch(context.store, "last_seen");
+	context.send(peer, { case: "presence", value: { $typeName: "parley.v1.Presence", online, fleeting } });
 }
 
 /** Somebody is there, or has left: when, is noted here and nowhere else. Who does not show it is not shown it. */
-export function onPeerPresence(context: Context, peer: string, { account, online }: PeerPresence): void {
-	onPresence(context, peer, account, online);
+export function onPeerPresence(context: Context, peer: string, { account, online, fleeting }: PeerPresence): void {
+	onPresence(context, peer, account, online, fleeting);
 }
 
-function onPresence(context: Context, peer: string, account: Uint8Array, online: boolean): void {
+function onPresence(context: Context, peer: string, account: Uint8Array, online: boolean, fleeting: boolean): void {
 	if (account.length !== 16 || uuidFromBytes(account) !== peer || !isShown(context, peer, "presence")) return;
 	const now = context.environment.nowMs();
-	setSeen(context.store, peer, now);
+	// Who does not tell it is not told it either.
+	if (!fleeting && privacySwitch(context.store, "last_seen")) setSeen(context.store, peer, now);
 	context.notify({ type: "presence", peer, online, seenMs: now });
 }
 

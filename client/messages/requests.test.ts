@@ -116,7 +116,10 @@ test("BLOCK-1 what another own device has blocked is blocked here", async () => 
 
 test("PRESENCE-1 typing and presence are shown and said where both switches and acceptance allow it", async () => {
 	const account = uuidToBytes(ALICE);
-	const there = says({ case: "presence", value: { $typeName: "parley.v1.PeerPresence", account, online: true } });
+	const there = says({
+		case: "presence",
+		value: { $typeName: "parley.v1.PeerPresence", account, online: true, fleeting: false },
+	});
 	expect(await said({ type: "set-online", online: true }, there)).toEqual([]);
 	world.bob.inbox.push({ type: "accept-request", peer: ALICE });
 	await world.settle();
@@ -126,6 +129,26 @@ test("PRESENCE-1 typing and presence are shown and said where both switches and 
 	await world.settle();
 	expect(world.bob.notices).toContainEqual({ type: "presence", peer: ALICE, online: true, seenMs: world.nowMs });
 	expect(seenMs(world.bob.store, ALICE)).toBe(world.nowMs);
+	const fleeting = says({
+		case: "presence",
+		value: { $typeName: "parley.v1.PeerPresence", account, online: false, fleeting: true },
+	});
+	const noted = world.nowMs;
+	world.nowMs += 60_000;
+	world.bob.inbox.push(fleeting);
+	await world.settle();
+	expect(world.bob.notices).toContainEqual({ type: "presence", peer: ALICE, online: false, seenMs: world.nowMs });
+	expect(seenMs(world.bob.store, ALICE)).toBe(noted);
+	// Who hides when they were seen does not note it of others, and says so with their presence.
+	const hidden = await world.bob.machine.step([
+		{ type: "set-privacy", what: "last_seen", on: false },
+		there,
+		{ type: "set-online", online: true },
+	]);
+	expect(seenMs(world.bob.store, ALICE)).toBe(noted);
+	expect(hidden.flatMap((each) => (each.type === "send-frame" ? [each.frame.frame] : []))).toMatchObject([
+		{ case: "presence", value: { online: true, fleeting: true } },
+	]);
 	const off = (["presence", "typing"] as const).map((what) => ({ type: "set-privacy" as const, what, on: false }));
 	expect(await said(...off, { type: "set-online", online: false })).toEqual([]);
 	expect(await said({ type: "typing", peer: ALICE, started: true })).toEqual([]);

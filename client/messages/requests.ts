@@ -1,4 +1,6 @@
 /** Messages of strangers are requests until the user accepts them or writes to them (rules REQUEST-1 to REQUEST-3). */
+import { create } from "@bufbuild/protobuf";
+import { Standing, SyncItemSchema } from "../../protocol/gen/content_pb.js";
 import { uuidToBytes } from "../../protocol/ids.ts";
 import { isGroup } from "../groups/state.ts";
 import type { Context } from "../machine/context.ts";
@@ -7,7 +9,9 @@ import { privacySwitch, readReceipts } from "../store/account.ts";
 import { conversation } from "../store/conversations.ts";
 import { messagesOf } from "../store/messages.ts";
 import { isAccepted, setAcceptedPeer } from "../store/standings.ts";
+import { keepItem, standingThing } from "../store/synced.ts";
 import { takeAway } from "./expiry.ts";
+import type { MessageName } from "./wishes.ts";
 
 /** Whether what comes from a peer is a request: then nobody is told that it has come or was read. */
 export function isRequest(context: Context, peer: string): boolean {
@@ -23,6 +27,7 @@ export function acceptPeer(context: Context, peer: string): void {
 	const wasRequest = isRequest(context, peer);
 	setAcceptedPeer(context.store, peer);
 	context.accepted.set(peer, true);
+	noteAccepted(context, peer);
 	if (!wasRequest) return;
 	const { cursor, read } = conversation(context.store, peer);
 	for (const { sender, sender_device, id, status } of messagesOf(context.store, peer)) {
@@ -36,8 +41,19 @@ export function acceptPeer(context: Context, peer: string): void {
 	context.send(peer, { case: "read", value: { $typeName: "parley.v1.Read", upTo: read } });
 }
 
-/** The user declines: the messages go, and the next ones are a request again. */
-export function deleteRequest(context: Context, peer: string): void {
-	if (!isRequest(context, peer)) return;
-	for (const { sender, id } of messagesOf(context.store, peer)) takeAway(context, { author: sender, id });
+/** For a device that is new. Those that are there see by themselves that the user writes, and are told what was accepted. */
+function noteAccepted(context: Context, peer: string): void {
+	if (isGroup(peer) || peer === context.account.accountId) return;
+	const value = { conversation: peer, standing: Standing.ACCEPTED, on: true };
+	const changedMs = BigInt(context.environment.nowMs());
+	const item = create(SyncItemSchema, { changedMs, kind: { case: "standing", value } });
+	keepItem(context.store, standingThing(peer, Standing.ACCEPTED), item, context.account.deviceId);
+}
+
+/** The user declines: the messages go, and the next ones are a request again. Returns what went. */
+export function deleteRequest(context: Context, peer: string): MessageName[] {
+	if (!isRequest(context, peer)) return [];
+	const names = messagesOf(context.store, peer).map(({ sender, id }) => ({ author: sender, id }));
+	for (const name of names) takeAway(context, name);
+	return names;
 }

@@ -22,7 +22,8 @@ export type MetaKey =
 	| PrivacySwitch;
 
 /** What a person can switch off; all are on at first. */
-export type PrivacySwitch = "typing" | "presence" | "message_requests";
+export const PRIVACY_SWITCHES = ["typing", "presence", "last_seen", "message_requests", "discoverable"] as const;
+export type PrivacySwitch = (typeof PRIVACY_SWITCHES)[number];
 
 export function readMeta<Value extends SqlValue>(store: Store, key: MetaKey): Value | undefined {
 	return store.value<Value>("SELECT value FROM meta WHERE key = ?", [key]);

@@ -216,4 +216,10 @@ export const MIGRATIONS: readonly string[] = [
 		blob TEXT PRIMARY KEY, peer TEXT NOT NULL, delete_key TEXT, held_until_ms INTEGER NOT NULL
 	) WITHOUT ROWID;
 	`,
+	`
+	-- When another own device has read how far: the time of messages that come later runs from then (rule TIMER-4).
+	CREATE TABLE read_times (
+		peer TEXT NOT NULL, up_to INTEGER NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (peer, up_to)
+	) WITHOUT ROWID;
+	`,
 ];

@@ -1,6 +1,6 @@
 /** What all devices of the account agree on: for each thing its newest change (rule SYNC-2). */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { ConversationFlag, type SyncItem, SyncItemSchema } from "../../protocol/gen/content_pb.js";
+import { ConversationFlag, Standing, type SyncItem, SyncItemSchema } from "../../protocol/gen/content_pb.js";
 import type { Store } from "./database.ts";
 
 type Row = { item: Uint8Array<ArrayBuffer>; changed_ms: number; device: number };
@@ -43,6 +43,10 @@ export function conversationFlag(store: Store, peer: string, flag: ConversationF
 	if (row === undefined) return 0;
 	const { kind } = fromBinary(SyncItemSchema, row.item);
 	return kind.case === "flag" ? Number(kind.value.value) : 0;
+}
+
+export function standingThing(peer: string, standing: Standing): Thing {
+	return { kind: "standing", subject: `${Standing[standing]} ${peer}` };
 }
 
 export function flagSubject(peer: string, flag: ConversationFlag): string {

@@ -68,9 +68,13 @@ export class Api {
 		return this.#ask(call, RegisterResponse);
 	}
 
-	/** The account behind a username's hash (base64url); undefined when there is none. */
-	async lookupUsername(hash: string): Promise<string | undefined> {
-		const call: Call = { method: "GET", path: `/v1/usernames/${hash}`, authorized: true };
+	/**
+	 * The account behind a username's hash (base64url); undefined when there is none, or it is not to be found. `known` asks
+	 * whether it is that account's, which also one that is not to be found confirms (rule FOUND-2).
+	 */
+	async lookupUsername(hash: string, known?: string): Promise<string | undefined> {
+		const path = `/v1/usernames/${hash}${known === undefined ? "" : `?account=${known}`}`;
+		const call: Call = { method: "GET", path, authorized: true };
 		return (await this.#askOrNothing(call, UsernameResponse))?.accountId;
 	}
 

@@ -264,6 +264,18 @@ export declare type SyncItem = Message<"parley.v1.SyncItem"> & {
      */
     value: SyncSetting;
     case: "setting";
+  } | {
+    /**
+     * @generated from field: parley.v1.SyncDeleted deleted = 7;
+     */
+    value: SyncDeleted;
+    case: "deleted";
+  } | {
+    /**
+     * @generated from field: parley.v1.SyncStanding standing = 8;
+     */
+    value: SyncStanding;
+    case: "standing";
   } | { case: undefined; value?: undefined };
 };
 
@@ -274,7 +286,8 @@ export declare type SyncItem = Message<"parley.v1.SyncItem"> & {
 export declare const SyncItemSchema: GenMessage<SyncItem>;
 
 /**
- * The user has read up to here. Never goes back, whatever `changed_ms` says.
+ * The user has read up to here, at `changed_ms`: from then on the time of what disappears runs (rule TIMER-4). Never goes
+ * back, whatever `changed_ms` says.
  *
  * @generated from message parley.v1.SyncRead
  */
@@ -395,6 +408,57 @@ export declare type SyncSetting = Message<"parley.v1.SyncSetting"> & {
  * Use `create(SyncSettingSchema)` to create a new message.
  */
 export declare const SyncSettingSchema: GenMessage<SyncSetting>;
+
+/**
+ * A message that a person deleted on one device goes from the others.
+ *
+ * @generated from message parley.v1.SyncDeleted
+ */
+export declare type SyncDeleted = Message<"parley.v1.SyncDeleted"> & {
+  /**
+   * @generated from field: string conversation = 1;
+   */
+  conversation: string;
+
+  /**
+   * @generated from field: parley.v1.MessageRef message = 2;
+   */
+  message?: MessageRef | undefined;
+};
+
+/**
+ * Describes the message parley.v1.SyncDeleted.
+ * Use `create(SyncDeletedSchema)` to create a new message.
+ */
+export declare const SyncDeletedSchema: GenMessage<SyncDeleted>;
+
+/**
+ * How the user stands to somebody.
+ *
+ * @generated from message parley.v1.SyncStanding
+ */
+export declare type SyncStanding = Message<"parley.v1.SyncStanding"> & {
+  /**
+   * @generated from field: string conversation = 1;
+   */
+  conversation: string;
+
+  /**
+   * @generated from field: parley.v1.Standing standing = 2;
+   */
+  standing: Standing;
+
+  /**
+   * @generated from field: bool on = 3;
+   */
+  on: boolean;
+};
+
+/**
+ * Describes the message parley.v1.SyncStanding.
+ * Use `create(SyncStandingSchema)` to create a new message.
+ */
+export declare const SyncStandingSchema: GenMessage<SyncStanding>;
 
 /**
  * @generated from message parley.v1.Content
@@ -609,10 +673,64 @@ export enum Setting {
    * @generated from enum value: SETTING_READ_RECEIPTS = 1;
    */
   READ_RECEIPTS = 1,
+
+  /**
+   * @generated from enum value: SETTING_TYPING = 2;
+   */
+  TYPING = 2,
+
+  /**
+   * @generated from enum value: SETTING_ONLINE = 3;
+   */
+  ONLINE = 3,
+
+  /**
+   * @generated from enum value: SETTING_LAST_SEEN = 4;
+   */
+  LAST_SEEN = 4,
+
+  /**
+   * @generated from enum value: SETTING_MESSAGE_REQUESTS = 5;
+   */
+  MESSAGE_REQUESTS = 5,
+
+  /**
+   * @generated from enum value: SETTING_DISCOVERABLE = 6;
+   */
+  DISCOVERABLE = 6,
 }
 
 /**
  * Describes the enum parley.v1.Setting.
  */
 export declare const SettingSchema: GenEnum<Setting>;
+
+/**
+ * @generated from enum parley.v1.Standing
+ */
+export enum Standing {
+  /**
+   * @generated from enum value: STANDING_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The user has accepted what the other one writes (rule REQUEST-1).
+   *
+   * @generated from enum value: STANDING_ACCEPTED = 1;
+   */
+  ACCEPTED = 1,
+
+  /**
+   * The user blocks the other one. The server is told by the device on which it was done.
+   *
+   * @generated from enum value: STANDING_BLOCKED = 2;
+   */
+  BLOCKED = 2,
+}
+
+/**
+ * Describes the enum parley.v1.Standing.
+ */
+export declare const StandingSchema: GenEnum<Standing>;
 

@@ -318,6 +318,13 @@ export declare type PeerPresence = Message<"parley.v1.PeerPresence"> & {
    * @generated from field: bool online = 2;
    */
   online: boolean;
+
+  /**
+   * When it was seen is not to be noted.
+   *
+   * @generated from field: bool fleeting = 3;
+   */
+  fleeting: boolean;
 };
 
 /**

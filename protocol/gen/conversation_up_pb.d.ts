@@ -227,6 +227,13 @@ export declare type Presence = Message<"parley.v1.Presence"> & {
    * @generated from field: bool online = 1;
    */
   online: boolean;
+
+  /**
+   * The others are asked not to note when the user was last seen.
+   *
+   * @generated from field: bool fleeting = 2;
+   */
+  fleeting: boolean;
 };
 
 /**

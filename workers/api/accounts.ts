@@ -3,7 +3,7 @@ import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { decodeBase64Url } from "hono/utils/encode";
 import { z } from "zod";
 import { AccessToken, RegisterRequest, RegisterResponse, TokenRequest, UsernameResponse } from "../../protocol/http.ts";
-import { toHex } from "../../protocol/ids.ts";
+import { toHex, UUID_PATTERN } from "../../protocol/ids.ts";
 import { announceDeletion } from "./changes.ts";
 import { DeviceDirectory } from "./directory/devices.ts";
 import { Directory } from "./directory/directory.ts";
@@ -57,7 +57,10 @@ const lookUp = createRoute({
 	summary: "The account of a username",
 	security: bearer,
 	middleware: [authenticate, limitAccount, limitLookups, requireDevice] as const,
-	request: { params: z.object({ hash: RegisterRequest.shape.usernameHash }) },
+	request: {
+		params: z.object({ hash: RegisterRequest.shape.usernameHash }),
+		query: z.object({ account: z.string().regex(UUID_PATTERN).optional() }),
+	},
 	responses: { 200: json(UsernameResponse, "the account"), ...refusalsWithToken("malformed", "not_found") },
 });
 
@@ -95,7 +98,8 @@ export function addAccounts(app: OpenAPIHono<ApiTypes>): void {
 
 	app.openapi(lookUp, async (context) => {
 		const hash = toHex(decodeBase64Url(context.req.valid("param").hash));
-		const accountId = await new Directory(context.env.DIRECTORY).accountOf(hash);
+		const { account } = context.req.valid("query");
+		const accountId = await new Directory(context.env.DIRECTORY).accountOf(hash, account);
 		if (accountId === undefined) throw new Refusal("not_found", "nobody has this username");
 		return context.json({ accountId }, 200);
 	});

@@ -12,6 +12,7 @@ import { type ApiTypes, answerError, limitBody, limitEveryAddress, requireSecret
 import { addKeys } from "./keys.ts";
 import { addLinks } from "./links.ts";
 import { addMedia } from "./media.ts";
+import { addPrivacy } from "./privacy.ts";
 import { json, refusals } from "./shapes.ts";
 import { addSockets } from "./sockets.ts";
 
@@ -51,6 +52,7 @@ addGroups(app);
 addKeys(app);
 addLinks(app);
 addMedia(app);
+addPrivacy(app);
 addSockets(app);
 
 app.openapi(health, async (context) => {

@@ -1,7 +1,8 @@
-/** What happens on a schedule: lost changes, idle devices, and what linking has left behind. */
+/** What happens on a schedule: lost changes, idle devices, what linking has left behind, old reports. */
 import { announceDevices, resumeChanges } from "./changes.ts";
 import { DeviceDirectory } from "./directory/devices.ts";
 import { LinkDirectory } from "./directory/linking.ts";
+import { ReportDirectory } from "./directory/reports.ts";
 import { type ApiEnv, accountStub } from "./env.ts";
 
 /** Devices and tokens of one run; the rest waits for the next, a quarter of an hour later. */
@@ -9,7 +10,7 @@ const ITEMS_PER_RUN = 200;
 
 /** All of it can be repeated, and a part that fails holds up no other. */
 export async function sweep(env: ApiEnv, now_ms: number): Promise<void> {
-	const parts = [resumeChanges, unlinkIdle, sweepLinking];
+	const parts = [resumeChanges, unlinkIdle, sweepLinking, forgetReports];
 	for (const part of parts) {
 		try {
 			await part(env, now_ms);
@@ -41,4 +42,9 @@ async function sweepLinking(env: ApiEnv, now_ms: number): Promise<void> {
 		await directory.forgetToken(accountId, tokenHash);
 	}
 	await directory.forgetMailboxes(now_ms);
+}
+
+/** Rule REPORT-3. */
+async function forgetReports(env: ApiEnv, now_ms: number): Promise<void> {
+	await new ReportDirectory(env.DIRECTORY).forgetOld(now_ms);
 }

@@ -64,12 +64,13 @@ test("ACCOUNT-5 a sign-in that fails answers and costs the same, whatever is wro
 	expect(answers[0]).toMatchObject({ status: 401, cost: [expect.stringContaining("secret_hash"), expect.anything()] });
 });
 
-test("ACCOUNT-5 a username that nobody has, that is only reserved, or whose account is gone: one answer, one cost", async () => {
+test("ACCOUNT-5 FOUND-1 a username that nobody has, that is only reserved, whose account is gone or is not to be found: one answer, one cost", async () => {
 	const { accessToken: token } = await register(0);
 	await deleted(1);
+	await new Directory(env.DIRECTORY).setDiscoverable((await register(2)).accountId, false);
 	const reserved = fixture(5).request.usernameHash;
 	await new Directory(env.DIRECTORY).reserve(toHex(decodeBase64Url(reserved)), "1".repeat(64), Date.now());
-	const hashes = ["A".repeat(43), reserved, fixture(1).request.usernameHash];
+	const hashes = ["A".repeat(43), reserved, fixture(1).request.usernameHash, fixture(2).request.usernameHash];
 	const answers = [];
 	for (const hash of hashes) answers.push(await watch(`/v1/usernames/${hash}`, { token }));
 	for (const answer of answers) expect(answer).toEqual(answers[0]);

@@ -228,7 +228,7 @@ export class ConversationCore {
 				this.#typing(session, device, frame.value.started);
 				break;
 			case "presence":
-				presence(this.#room, session, frame.value.online);
+				presence(this.#room, session, frame.value);
 				break;
 			case "withdraw":
 				withdraw(this.#room, session, device, frame.value.messageId);

@@ -167,6 +167,24 @@ test("PRESENCE-1 an account is there as long as one of its devices says so", () 
 	expect(bench.take(other)).toEqual(["presence true", "presence true", "presence true", "presence false"]);
 });
 
+test("PRESENCE-2 who hides when they were seen says so with each coming and going, a lost connection and a blocking too", () => {
+	const { bench, one, other } = pair();
+	bench.up(one, { case: "presence", value: { online: true, fleeting: true } });
+	bench.up(one, { case: "presence", value: { online: true, fleeting: true } });
+	expect(bench.take(other)).toEqual(["presence true fleeting"]);
+	bench.up(one, { case: "presence", value: { online: true, fleeting: false } });
+	expect(bench.take(other)).toEqual(["presence true"]);
+	bench.up(one, { case: "presence", value: { online: true, fleeting: true } });
+	bench.take(other);
+	bench.raw(one, BLOCK);
+	expect(bench.take(other)).toEqual(["presence false fleeting"]);
+	bench.raw(one, UNBLOCK);
+	expect(bench.take(other)).toEqual(["presence true fleeting"]);
+	bench.restart(true);
+	bench.handle({ type: "disconnected", socket: one });
+	expect(bench.take(other)).toEqual(["presence false fleeting"]);
+});
+
 test("REQUEST-2 a quiet acknowledgement frees the server's copy and tells nobody, until it is said aloud", () => {
 	const { bench, one, other } = pair();
 	bench.raw(one, message(newId(), [B1]));

@@ -1,7 +1,7 @@
 /** Who blocks whom, who is there, and what is told of it to nobody (rules BLOCK-1 to BLOCK-3, PRESENCE-1, REQUEST-2). */
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
-import { ConversationUpSchema, type Send } from "../../protocol/gen/conversation_up_pb.js";
+import { ConversationUpSchema, type Presence, type Send } from "../../protocol/gen/conversation_up_pb.js";
 import { uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
 import { encode } from "./frames.ts";
 import type { Room } from "./room.ts";
@@ -30,8 +30,8 @@ export function block(room: Room, session: Session, device: Device, on: boolean)
 	}
 	if (!changed) return;
 	// The blocked one sees somebody leave, and after the end somebody come: as on every day.
-	for (const account of before) {
-		const value = { account: uuidToBytes(account), online: !on };
+	for (const [account, fleeting] of before) {
+		const value = { account: uuidToBytes(account), online: !on, fleeting };
 		for (const each of sessions) {
 			if (each.state.greeted && each.state.account !== account) out.push(each, encode({ case: "presence", value }));
 		}
@@ -80,35 +80,41 @@ export function pushEphemeral(room: Room, session: Session, bytes: Uint8Array): 
 // Presence.
 
 /** Somebody says that they are there, or that they leave. In a group it would be too many frames. */
-export function presence(room: Room, session: Session, online: boolean): void {
-	if (room.state.group !== undefined || (session.state.online ?? false) === online) return;
-	session.state = { ...session.state, online };
+export function presence(room: Room, session: Session, { online, fleeting }: Presence): void {
+	const { state } = session;
+	if (room.state.group !== undefined) return;
+	if ((state.online ?? false) === online && (state.fleeting ?? false) === fleeting) return;
+	session.state = { ...state, online, fleeting };
 	room.out.effects.push({ type: "attach", socket: session.state });
-	showPresence(room, session.state.account);
+	showPresence(room, session.state);
 }
 
 /** A socket has gone: so has its user, unless another of their devices is there. */
 export function leave(room: Room, session: Session): void {
-	if (session.state.online === true) showPresence(room, session.state.account);
+	if (session.state.online === true) showPresence(room, session.state);
 }
 
 /** The other accounts that are there, for one that comes. */
 export function othersOnline(room: Room, account: string): Uint8Array[] {
 	if (room.state.blocks.size > 0) return [];
-	return [...onlineAccounts(room)].filter((one) => one !== account).map(uuidToBytes);
+	return [...onlineAccounts(room).keys()].filter((one) => one !== account).map(uuidToBytes);
 }
 
-function showPresence(room: Room, account: string): void {
+function showPresence(room: Room, { account, fleeting }: Session["state"]): void {
 	if (room.state.blocks.size > 0) return;
-	const value = { account: uuidToBytes(account), online: onlineAccounts(room).has(account) };
+	const online = onlineAccounts(room).has(account);
+	const value = { account: uuidToBytes(account), online, fleeting: fleeting ?? false };
 	const bytes = encode({ case: "presence", value });
 	for (const other of room.sessions) {
 		if (other.state.greeted && other.state.account !== account) room.out.push(other, bytes);
 	}
 }
 
-function onlineAccounts(room: Room): Set<string> {
-	const accounts = new Set<string>();
-	for (const { state } of room.sessions) if (state.online === true) accounts.add(state.account);
+/** Accounts that are there, and whether that is not to be noted. */
+function onlineAccounts(room: Room): Map<string, boolean> {
+	const accounts = new Map<string, boolean>();
+	for (const { state } of room.sessions) {
+		if (state.online === true) accounts.set(state.account, (accounts.get(state.account) ?? state.fleeting) === true);
+	}
 	return accounts;
 }

@@ -23,6 +23,8 @@ export interface SocketState {
 	quiet?: boolean;
 	/** Its user is there, as it says (rule PRESENCE-1). */
 	online?: boolean;
+	/** When its user was last seen is not to be noted. */
+	fleeting?: boolean;
 	/** Everything in the log is on the way; new entries go out as they come. */
 	caughtUp: boolean;
 }

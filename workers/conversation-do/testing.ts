@@ -89,7 +89,7 @@ function describeFrame(frame: ConversationDown["frame"]): string {
 		case "blocking":
 			return `blocking ${frame.value.on}`;
 		case "presence":
-			return `presence ${frame.value.online}`;
+			return `presence ${frame.value.online}${frame.value.fleeting ? " fleeting" : ""}`;
 		case undefined:
 			return "nothing";
 		default:

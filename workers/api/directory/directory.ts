@@ -2,7 +2,16 @@
 import { and, asc, eq, lt } from "drizzle-orm";
 import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
 import { dayOf } from "./days.ts";
-import { accounts, deletions, deviceChanges, devices, deviceTokens, removedDevices, usernames } from "./schema.ts";
+import {
+	accounts,
+	deletions,
+	deviceChanges,
+	devices,
+	deviceTokens,
+	removedDevices,
+	reports,
+	usernames,
+} from "./schema.ts";
 
 /** After this a reservation that led to no account may be taken over by somebody else. */
 const RESERVATION_MS = 10 * 60 * 1000;
@@ -87,13 +96,31 @@ export class Directory {
 		]);
 	}
 
-	/** The account of a username; a reservation is none. */
-	async accountOf(usernameHash: string): Promise<string | undefined> {
+	/**
+	 * The account of a username; a reservation is none, and one that is not to be found is none either (rule FOUND-1), but
+	 * for who names it already (`known`, rule FOUND-2).
+	 */
+	async accountOf(usernameHash: string, known?: string): Promise<string | undefined> {
 		const shard = this.shardFor(usernameHash);
 		const row = await shard.select().from(usernames).where(eq(usernames.usernameHash, usernameHash)).get();
 		// Asked for in either case, so that a name that is only reserved takes as long as one that nobody has.
 		const identityKey = await this.identityKey(row?.accountId ?? "");
-		return identityKey === undefined ? undefined : row?.accountId;
+		if (identityKey === undefined || (row?.discoverable !== true && row?.accountId !== known)) return undefined;
+		return row?.accountId;
+	}
+
+	/** Whether lookups of its username find the account. Idempotent. */
+	async setDiscoverable(accountId: string, discoverable: boolean): Promise<void> {
+		const account = await this.shardFor(accountId)
+			.select()
+			.from(accounts)
+			.where(eq(accounts.accountId, accountId))
+			.get();
+		const usernameHash = account?.usernameHash ?? "";
+		await this.shardFor(usernameHash)
+			.update(usernames)
+			.set({ discoverable })
+			.where(and(eq(usernames.usernameHash, usernameHash), eq(usernames.accountId, accountId)));
 	}
 
 	/** Undefined for an account that does not exist. */
@@ -117,6 +144,8 @@ export class Directory {
 			shard.delete(removedDevices).where(eq(removedDevices.accountId, accountId)),
 			shard.delete(deviceTokens).where(eq(deviceTokens.accountId, accountId)),
 			shard.delete(deviceChanges).where(eq(deviceChanges.accountId, accountId)),
+			// What others have said of it stays for the operator until its time is over.
+			shard.delete(reports).where(eq(reports.reporter, accountId)),
 			shard.delete(accounts).where(eq(accounts.accountId, accountId)),
 			shard
 				.delete(usernames)

@@ -13,6 +13,8 @@ export const usernames = sqliteTable("usernames", {
 	reservedAtMs: integer("reserved_at_ms").notNull(),
 	/** SHA-256 of the first device's secret, hex: who may resume the registration. */
 	secretHash: text("secret_hash").notNull(),
+	/** Whether a lookup finds the account (rule FOUND-1). */
+	discoverable: integer("discoverable", { mode: "boolean" }).notNull().default(true),
 });
 
 export const accounts = sqliteTable("accounts", {
@@ -117,4 +119,27 @@ export const deletions = sqliteTable(
 		requestedAtMs: integer("requested_at_ms").notNull(),
 	},
 	(table) => [index("deletions_by_time").on(table.requestedAtMs)],
+);
+
+/** What people have told the operator of others (rule REPORT-1). Nothing else reads it. */
+export const reports = sqliteTable(
+	"reports",
+	{
+		/** Chosen by the reporter's client. */
+		reportId: text("report_id").primaryKey(),
+		/** The account that reports. */
+		reporter: text("reporter").notNull(),
+		/** The account that is reported. */
+		accountId: text("account_id").notNull(),
+		/** In the reporter's words. */
+		reason: text("reason").notNull(),
+		/** What the reporter has attached: JSON of `ReportedMessage`. */
+		messages: text("messages").notNull(),
+		reportedAtMs: integer("reported_at_ms").notNull(),
+	},
+	(table) => [
+		index("reports_by_reporter").on(table.reporter, table.reportedAtMs),
+		index("reports_by_account").on(table.accountId),
+		index("reports_by_time").on(table.reportedAtMs),
+	],
 );
