@@ -192,7 +192,10 @@ async function settleGroup(env: ApiEnv, group: string, accountIds: string[]): Pr
 	const stub = conversationStub(env, group);
 	const members = new Set(await stub.membersAmong(accountIds));
 	const directory = new DeviceDirectory(env.DIRECTORY);
+	const known = await directory.devicesOfAll(accountIds);
 	for (const account of accountIds) {
+		// An id that is nobody's wakes no object (rule CONVERSATION-2); a deleted account's list goes with its deletion.
+		if (!known.has(account) && !members.has(account)) continue;
 		const object = accountStub(env, account);
 		if (!members.has(account)) {
 			await object.left([group]);
