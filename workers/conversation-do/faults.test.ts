@@ -108,6 +108,56 @@ test("GROUP-6 a fault after a removal is on disk: the removed device hears nothi
 	});
 });
 
+test("GROUP-2 a fault between a change and its entry leaves neither, and the same change again makes both", async () => {
+	const accounts = [crypto.randomUUID(), crypto.randomUUID()];
+	const { stub, devices } = await newGroup(...accounts);
+	const [alice] = devices;
+	if (alice === undefined) throw new Error("nobody");
+	const removal = request(alice, 2, { removed: accounts.slice(1) });
+	const sql = (text: string) => runInDurableObject(stub, (_, state) => void state.storage.sql.exec(text));
+	await sql("CREATE TRIGGER fault BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'fault'); END");
+	await runInDurableObject(stub, async (object) => {
+		await expect(object.changeGroup(removal)).rejects.toThrow("fault");
+	});
+	await sql("DROP TRIGGER fault");
+	for (const evicted of [false, true]) {
+		if (evicted) await evictDurableObject(stub);
+		expect(await stub.viewGroup(alice.account, undefined)).toMatchObject({ version: 1 });
+		expect(await stub.membersAmong(accounts)).toEqual(accounts);
+	}
+	expect(await stub.changeGroup(removal)).toEqual({ number: 2, version: 2 });
+	expect(await stub.membersAmong(accounts)).toEqual(accounts.slice(0, 1));
+});
+
+test("GROUP-9 an account is called once for its devices, and for a burst", async () => {
+	const accounts = [crypto.randomUUID(), crypto.randomUUID()];
+	const { stub, devices } = await newGroup(...accounts);
+	const [alice] = devices;
+	const [, bob = ""] = accounts;
+	if (alice === undefined) throw new Error("nobody");
+	const called: number[][] = [];
+	const account = env.ACCOUNT.getByName(bob);
+	await runInDurableObject(account, (object) => {
+		const prototype: typeof object = Object.getPrototypeOf(object);
+		vi.spyOn(prototype, "nudge").mockImplementation(async (_, nudged) => {
+			called.push(nudged);
+			return "kept";
+		});
+	});
+	const three = [1, 2, 3].map((device) => ({ device, registrationId: 10 + device }));
+	await stub.setDevices({ account: bob, devices: three, version: 2 });
+	const one = await TestSocket.ready(stub, alice);
+	await one.take(3);
+	for (let count = 0; count < 5; count++) {
+		one.send(up({ case: "send", value: { messageId: newId(), rosterVersion: 2, shared: new Uint8Array([1]) } }));
+		await one.next();
+	}
+	await vi.waitFor(() => expect(called).not.toEqual([]));
+	vi.restoreAllMocks();
+	// The first device was nudged when the group was founded.
+	expect(called).toEqual([[2, 3]]);
+});
+
 test("EXPIRY-1 a fault does not put off what the alarm was set for", async () => {
 	const { stub, alice, bob } = await newConversation();
 	await env.ACCOUNT.getByName(bob.account).joined({ conversation: stub.name ?? "", peer: alice.account });

@@ -2,7 +2,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
-import { toHex } from "../../protocol/ids.ts";
+import { toHex, uuidToBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import type { GroupChanged, GroupChangeRequest, GroupRules, Refused } from "./interface.ts";
 import { MemoryStore } from "./memory-store.ts";
@@ -105,6 +105,11 @@ test("GROUP-3 where an admin is left nobody becomes one; a deleted account is no
 	bench.restart(false);
 	expect(bench.core.view(asks, undefined)).toBe(undefined);
 	expect(bench.core.view(ALICE, undefined)?.requests).toEqual([]);
+	// Alice came first, and is a member like the others by now.
+	bench.change(request(A1, 4, { roles: [{ account: BOB, role: "admin" }], added: [joining(C1)] }));
+	bench.change(request(B1, 5, { roles: [{ account: ALICE, role: "member" }] }));
+	bench.handle({ type: "removeMember", account: CAROL });
+	expect(bench.change(request(A1, 6, { removed: [BOB] }))).toBe("not_permitted");
 });
 
 test("KEPT-4 GROUP-3 the last member may leave: then there is nothing", () => {
@@ -197,7 +202,7 @@ test("GROUP-1 a message to a group is one or the other: for all, or for some", (
 		case: "send",
 		value: {
 			...{ messageId: newId(), rosterVersion: 1, shared: new Uint8Array([1]) },
-			envelopes: [{ to: undefined, kind: 1, ciphertext: new Uint8Array([1]) }],
+			envelopes: [{ to: { ...B1, account: uuidToBytes(BOB) }, kind: 1, ciphertext: new Uint8Array([1]) }],
 		},
 	});
 	bench.raw(bench.alice, both);
@@ -223,11 +228,14 @@ test("GROUP-6 what a removed member had not read is kept for nobody, and its dev
 	bench.raw(bench.alice, shared(1));
 	bench.up(bench.alice, { case: "acknowledge", value: { cursor: 2 } });
 	expect(bench.store.rows(1, 1)[0]?.payload).not.toBe(null);
+	bench.raw(bench.bob, message(newId(), [A1], 1));
 	bench.change(request(A1, 2, { removed: [BOB] }));
 	expect(bench.store.rows(1, 1)[0]?.payload).toBe(null);
 	// An older list of its devices than it had before: it is the first that this membership knows.
 	const devices = [{ device: 1, registrationId: 21 }];
 	bench.handle({ type: "setDevices", member: { account: BOB, devices, version: 9 } });
+	const { deviceVersions } = JSON.parse(bench.store.readState() ?? "");
+	expect(deviceVersions).toEqual([[ALICE, 1]]);
 	bench.change(request(A1, 3, { added: [{ ...joining(B1), version: 5 }] }));
 	bench.handle({ type: "setDevices", member: { account: BOB, devices: [], version: 4 } });
 	expect(bench.core.admit(50, BOB, 1)).toBeDefined();

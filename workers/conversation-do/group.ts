@@ -107,7 +107,7 @@ export class Group {
 		const first = roles[0];
 		const admin = roles.some(([, role]) => role === "admin");
 		if (first !== undefined && !admin) roles[0] = [first[0], "admin"];
-		return new Group({ ...this.json, roles, requests: this.json.requests.filter((one) => one !== account) });
+		return new Group({ ...this.json, roles });
 	}
 
 	/** By the link: oneself, as a member, and nothing else. */
