@@ -1,6 +1,7 @@
 /** What is entered in a chat after a slash: the same as the commands of the same names. */
 
 import { Failure } from "../client/failure.ts";
+import { isGroup } from "../client/groups/state.ts";
 import type { Done } from "../client/messages/people.ts";
 import type { Parley } from "../client/parley.ts";
 import { durationArgument, timerText } from "./options.ts";
@@ -9,19 +10,32 @@ import type { Terminal } from "./terminal.ts";
 
 const HELP = `/reply [#id] text · /react [#id] 👍 · /edit [#id] text · /delete [#id] [everyone] · /forward #id name
 /poll question | answer | answer · /vote [#id] 1 · /end [#id] · /timer 1d · /mute 8h · /archive · /pin · /format text
-/ids shows the ids of the newest messages; left out, an id is the newest message's that fits · /quit`;
+/ids shows the ids of the newest messages; left out, an id is the newest message's that fits · /quit
+Every command of parley --help can be entered too, about this chat where nobody is named: /block · /report --message 9abcdef0
+/group add bob · /group info · /devices · /link 'parley://…' --yes · /unlink 2 · /requests · /privacy typing off · /status 9abcdef0`;
+
+/** Commands whose first argument is with whom: here it may be left out. */
+const WITH_SOMEBODY = new Set(["block", "unblock", "report", "verify", "accept", "safety-number", "history"]);
+/** Parts of `group` that are not about a group that is there. */
+const WITHOUT_GROUP = new Set(["list", "create", "join", "help"]);
+/** What has its own place: a chat has begun already, or would end. */
+const NOT_HERE = new Set(["chat", "register", "receive", "send", "delete-account"]);
 
 export interface ChatCommandContext {
 	parley: Parley;
-	/** With whom the chat is. */
+	/** With whom the chat is: an account, or a group's id, once it is known. */
+	peer: string | undefined;
+	/** The same as it was entered. */
 	name: string;
+	/** Runs a command of the command line. */
+	run(args: string[]): Promise<void>;
 	colors: Terminal["colors"];
 }
 
 /** Runs a line that begins with a slash. Returns what to say, if anything. Throws `Failure`. */
 export async function runChatCommand(context: ChatCommandContext, line: string): Promise<string | undefined> {
 	const { parley, name } = context;
-	const [, verb = "", rest = ""] = /^\/(\w+)\s*(.*)$/s.exec(line) ?? [];
+	const [, verb = "", rest = ""] = /^\/([\w-]+)\s*(.*)$/s.exec(line) ?? [];
 	const { messages } = parley;
 	switch (verb) {
 		case "help":
@@ -82,8 +96,29 @@ export async function runChatCommand(context: ChatCommandContext, line: string):
 		case "format":
 			return said(await messages.send(name, rest, true));
 		default:
-			throw new Failure("bad_argument", `there is no command /${verb}: /help shows them all`);
+			if (verb === "" || NOT_HERE.has(verb)) {
+				throw new Failure("bad_argument", `there is no command /${verb}: /help shows them all`);
+			}
+			await context.run(commandArguments(context, verb, rest));
+			return undefined;
 	}
+}
+
+/** What was entered, as the command line would have it: with whom the chat is takes the place that was left out. */
+export function commandArguments(
+	{ peer, name }: Pick<ChatCommandContext, "peer" | "name">,
+	verb: string,
+	rest: string,
+): string[] {
+	const words = [...rest.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(
+		([, one, two, three]) => one ?? two ?? three ?? "",
+	);
+	const [first = ""] = words;
+	const unnamed = first === "" || first.startsWith("-");
+	if (WITH_SOMEBODY.has(verb) && unnamed) return [verb, name, ...words];
+	if (verb !== "group" || peer === undefined || !isGroup(peer) || unnamed || WITHOUT_GROUP.has(first))
+		return [verb, ...words];
+	return [verb, first, peer, ...words.slice(1)];
 }
 
 /** The message that is named by `#id` at the beginning, else the newest that fits. */

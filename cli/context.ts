@@ -30,6 +30,7 @@ export function contextOf(command: Command, terminal: Terminal): Context {
 			terminal.out(json ? jsonLine(result) : text);
 		},
 		async withParley(work, onNotice) {
+			if (terminal.opened !== undefined) return work(terminal.opened);
 			const parley = await Parley.open({
 				environment: terminal.environment,
 				...(options.data === undefined ? {} : { dataDir: options.data }),

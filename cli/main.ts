@@ -90,7 +90,7 @@ function program(terminal: Terminal, json: boolean): Command {
 		addDownload,
 		addAutoDownload,
 		addDeleteFile,
-		addChat,
+		(parent: Command) => addChat(parent, terminal, (inner) => program(inner, json)),
 		addGroup,
 		addHistory,
 		addReply,

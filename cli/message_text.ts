@@ -27,10 +27,15 @@ export function ticks(status: MessageStatus, colors: Colors): string {
 	}
 }
 
+/** Hours and minutes, here. */
+export function timeText(timeMs: number): string {
+	const time = new Date(timeMs);
+	return `${two(time.getHours())}:${two(time.getMinutes())}`;
+}
+
 /** One line: time, who, what, how far it got. `styled` is the text with its formatting, printable. */
 export function messageLine(message: StoredMessage, name: string, colors: Colors, styled?: string): string {
-	const time = new Date(message.serverTimeMs ?? message.sentAtMs);
-	const clock = colors.dim(`${two(time.getHours())}:${two(time.getMinutes())}`);
+	const clock = colors.dim(timeText(message.serverTimeMs ?? message.sentAtMs));
 	// Whose it is, nobody has said yet: it must not look like the contact's own.
 	const sender = message.underChangedKey ? colors.red(`${printable(name)}?! (new key, not accepted)`) : undefined;
 	const who = message.outgoing ? colors.green("you") : (sender ?? colors.bold(printable(name)));

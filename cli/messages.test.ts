@@ -7,6 +7,7 @@ import pico from "picocolors";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { openDataDirectory, openStore } from "../client/data_directory.ts";
 import { completeRegistration, makeRegistration } from "../client/signal/registration.ts";
+import { commandArguments } from "./chat_commands.ts";
 import { main } from "./main.ts";
 import { durationArgument, durationWords } from "./options.ts";
 import { styled } from "./shown.ts";
@@ -51,13 +52,15 @@ const lines: string[] = [];
 
 interface Shown {
 	id: string;
+	type: string;
 	text: string | null;
 	[field: string]: unknown;
 }
 
 async function history(): Promise<Shown[]> {
 	const { out } = await run("--json", "history", BOB);
-	return out === "" ? [] : out.split("\n").map((line): Shown => JSON.parse(line));
+	const shown = out === "" ? [] : out.split("\n").map((line): Shown => JSON.parse(line));
+	return shown.filter(({ type }) => type === "message");
 }
 
 /** What the outbox takes ends with 6: nobody is there to confirm it. */
@@ -123,6 +126,18 @@ test("TIMER-1 the timer is set and shown, and messages say how long they last", 
 	expect((await run("history", BOB)).out).toContain("⏱ 1 day");
 	expect((await run("timer", BOB, "2y")).code).toBe(2);
 	await queued("timer", BOB, "off");
+	// What has changed stands between the messages.
+	const { out } = await run("--json", "history", BOB);
+	const shown = out.split("\n").map((line): Shown => JSON.parse(line));
+	expect(shown.map(({ type, seconds }) => [type, seconds])).toEqual([
+		["message", undefined],
+		["timer-changed", 86_400],
+		["timer-changed", 0],
+	]);
+	expect(shown[1]).toMatchObject({ with: BOB, account: BOB, number: null, serverTimeMs: null });
+	expect((await run("history", BOB)).out).toContain(
+		`alice: Messages with ${BOB} disappear 1 day after they were read.`,
+	);
 });
 
 test("MESSAGE-2 a text is forwarded with its formatting", async () => {
@@ -204,13 +219,43 @@ test("a chat takes the same after a slash, for the newest message where no id is
 	);
 	const { code, err } = await run("--server", NOBODY, "--json", "chat", BOB);
 	expect({ code, err }).toMatchObject({ code: 0 });
-	expect(err).toContain("there is no command /what");
+	expect(err).toContain("unknown command");
 	// Nothing of Bob's is there to react to.
 	expect(err).toContain("there is no message yet");
 	expect(await history()).toMatchObject([
 		{ text: "hello you", earlier: [{ text: "hello" }] },
 		{ text: "When?", poll: { options: [{ voters: [] }, { voters: [expect.any(String)] }] } },
 	]);
+}, 20_000);
+
+test("a chat takes every other command after a slash, about the one it is with", async () => {
+	lines.push(
+		"/block\n",
+		"/privacy typing off\n",
+		"/mute off\n",
+		"/chat bob\n",
+		"/block --wrongly\n",
+		"/history\n",
+		"/unblock\n",
+		"hello\n",
+	);
+	const { code, out, err } = await run("--server", NOBODY, "--json", "chat", BOB);
+	expect({ code, err }).toMatchObject({ code: 0 });
+	expect(out.split("\n").map((line): Shown => JSON.parse(line))).toMatchObject([
+		{ type: "blocked", with: BOB },
+		{ type: "privacy", typing: false },
+		{ type: "unblocked", with: BOB },
+		{ type: "message", text: "hello" },
+	]);
+	expect(err).toContain("there is no command /chat");
+	expect(err).toContain("unknown option '--wrongly'");
+	const named = (verb: string, rest: string, peer = BOB) => commandArguments({ peer, name: "bob" }, verb, rest);
+	expect(named("report", "--reason 'sells things'")).toEqual(["report", "bob", "--reason", "sells things"]);
+	expect(named("report", "carol")).toEqual(["report", "carol"]);
+	expect(named("group", "add carol")).toEqual(["group", "add", "carol"]);
+	const group = "ab".repeat(32);
+	expect(named("group", "add carol dora", group)).toEqual(["group", "add", group, "carol", "dora"]);
+	expect(named("group", "list", group)).toEqual(["group", "list"]);
 }, 20_000);
 
 test("times and formatting as people read them", () => {

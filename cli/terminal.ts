@@ -1,5 +1,6 @@
 /** Where a command reads and writes: the process's streams, or a test's. */
 import pico from "picocolors";
+import type { Parley } from "../client/parley.ts";
 
 export interface Terminal {
 	/** One line for programs and people who want the result. */
@@ -16,6 +17,8 @@ export interface Terminal {
 	input: NodeJS.ReadableStream & { isTTY?: boolean };
 	output: NodeJS.WritableStream & { isTTY?: boolean; columns?: number; rows?: number };
 	environment: NodeJS.ProcessEnv;
+	/** A Parley that is open already, for commands that are entered in a chat. */
+	opened?: Parley | undefined;
 	colors: ReturnType<typeof pico.createColors>;
 }
 

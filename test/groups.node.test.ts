@@ -188,6 +188,7 @@ test(
 		expect((await run("receive")).code).toBe(0);
 		const { objects } = await run("history", `group:${title}`);
 		expect(objects).toMatchObject([
+			{ type: "group-changed", version: 1, number: 1, change: { first: true } },
 			{ with: title, direction: "out", text: "by command" },
 			{ with: title, direction: "in", text: "seen" },
 		]);
@@ -198,6 +199,12 @@ test(
 		});
 		expect(await run("group", "link", title, "--approval")).toMatchObject({ code: 0, objects: [{ approval: true }] });
 		expect(await run("group", "info", `group:${title}`)).toMatchObject({ code: 0 });
+		const changes = (await run("history", `group:${title}`)).objects.slice(3);
+		expect(changes).toMatchObject([
+			{ type: "group-changed", version: 2, change: { roles: [{ account: bob.whoami().accountId, role: "admin" }] } },
+			{ type: "group-changed", version: 3, change: { rules: true }, serverTimeMs: expect.any(Number) },
+			{ type: "group-changed", version: 4, title, change: { rules: true } },
+		]);
 		expect(await run("group", "info", "no such group")).toMatchObject({ code: 4 });
 		expect(await run("group", "leave", title)).toMatchObject({ code: 0, objects: [{ member: false }] });
 	},

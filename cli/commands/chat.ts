@@ -1,9 +1,12 @@
 import { basename } from "node:path";
 import { createInterface, type Interface } from "node:readline";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, CommanderError, InvalidArgumentError } from "commander";
 import { Failure } from "../../client/failure.ts";
 import type { StoredMessage } from "../../client/machine/interface.ts";
+import type { TimelineItem } from "../../client/messages/timeline.ts";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";
+import { ServerRefusal, ServerUnreachable } from "../../client/transport/errors.ts";
+import { changeLine, changeObject } from "../change_text.ts";
 import { runChatCommand } from "../chat_commands.ts";
 import { type Context, contextOf } from "../context.ts";
 import { droppedPath } from "../dropped.ts";
@@ -19,7 +22,8 @@ import { printNotice } from "./receive.ts";
 const TYPING_EVERY_MS = 4_000;
 const TYPING_LASTS_MS = 8_000;
 
-export function addChat(program: Command, terminal: Terminal): void {
+/** `programFor` makes the command line for another terminal: what is entered after a slash is one of its commands. */
+export function addChat(program: Command, terminal: Terminal, programFor: (inner: Terminal) => Command): void {
 	program
 		.command("chat")
 		.description("Talk with somebody: lines that you enter are sent, theirs appear as they come")
@@ -29,14 +33,14 @@ export function addChat(program: Command, terminal: Terminal): void {
 			`
 A file that you drop on the terminal is sent when you say so; photos of others are shown where the terminal can.
 Behind your messages: … in the outbox, ✓ at the server, ✓✓ delivered, coloured ✓✓ read. /quit or Ctrl-D ends,
-/help shows what else can be done: /reply, /react, /edit, /delete, /poll, /timer …
+/help shows what else can be done: /reply, /react, /edit, /delete, /poll, /timer … and every other command: /devices, /block.
 
 Example:
   $ parley chat bob`,
 		)
 		.action(async (name: string, _options: unknown, command: Command) => {
 			const context = contextOf(command, terminal);
-			const chat = new Chat(context, name);
+			const chat = new Chat(context, name, programFor);
 			await context.withParley(
 				(parley) => chat.run(parley),
 				(notice) => chat.show(notice),
@@ -47,6 +51,7 @@ Example:
 class Chat {
 	readonly #context: Context;
 	readonly #name: string;
+	readonly #programFor: (inner: Terminal) => Command;
 	readonly #readline: Interface;
 	/** undefined where output is not a terminal, or JSON: then lines only follow each other. */
 	readonly #screen: Screen | undefined;
@@ -59,11 +64,12 @@ class Chat {
 	#offline = false;
 	#typingEnds: NodeJS.Timeout | undefined;
 
-	constructor(context: Context, name: string) {
+	constructor(context: Context, name: string, programFor: (inner: Terminal) => Command) {
 		const { input, output } = context.terminal;
 		const interactive = input.isTTY === true && output.isTTY === true && !context.json;
 		this.#context = context;
 		this.#name = name;
+		this.#programFor = programFor;
 		this.#readline = interactive ? createInterface({ input, output, prompt: "> " }) : createInterface({ input });
 		this.#screen = interactive ? new Screen(output, this.#readline) : undefined;
 	}
@@ -74,7 +80,7 @@ class Chat {
 		try {
 			this.#peer = await parley.follow(this.#name);
 			this.#parley = parley;
-			for (const message of await parley.history(this.#name, 20)) this.#line(message);
+			for (const item of await parley.messages.timeline(this.#name, 20)) this.#item(parley, item);
 			this.#greet(parley);
 			if (this.#screen !== undefined) this.#readline.write((await parley.messages.draft(this.#name)) ?? "");
 			this.#markRead();
@@ -223,13 +229,42 @@ class Chat {
 		if (this.#parley === undefined) return;
 		this.#screen?.prompt("> ");
 		const { colors } = this.#context.terminal;
+		const run = (args: string[]): Promise<void> => this.#run(args);
+		const chat = { parley: this.#parley, peer: this.#peer, name: this.#name, colors, run };
 		try {
-			const text = await runChatCommand({ parley: this.#parley, name: this.#name, colors }, line);
+			const text = await runChatCommand(chat, line);
 			if (text !== undefined) this.#say(text);
 		} catch (error) {
-			if (!(error instanceof Failure || error instanceof InvalidArgumentError)) throw error;
+			// What is wrong with a command it has told by itself, but not among JSON.
+			if (error instanceof CommanderError && !(error instanceof InvalidArgumentError)) {
+				if (this.#context.json && error.exitCode !== 0) this.#say(error.message.replace(/^error: /, ""));
+				return;
+			}
+			const passing = error instanceof ServerRefusal || error instanceof ServerUnreachable;
+			if (!(passing || error instanceof Failure || error instanceof InvalidArgumentError)) throw error;
 			this.#say(error.message);
 		}
+	}
+
+	/** A command of the command line, with this chat's connection; what it prints stands in the chat. */
+	async #run(args: string[]): Promise<void> {
+		const { terminal, json } = this.#context;
+		const screen = this.#screen;
+		const shown = screen === undefined ? {} : { out: (line: string) => screen.add("", line) };
+		const note = (line: string): void => this.#say(line);
+		const inner: Terminal = { ...terminal, note, ...shown, opened: this.#parley };
+		await this.#programFor(inner).parseAsync([...(json ? ["--json"] : []), ...args], { from: "user" });
+	}
+
+	#item(parley: Parley, item: TimelineItem): void {
+		if (item.type === "message") {
+			this.#line(item.message);
+			return;
+		}
+		const { colors } = this.#context.terminal;
+		const line = changeLine(parley, item, colors);
+		if (this.#screen === undefined) this.#context.print(changeObject(parley, item), line);
+		else this.#screen.add("", line);
 	}
 
 	#line(message: StoredMessage): void {

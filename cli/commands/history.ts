@@ -1,5 +1,8 @@
 import type { Command } from "commander";
-import { contextOf } from "../context.ts";
+import type { TimelineItem } from "../../client/messages/timeline.ts";
+import type { Parley } from "../../client/parley.ts";
+import { changeLine, changeObject } from "../change_text.ts";
+import { type Context, contextOf } from "../context.ts";
 import { limitOption } from "../options.ts";
 import { shortId, shownLine, shownObject } from "../shown.ts";
 import type { Terminal } from "../terminal.ts";
@@ -7,17 +10,33 @@ import type { Terminal } from "../terminal.ts";
 export function addHistory(program: Command, terminal: Terminal): void {
 	program
 		.command("history")
-		.description("Print the messages with somebody, oldest first (works offline)")
+		.description("Print the messages with somebody and what changed between them, oldest first (works offline)")
 		.argument("<with>", "a username, or an account id")
 		.addOption(limitOption(50))
 		.addHelpText("after", "\nExamples:\n  $ parley history bob\n  $ parley --json history bob --limit 1000")
 		.action(async (name: string, options: { limit: number }, command: Command) => {
 			const context = contextOf(command, terminal);
 			await context.withParley(async (parley) => {
-				for (const message of await parley.history(name, options.limit)) {
-					const line = `${terminal.colors.dim(shortId(message.id))} ${shownLine(parley, message, terminal.colors)}`;
-					context.print(shownObject(parley, message), line);
-				}
+				for (const item of await parley.messages.timeline(name, options.limit)) printItem(context, parley, item);
 			});
 		});
+}
+
+function printItem(context: Context, parley: Parley, item: TimelineItem): void {
+	const { colors } = context.terminal;
+	switch (item.type) {
+		case "message": {
+			const { message } = item;
+			const line = `${colors.dim(shortId(message.id))} ${shownLine(parley, message, colors)}`;
+			context.print(shownObject(parley, message), line);
+			return;
+		}
+		case "group-changed":
+		case "timer-changed":
+			// Where messages have their id.
+			context.print(changeObject(parley, item), `${" ".repeat(9)} ${changeLine(parley, item, colors)}`);
+			return;
+		default:
+			item satisfies never;
+	}
 }

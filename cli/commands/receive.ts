@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { isGroup } from "../../client/groups/state.ts";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
 import { printGroupNotice } from "../group_text.ts";
@@ -119,7 +120,7 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 			const { peer, by, seconds } = notice;
 			const name = parley.nameOf(peer);
 			context.print(
-				{ type: "timer-changed", with: name, account: peer, by, seconds },
+				{ type: "timer-changed", with: name, ...(isGroup(peer) ? { group: peer } : { account: peer }), by, seconds },
 				colors.yellow(timerText(name, seconds)),
 			);
 			return;

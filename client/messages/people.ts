@@ -19,6 +19,7 @@ import type { Waiters } from "../waiters.ts";
 import { isEmoji } from "./accepted.ts";
 import { parseMarks } from "./ranges.ts";
 import { messageState } from "./state.ts";
+import { type TimelineItem, timeline } from "./timeline.ts";
 import { type MessageView, messageView } from "./view.ts";
 import type { Draft, PollDraft, TextRange, Wish } from "./wishes.ts";
 
@@ -64,6 +65,12 @@ export class Messages {
 		const only = found[0];
 		if (only === undefined) throw new Failure("no_such_message", `there is no message ${part} here`);
 		return only;
+	}
+
+	/** The newest messages with somebody, oldest first, and what has changed between them. */
+	async timeline(name: string, limit = 50): Promise<TimelineItem[]> {
+		const { store, resolve, clock } = this.#options;
+		return timeline(store, await resolve(name), limit, clock.nowMs());
 	}
 
 	/** What belongs to a message beside its text. Undefined where it can't be read. */

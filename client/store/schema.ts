@@ -222,4 +222,11 @@ export const MIGRATIONS: readonly string[] = [
 		peer TEXT NOT NULL, up_to INTEGER NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (peer, up_to)
 	) WITHOUT ROWID;
 	`,
+	`
+	-- What has changed in groups, for people. number: the entry's place in the log. change: JSON of a GroupSummary.
+	CREATE TABLE group_history (
+		peer TEXT NOT NULL, version INTEGER NOT NULL, number INTEGER NOT NULL, time_ms INTEGER NOT NULL,
+		title TEXT NOT NULL, author TEXT NOT NULL, change TEXT NOT NULL, PRIMARY KEY (peer, version)
+	) WITHOUT ROWID;
+	`,
 ];

@@ -10,6 +10,8 @@ import { type Objection, objectionTo } from "../../groups/verify.ts";
 import { ownBytes } from "../../signal/bytes.ts";
 import { openState, signatureFits } from "../../signal/group_state.ts";
 import { identityKeyPair } from "../../signal/keys.ts";
+import { conversation } from "../../store/conversations.ts";
+import { addGroupChanged } from "../../store/group_history.ts";
 import {
 	addGroup,
 	addRequest,
@@ -154,7 +156,12 @@ function accept(
 		difference === undefined ? state.version === 1 : difference.added.some((one) => one.account !== author);
 	if (ownDevice && others) setWanted(store, peer, true);
 	if (entry.number !== FETCHED || before !== undefined) {
-		context.notify({ type: "group-changed", peer, version, title, author, change: summary(before, state, difference) });
+		const change = summary(before, state, difference);
+		const fetched = entry.number === FETCHED;
+		const number = fetched ? conversation(store, peer).cursor : entry.number;
+		const timeMs = fetched ? context.environment.nowMs() : Number(entry.serverTimeMs);
+		addGroupChanged(store, peer, { number, timeMs, version, title, author, change });
+		context.notify({ type: "group-changed", peer, version, title, author, change });
 	}
 	changeDone(context, uuidFromBytes(entry.messageId));
 	context.touched.add(peer);
