@@ -1,6 +1,15 @@
 /** What a benchmark finds. Figures are data; the report makes sentences of them. */
 
-export const BENCHMARKS = ["throughput", "cpu", "catch-up", "rows", "client", "media", "groups"] as const;
+export const BENCHMARKS = [
+	"throughput",
+	"cpu",
+	"catch-up",
+	"rows",
+	"client",
+	"media",
+	"groups",
+	"group-create",
+] as const;
 export type Benchmark = (typeof BENCHMARKS)[number];
 
 /** How far a run goes. `--quick` shows that everything works; its figures are no measurements. */
@@ -14,6 +23,8 @@ export interface Scale {
 	log_messages: number;
 	/** The size of the file that goes up and down. */
 	file_bytes: number;
+	/** Members of the group that is made. */
+	group_members: number;
 }
 
 export const FULL: Scale = {
@@ -23,6 +34,7 @@ export const FULL: Scale = {
 	messages: 10_000,
 	log_messages: 10_000,
 	file_bytes: 2 ** 30,
+	group_members: 1_000,
 };
 export const QUICK: Scale = {
 	rounds: 1,
@@ -31,6 +43,7 @@ export const QUICK: Scale = {
 	messages: 1_000,
 	log_messages: 1_000,
 	file_bytes: 2 ** 26,
+	group_members: 100,
 };
 
 /** A bound that a figure, or its ratio to the bare one, has to keep. */

@@ -41,17 +41,17 @@ async function bundle(entry: string): Promise<string> {
 	return file.text;
 }
 
-/** A Worker's options from its own configuration file, with the limits lifted. */
+/** A Worker's options from its own configuration file, with the limits lifted where the order says so. */
 async function readWorker(config: string, order: HostOrder, secret: string): Promise<V4WorkerOptions> {
 	const name = unstable_readConfig({ config }).name;
 	const { main, workerOptions } = unstable_getMiniflareWorkerOptions(config);
 	const deployed: V4WorkerOptionsShape = workerOptions;
 	if (name === undefined || main === undefined) throw new Error(`${config} has no name or no main`);
 	const replacement = order.replacements[name];
-	const limits = Object.entries(deployed.ratelimits ?? {}).map(([binding, limit]) => [
-		binding,
-		{ namespace_id: limit.namespace_id, simple: { limit: UNLIMITED, period: 60 } },
-	]);
+	const limits = Object.entries(deployed.ratelimits ?? {}).map(([binding, limit]) => {
+		const kept = order.limited && binding !== "LIMIT_REGISTER";
+		return [binding, kept ? limit : { namespace_id: limit.namespace_id, simple: { limit: UNLIMITED, period: 60 } }];
+	});
 	const listens = config === order.configs[0] || replacement !== undefined;
 	return {
 		...deployed,
@@ -63,7 +63,7 @@ async function readWorker(config: string, order: HostOrder, secret: string): Pro
 			TOKEN_SECRET: secret,
 			MEDIA_GRANT_SECRET: secret,
 			MEDIA_SUBJECT_SECRET: secret,
-			FRAMES_PER_SECOND: String(UNLIMITED),
+			...(order.limited ? {} : { FRAMES_PER_SECOND: String(UNLIMITED) }),
 		},
 		unsafeDirectSockets: listens ? [{ host: "127.0.0.1", port: 0 }] : [],
 	};

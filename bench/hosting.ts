@@ -106,12 +106,13 @@ const CONFIGS: Record<Target | "bare-media", readonly string[]> = {
 	],
 };
 
-/** Runs a set of Workers on fresh storage. `replacements` and `inspector`: see `HostOrder`. */
+/** Runs a set of Workers on fresh storage. What follows `storage`: see `HostOrder`. */
 export async function startHost(
 	target: keyof typeof CONFIGS,
 	storage: Storage,
 	replacements: Readonly<Record<string, string>> = {},
 	inspector = false,
+	limited = false,
 ): Promise<Host> {
 	const folder = storageFolder(storage);
 	const order: HostOrder = {
@@ -120,6 +121,7 @@ export async function startHost(
 		migrations: resolve(ROOT, "migrations"),
 		replacements: Object.fromEntries(Object.entries(replacements).map(([name, file]) => [name, resolve(ROOT, file)])),
 		inspector,
+		limited,
 	};
 	const child = start("host.ts", order);
 	const stop = async () => {

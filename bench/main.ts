@@ -6,6 +6,7 @@ import { catchUp } from "./catch-up.ts";
 import { client } from "./client.ts";
 import { cpu } from "./cpu.ts";
 import { BENCHMARKS, type Benchmark, type Figure, FULL, kept, QUICK, type Scale } from "./figures.ts";
+import { groupCreate } from "./group-create.ts";
 import { groups } from "./groups.ts";
 import { media } from "./media.ts";
 import { machine, type Results, table, writeResults } from "./report.ts";
@@ -35,6 +36,7 @@ const RUN: Record<Benchmark, (scale: Scale, progress: Progress) => Promise<Figur
 	client,
 	media,
 	groups,
+	"group-create": groupCreate,
 };
 
 const isBenchmark = (name: string): name is Benchmark => BENCHMARKS.some((one) => one === name);

@@ -15,6 +15,8 @@ export const HostOrderSchema = z.strictObject({
 	replacements: z.record(z.string(), z.string()),
 	/** Whether the runtime's inspector listens. */
 	inspector: z.boolean(),
+	/** With the rates that are deployed, but that of registrations: else none holds. */
+	limited: z.boolean(),
 });
 export type HostOrder = z.infer<typeof HostOrderSchema>;
 
@@ -155,3 +157,36 @@ export const GroupReportSchema = z.strictObject({
 	prepared_seconds: z.number(),
 });
 export type GroupReport = z.infer<typeof GroupReportSchema>;
+
+export const GroupCreateOrderSchema = z.strictObject({
+	url: z.string(),
+	/** Beside the founder. */
+	members: z
+		.int()
+		.min(1)
+		.max(LIMITS.group_members - 1),
+	/** For the founder's file. */
+	folder: z.string(),
+});
+export type GroupCreateOrder = z.infer<typeof GroupCreateOrderSchema>;
+
+export const GroupCreateReportSchema = z.strictObject({
+	/** Until all members are on the roster. */
+	added_seconds: z.number(),
+	/** Until all of them have the founder's keys on the way. */
+	keys_seconds: z.number(),
+	/** Until the server has the first message; all of it from the beginning. */
+	sent_seconds: z.number(),
+	/** What went through the founder's connections in that time. */
+	bytes_up: z.int(),
+	bytes_down: z.int(),
+	http_requests: z.int(),
+	/** One-time prekeys that members have less. */
+	prekeys_taken: z.int(),
+	/** Accounts that the first message could not be encrypted for. */
+	left_out: z.int(),
+	client_cpu_seconds: z.number(),
+	/** How often progress was told. */
+	progress_lines: z.int(),
+});
+export type GroupCreateReport = z.infer<typeof GroupCreateReportSchema>;

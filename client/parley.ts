@@ -131,7 +131,7 @@ export class Parley {
 		const { pictures } = files;
 		const parts = { store: this.#store, account, machine, runner, api, waiters: this.#waiters, pictures };
 		const { connect, resolve } = { connect: () => this.connect(), resolve: (name: string) => this.#resolve(name) };
-		return new Groups({ ...parts, connect, resolve }, this.#changes);
+		return new Groups({ ...parts, connect, resolve, clock: this.#clock }, this.#changes);
 	}
 
 	/** A person's name for an account: the username where it is known, else the account id. For a group, its title. */

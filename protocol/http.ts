@@ -91,6 +91,21 @@ export const PreKeyBundles = z.strictObject({
 });
 export type PreKeyBundles = z.infer<typeof PreKeyBundles>;
 
+/** Prekeys of many accounts at once: a new group needs those of all its members (rule PREKEY-5). */
+export const ClaimPreKeysRequest = z.strictObject({
+	accountIds: z.array(accountId).min(1).max(LIMITS.claimed_accounts),
+});
+
+/** Each account that was asked for is in one of the three. */
+export const ClaimedPreKeys = z.strictObject({
+	claimed: z.array(PreKeyBundles.extend({ accountId })),
+	/** There are no such accounts. */
+	missing: z.array(accountId),
+	/** Beyond the rate of one account's claims of another's prekeys, or without an answer: to be asked for again later. */
+	later: z.array(accountId),
+});
+export type ClaimedPreKeys = z.infer<typeof ClaimedPreKeys>;
+
 /**
  * Allows uploads and holds for a short time. It names the account by a keyed hash only, so that the media room counts
  * quotas without knowing whose they are.

@@ -74,6 +74,10 @@ export const LIMITS = {
 	lookups_per_minute: 60,
 	/** Claims of one account's prekeys by one other account. */
 	claims_per_minute: 20,
+	/** Accounts whose prekeys one request claims. */
+	claimed_accounts: 32,
+	/** Such requests of one account: two groups of a thousand new people in a minute. */
+	claim_batches_per_minute: 60,
 	/** Reports of one account in 24 hours. */
 	reports_per_day: 50,
 	/** Messages that one report attaches. */

@@ -26,5 +26,6 @@ declare namespace Cloudflare {
 		LIMIT_ADDRESS: RateLimit;
 		LIMIT_LOOKUP: RateLimit;
 		LIMIT_CLAIM: RateLimit;
+		LIMIT_CLAIM_BATCH: RateLimit;
 	}
 }

@@ -1,6 +1,6 @@
 /** Groups between real clients and the deployed split. */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -170,7 +170,9 @@ test(
 			return { code, objects };
 		};
 		expect((await run("register", username("erin"))).code).toBe(0);
-		const created = await run("group", "create", title, username("bob"), username("carol"));
+		const file = join(folder, "members.txt");
+		writeFileSync(file, `${username("carol")}\n\n`);
+		const created = await run("group", "create", title, username("bob"), "--members-file", file);
 		expect(created).toMatchObject({ code: 0, objects: [{ type: "group-created", title, version: 1 }] });
 		const sent = await run("send", `group:${title}`, "by command");
 		expect(sent).toMatchObject({ code: 0, objects: [{ type: "sent", with: `group:${title}` }] });
@@ -192,6 +194,7 @@ test(
 			{ with: title, direction: "out", text: "by command" },
 			{ with: title, direction: "in", text: "seen" },
 		]);
+		expect(await run("group", "create", "No", "--members-file", join(folder, "none"))).toMatchObject({ code: 2 });
 		expect(await run("group", "promote", title, username("bob"))).toMatchObject({ code: 0 });
 		expect(await run("group", "rules", title, "--send", "admins")).toMatchObject({
 			code: 0,

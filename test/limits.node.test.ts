@@ -19,6 +19,7 @@ test("REFUSED-1 the rates that are deployed are those of the table", () => {
 		LIMIT_ACCOUNT: LIMITS.account_requests_per_minute,
 		LIMIT_LOOKUP: LIMITS.lookups_per_minute,
 		LIMIT_CLAIM: LIMITS.claims_per_minute,
+		LIMIT_CLAIM_BATCH: LIMITS.claim_batches_per_minute,
 		LIMIT_LINK: LIMITS.link_requests_per_minute,
 	});
 	// Counters of one number would count together.

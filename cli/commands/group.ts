@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import type { Command } from "commander";
+import { Failure } from "../../client/failure.ts";
 import { contextOf } from "../context.ts";
 import { GroupProgressLine } from "../group_progress.ts";
 import { groupLine, groupLines, groupObject, showCreated } from "../group_text.ts";
@@ -19,6 +21,25 @@ Examples:
   $ parley group add "Climbing on Sunday" dora
   $ parley group link "Climbing on Sunday" --approval`;
 
+const CREATE_HELP = `
+A name that this device has not looked up before is asked for at the server, which answers 60 a minute; account ids, and
+names of people you have written with, need no lookup.
+
+Examples:
+  $ parley group create "Climbing on Sunday" bob carol
+  $ parley group create "Everybody" --members-file members.txt`;
+
+/** Throws `Failure` `bad_argument`. */
+function readMembers(path: string): string[] {
+	try {
+		return readFileSync(path, "utf8")
+			.split(/\s+/)
+			.filter((name) => name !== "");
+	} catch (error) {
+		throw new Failure("bad_argument", `${path} can't be read: ${error instanceof Error ? error.message : error}`);
+	}
+}
+
 export function addGroup(program: Command, terminal: Terminal): void {
 	const group = program
 		.command("group")
@@ -38,9 +59,11 @@ function addCreate(group: Command, terminal: Terminal): void {
 		.description("Make a group; you are its admin")
 		.argument("<title>", "1 to 128 characters; the server never sees it")
 		.argument("[member...]", "usernames, or account ids")
-		.addHelpText("after", '\nExample:\n  $ parley group create "Climbing on Sunday" bob carol')
-		.action(async (title: string, names: string[], _options: unknown, command: Command) => {
+		.option("--members-file <path>", "a file with more members, between spaces or lines")
+		.addHelpText("after", CREATE_HELP)
+		.action(async (title: string, given: string[], { membersFile }: { membersFile?: string }, command: Command) => {
 			const context = contextOf(command, terminal);
+			const names = membersFile === undefined ? given : [...given, ...readMembers(membersFile)];
 			await context.withParley(async (parley) => {
 				const progress = new GroupProgressLine(context);
 				const made = await parley.groups.create(title, names, (so) => progress.show(so)).finally(() => progress.end());

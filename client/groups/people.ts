@@ -14,12 +14,14 @@ import { toBase64url } from "../signal/bytes.ts";
 import type { Store } from "../store/database.ts";
 import { leftOutAccounts, type MemberMark, memberMarks } from "../store/group_watermarks.ts";
 import { allGroups, findGroup, groupRequests } from "../store/groups.ts";
+import type { Clock } from "../transport/clock.ts";
 import { fetchGroup } from "../transport/group_calls.ts";
 import type { Api } from "../transport/http.ts";
 import type { Runner } from "../transport/runner.ts";
 import type { Waiters } from "../waiters.ts";
 import type { Intention } from "./intention.ts";
 import { linkText, parseLink } from "./link.ts";
+import { resolveAll } from "./names.ts";
 import { findGroupByName } from "./reference.ts";
 import { type GroupState, isGroup, parseState } from "./state.ts";
 import { refusalOf } from "./words.ts";
@@ -28,7 +30,12 @@ import { refusalOf } from "./words.ts";
 const PATIENCE_MS = 60_000;
 
 type ChangeNotice = Extract<Notice, { type: "group-change-done" | "group-change-failed" }>;
-export type GroupProgress = { done: number; total: number };
+/** A large group takes a while: names are looked up, members added, keys given to their devices. */
+export interface GroupProgress {
+	stage: "names" | "members" | "keys";
+	done: number;
+	total: number;
+}
 
 export interface GroupInfo extends GroupState {
 	/** The picture's pointer; undefined where there is none that can be shown. */
@@ -52,6 +59,7 @@ export interface GroupsOptions {
 	connect(): void;
 	/** The account behind a name. */
 	resolve(name: string): Promise<string>;
+	clock: Clock;
 }
 
 /** What became of changes, by the id that the machine knows them by. */
@@ -99,7 +107,7 @@ export class Groups {
 		onProgress: (progress: GroupProgress) => void = () => {},
 	): Promise<{ group: string; unreachable: string[] }> {
 		const { machine, runner } = this.#options;
-		const members = await this.#accounts(names);
+		const members = await this.#accounts(names, onProgress);
 		if (members.length >= LIMITS.group_members) {
 			throw new Failure("bad_argument", `a group has at most ${LIMITS.group_members} members`);
 		}
@@ -111,9 +119,12 @@ export class Groups {
 		const founding = { type: "create-group" as const, id, peer, title, description: "", members: first };
 		await runner.perform({ ...founding, seed: toBase64url(seed) });
 		const { unreachable } = await this.#outcome(id, peer);
+		const added = (done: number) => onProgress({ stage: "members", done, total: members.length });
+		added(first.length);
 		for (let start = first.length; start < members.length; start += LIMITS.group_added) {
 			const accounts = members.slice(start, start + LIMITS.group_added);
 			unreachable.push(...(await this.change(peer, { do: "add", accounts })).unreachable);
+			added(start + accounts.length);
 		}
 		await this.#keysGiven(peer, onProgress);
 		return { group: peer, unreachable };
@@ -216,9 +227,12 @@ export class Groups {
 		return { members, leftOut: leftOutAccounts(store, message) };
 	}
 
-	async #accounts(names: readonly string[]): Promise<string[]> {
-		const accounts: string[] = [];
-		for (const name of names) accounts.push(await this.#options.resolve(name));
+	async #accounts(
+		names: readonly string[],
+		onProgress: (progress: GroupProgress) => void = () => {},
+	): Promise<string[]> {
+		const told = (done: number) => onProgress({ stage: "names", done, total: names.length });
+		const accounts = await resolveAll(this.#options, names, told);
 		return [...new Set(accounts)].filter((account) => account !== this.#options.account.accountId);
 	}
 
@@ -245,7 +259,7 @@ export class Groups {
 				const progress = runner.groupProgress.get(peer);
 				if (progress !== undefined && progress.done !== told) {
 					told = progress.done;
-					onProgress(progress);
+					onProgress({ stage: "keys", ...progress });
 				}
 				return findGroup(store, peer)?.wanted !== 1;
 			},

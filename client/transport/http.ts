@@ -5,6 +5,7 @@
 import { z } from "zod";
 import {
 	AccessToken,
+	ClaimedPreKeys,
 	HttpError,
 	MediaGrant,
 	PreKeyBundles,
@@ -84,6 +85,12 @@ export class Api {
 			{ method: "POST", path: `/v1/accounts/${accountId}/keys`, authorized: true },
 			PreKeyBundles,
 		);
+	}
+
+	/** The same of many accounts, `LIMITS.claimed_accounts` at most. */
+	claimManyPreKeys(accountIds: readonly string[]): Promise<ClaimedPreKeys> {
+		const body = { accountIds };
+		return this.#ask({ method: "POST", path: "/v1/keys/claims", body, authorized: true }, ClaimedPreKeys);
 	}
 
 	async uploadPreKeys(upload: PreKeyUpload): Promise<void> {

@@ -11,6 +11,7 @@ const TYPING: MachineEvent = {
 	peer: PEER,
 	started: true,
 };
+const CODES: Record<number, string> = { 404: "not_found", 429: "rate_limited" };
 const NO_KEYS = { oneTimePreKeys: [], oneTimeKyberPreKeys: [] };
 
 /** A machine that answers its steps from a list, and an api whose answers come from one too (0: no network). */
@@ -31,7 +32,7 @@ function bench(answers: readonly MachineRequest[][], statuses: number[] = []) {
 		}
 		const status = statuses.shift() ?? 0;
 		if (status === 0) return Promise.reject(new TypeError("fetch failed"));
-		const body = status === 200 ? {} : { code: status === 404 ? "not_found" : "internal", message: "no" };
+		const body = status === 200 ? {} : { code: CODES[status] ?? "internal", message: "no" };
 		return Promise.resolve(Response.json(body, { status }));
 	};
 	const api = new Api({ server: "http://server", clock, credentials: CREDENTIALS, fetch: answerFetch });
@@ -98,6 +99,24 @@ test("a claim that fails four times is told to the machine as failed", async () 
 	}
 	await turns();
 	expect(steps[1]).toEqual([{ type: "prekeys-failed", account: PEER }]);
+});
+
+test("what the server refuses for its rate is asked for again until the rate allows it, and not after the end", async () => {
+	const { runner, steps, clock } = bench([[{ type: "claim-prekeys", account: PEER }]], [429, 429, 429, 429, 429, 404]);
+	await runner.perform({ type: "tick" });
+	for (let attempt = 0; attempt < 5; attempt++) {
+		await turns();
+		expect(steps).toHaveLength(1);
+		await clock.advance(10_000);
+	}
+	await turns();
+	expect(steps[1]).toEqual([{ type: "prekeys-claimed", account: PEER, bundles: undefined }]);
+
+	const ending = bench([[{ type: "claim-prekeys", account: PEER }]], [429, 404]);
+	await ending.runner.perform({ type: "tick" });
+	await turns();
+	await ending.runner.close();
+	expect(ending.clock.waits).toEqual([]);
 });
 
 test("a wake comes after the wait that the machine asked for, and not after the end", async () => {

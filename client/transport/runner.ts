@@ -12,13 +12,13 @@ import { isGroup } from "../groups/state.ts";
 import type { GroupCall } from "../machine/groups/building.ts";
 import type { Machine, MachineEvent, MachineRequest, Notice } from "../machine/interface.ts";
 import { Backoff } from "./backoff.ts";
+import { Claims } from "./claims.ts";
 import { type Clock, pause } from "./clock.ts";
 import { ConversationSockets } from "./conversations.ts";
 import { ServerRefusal, ServerUnreachable } from "./errors.ts";
 import { callGroup } from "./group_calls.ts";
 import type { Api } from "./http.ts";
 import { ManagedSocket, type SocketEvents, type StopReason } from "./socket.ts";
-import { Turns } from "./turns.ts";
 
 /**
  * Events of one step. They share a transaction, which is what takes the time on a disk, so that more are faster. Half of
@@ -29,8 +29,10 @@ const TICK_EVERY_MS = 60_000;
 /** How often the server hears at least that this device is there. */
 const SEEN_EVERY_MS = 12 * 60 * 60_000;
 const CLAIM_ATTEMPTS = 4;
-const CLAIMS_AT_ONCE = 8;
 const CALL_ATTEMPTS = 4;
+/** Rates count for a minute: what was refused for one is made again after 5 to 10 seconds, for so many times. */
+const LIMITED_WAITS = 12;
+const LIMITED_WAIT_MS = 5_000;
 
 /** How the line to the server stands; `peer` is undefined for the account's socket. */
 export type LineNotice =
@@ -69,15 +71,13 @@ export class Runner {
 	#accountCaughtUp = false;
 	#stepping: Promise<void> | undefined;
 	#uploading: Promise<void> = Promise.resolve();
-	#claims = 0;
 	/** For when a tick was last asked for. */
 	#tickAtMs = 0;
 	#uploads = 0;
 	#calls = 0;
 	/** How many devices of a group have this device's keys, by the group. */
 	readonly groupProgress = new Map<string, { done: number; total: number }>();
-	/** Claims at one time: a group of a thousand must not ask for all its members' prekeys at once. */
-	readonly #claimTurns = new Turns(CLAIMS_AT_ONCE);
+	readonly #claims: Claims;
 	#broken: Error | undefined;
 	#closed = false;
 	#cancelTick: () => void;
@@ -113,6 +113,7 @@ export class Runner {
 			},
 			(path, events) => this.#openSocket(path, events),
 		);
+		this.#claims = this.#claimsOf(this.#api);
 		this.#seenMs = this.#clock.nowMs();
 		this.#cancelTick = this.#scheduleTick();
 	}
@@ -153,7 +154,7 @@ export class Runner {
 	/** Whether all news has been fetched, stored and acknowledged, as far as is known. */
 	get drained(): boolean {
 		const working =
-			this.#stepping !== undefined || this.#queue.length > 0 || this.#claims + this.#uploads + this.#calls > 0;
+			this.#stepping !== undefined || this.#queue.length > 0 || this.#claims.busy || this.#uploads + this.#calls > 0;
 		const accountReady = this.#account === undefined || this.#accountCaughtUp;
 		return accountReady && this.#conversations.allCaughtUp && !working;
 	}
@@ -228,7 +229,7 @@ export class Runner {
 				this.#account?.send(toBinary(AccountUpSchema, request.frame));
 				return;
 			case "claim-prekeys":
-				void this.#claimPreKeys(request.account);
+				this.#claims.ask(request.account);
 				return;
 			case "upload-prekeys":
 				this.#uploads++;
@@ -286,18 +287,18 @@ export class Runner {
 		}
 	}
 
-	async #claimPreKeys(account: string): Promise<void> {
-		this.#claims++;
-		try {
-			const ask = () => this.#api.claimPreKeys(account);
-			const bundles = await this.#claimTurns.take(() => this.#retrying(ask, CLAIM_ATTEMPTS));
-			this.post({ type: "prekeys-claimed", account, bundles });
-		} catch (error) {
-			this.#onNotice({ type: "line-failed", peer: account, attempts: CLAIM_ATTEMPTS, error: asError(error) });
-			this.post({ type: "prekeys-failed", account });
-		} finally {
-			this.#claims--;
-		}
+	#claimsOf(api: Api): Claims {
+		return new Claims({
+			api,
+			retrying: (attempt) => this.#retrying(attempt, CLAIM_ATTEMPTS),
+			claimed: (account, bundles) => this.post({ type: "prekeys-claimed", account, bundles }),
+			failed: (account, error) => {
+				if (error !== undefined) {
+					this.#onNotice({ type: "line-failed", peer: account, attempts: CLAIM_ATTEMPTS, error: asError(error) });
+				}
+				this.post({ type: "prekeys-failed", account });
+			},
+		});
 	}
 
 	async #callGroup(peer: string, id: string, call: GroupCall): Promise<void> {
@@ -327,10 +328,22 @@ export class Runner {
 	/** Tries again while the failure is one that passes. */
 	async #retrying<T>(attempt: () => Promise<T>, attempts: number): Promise<T> {
 		const backoff = new Backoff(() => this.#clock.random());
+		let limited = 0;
 		for (;;) {
 			try {
 				return await attempt();
 			} catch (error) {
+				if (
+					error instanceof ServerRefusal &&
+					error.code === "rate_limited" &&
+					limited < LIMITED_WAITS &&
+					!this.#closed
+				) {
+					limited++;
+					await this.#wait(LIMITED_WAIT_MS * (1 + this.#clock.random()));
+					if (this.#closed) throw error;
+					continue;
+				}
 				const passing = error instanceof ServerUnreachable || (error instanceof ServerRefusal && error.passing);
 				if (!passing || this.#closed) throw error;
 				const delay = backoff.nextDelayMs();
@@ -338,6 +351,19 @@ export class Runner {
 				await pause(this.#clock, delay);
 			}
 		}
+	}
+
+	/** Ends with this runner, whose program must not wait for it. */
+	#wait(delayMs: number): Promise<void> {
+		return new Promise((resolve) => {
+			const end = () => {
+				this.#wakes.delete(end);
+				cancel();
+				resolve();
+			};
+			const cancel = this.#clock.after(delayMs, end);
+			this.#wakes.add(end);
+		});
 	}
 
 	#openSocket(path: string, events: SocketEvents): ManagedSocket {

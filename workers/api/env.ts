@@ -33,6 +33,7 @@ export interface ApiEnv {
 	LIMIT_ADDRESS: RateLimit;
 	LIMIT_LOOKUP: RateLimit;
 	LIMIT_CLAIM: RateLimit;
+	LIMIT_CLAIM_BATCH: RateLimit;
 }
 
 /**

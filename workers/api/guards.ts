@@ -125,7 +125,19 @@ export const limitLookups = createMiddleware<ApiTypes>(async (context, next) => 
 
 /** Claims of one account's prekeys by another use them up: few are enough for whoever writes. */
 export const limitClaims = createMiddleware<ApiTypes>(async (context, next) => {
-	await spend(context.env.LIMIT_CLAIM, `${context.var.caller.accountId} ${context.req.param("accountId")}`);
+	const claimed = context.req.param("accountId") ?? "";
+	if (!(await mayClaim(context.env, context.var.caller.accountId, claimed))) throw tooMany();
+	await next();
+});
+
+/** Counts one claim, alone or among many. */
+export async function mayClaim(env: ApiEnv, by: string, of: string): Promise<boolean> {
+	return (await env.LIMIT_CLAIM.limit({ key: `${by} ${of}` })).success;
+}
+
+/** Claims of many accounts' prekeys cost the server as many calls. */
+export const limitClaimBatches = createMiddleware<ApiTypes>(async (context, next) => {
+	await spend(context.env.LIMIT_CLAIM_BATCH, context.var.caller.accountId);
 	await next();
 });
 
@@ -135,7 +147,11 @@ function addressOf(context: Context<ApiTypes>): string {
 
 async function spend(limit: RateLimit, key: string): Promise<void> {
 	const { success } = await limit.limit({ key });
-	if (!success) throw new Refusal("rate_limited", "too many requests: wait a minute");
+	if (!success) throw tooMany();
+}
+
+function tooMany(): Refusal {
+	return new Refusal("rate_limited", "too many requests: wait a minute");
 }
 
 /** Every fault becomes the one error shape; what it says inside stays inside. */

@@ -1,7 +1,9 @@
+import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
-import { PreKeyBundles, PreKeyCounts } from "../../protocol/http.ts";
+import { ClaimedPreKeys, PreKeyBundles, PreKeyCounts } from "../../protocol/http.ts";
 import { LIMITS } from "../../protocol/limits.ts";
-import { call, fixture, refusal, register } from "../../test/api-caller.ts";
+import { type Call, call, fixture, refusal, register } from "../../test/api-caller.ts";
+import { type ApiEnv, accountStub } from "./env.ts";
 
 const NOBODY = "3f2c8a52-6f0f-4f36-9a2e-0d2f7a1f5c11";
 
@@ -74,6 +76,41 @@ test("PREKEY-1 a claim hands out one-time keys once, then the last resort", asyn
 	const ids = devices.map(({ oneTimePreKey }) => oneTimePreKey?.id);
 	expect(ids.toSorted()).toEqual([1, 2, 3, undefined]);
 	expect(devices.at(-1)?.kyberPreKey).toEqual(request.lastResortKyberPreKey);
+});
+
+test("PREKEY-5 prekeys of many are claimed at once; nobody's, and those beyond their rate, are named", async () => {
+	const [alice, bob, carol, dora] = [await register(2), await register(3), await register(4), await register(5)];
+	const LIMIT_CLAIM = { limit: async ({ key }: { key: string }) => ({ success: !key.endsWith(carol.accountId) }) };
+	const down = { takePreKeys: () => Promise.reject(new Error("down")) };
+	const ACCOUNT = {
+		getByName: (name: string) => (name === dora.accountId ? down : env.ACCOUNT.getByName(name)),
+	} as unknown as DurableObjectNamespace;
+	const claim = (accountIds: string[], bindings: Partial<ApiEnv> = {}) =>
+		call("/v1/keys/claims", { method: "POST", token: alice.accessToken, body: { accountIds }, bindings });
+	const before = await accountStub(env, bob.accountId).preKeyCounts(1);
+	const accounts = [bob, carol, dora].map(({ accountId }) => accountId);
+	const answer = await claim([...accounts, NOBODY, bob.accountId], { LIMIT_CLAIM, ACCOUNT });
+	const { claimed, missing, later } = ClaimedPreKeys.parse(await answer.json());
+	expect(claimed).toMatchObject([{ accountId: bob.accountId, identityKey: fixture(3).request.identityKey }]);
+	expect(claimed[0]?.devices[0]?.registrationId).toBe(fixture(3).request.registrationId);
+	expect([missing, later]).toEqual([[NOBODY], [carol.accountId, dora.accountId]]);
+	// Though named twice, one set is taken.
+	const after = await accountStub(env, bob.accountId).preKeyCounts(1);
+	const [had, has] = [PreKeyCounts.parse(before), PreKeyCounts.parse(after)];
+	expect(had.oneTimePreKeys - has.oneTimePreKeys).toBeLessThanOrEqual(1);
+	const all = await claim(accounts);
+	expect(ClaimedPreKeys.parse(await all.json()).claimed.map(({ accountId }) => accountId)).toEqual(accounts);
+});
+
+test("REFUSED-1 PREKEY-5 claims of many are limited in number and rate, and for who is there", async () => {
+	const { accessToken: token } = await register(0);
+	const claim = async (body: unknown, options: Call = {}) =>
+		refusal(await call("/v1/keys/claims", { method: "POST", token, body, ...options }));
+	const many = Array.from({ length: LIMITS.claimed_accounts + 1 }, () => crypto.randomUUID());
+	for (const accountIds of [[], many, ["x"]]) expect(await claim({ accountIds })).toEqual([400, "malformed"]);
+	const [accountIds, bindings] = [[NOBODY], { LIMIT_CLAIM_BATCH: { limit: async () => ({ success: false }) } }];
+	expect(await claim({ accountIds }, { bindings })).toEqual([429, "rate_limited"]);
+	expect(await claim({ accountIds }, { token: "" })).toEqual([401, "unauthorized"]);
 });
 
 test("REFUSED-1 a claim for nobody is refused", async () => {

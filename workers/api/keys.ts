@@ -1,13 +1,22 @@
 /** Prekeys: a device's own, and those of an account to write to. */
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { decodeBase64Url } from "hono/utils/encode";
-import { PreKeyBundles, PreKeyCounts, PreKeyUpload } from "../../protocol/http.ts";
+import { ClaimedPreKeys, ClaimPreKeysRequest, PreKeyBundles, PreKeyCounts, PreKeyUpload } from "../../protocol/http.ts";
 import { LIMITS } from "../../protocol/limits.ts";
-import { DeviceDirectory } from "./directory/devices.ts";
+import { DeviceDirectory, type DirectoryDevice } from "./directory/devices.ts";
 import { Directory } from "./directory/directory.ts";
-import { accountStub } from "./env.ts";
+import { type ApiEnv, accountStub } from "./env.ts";
 import { REMOVED, Refusal } from "./errors.ts";
-import { type ApiTypes, authenticate, limitAccount, limitClaims, requireDevice, requireJson } from "./guards.ts";
+import {
+	type ApiTypes,
+	authenticate,
+	limitAccount,
+	limitClaimBatches,
+	limitClaims,
+	mayClaim,
+	requireDevice,
+	requireJson,
+} from "./guards.ts";
 import { AccountParameters, bearer, body, json, refusalsWithToken } from "./shapes.ts";
 import { checkPreKeys } from "./signatures.ts";
 
@@ -43,6 +52,16 @@ const claim = createRoute({
 	responses: { 200: json(PreKeyBundles, "one bundle a device"), ...refusalsWithToken("malformed", "not_found") },
 });
 
+const claimMany = createRoute({
+	method: "post",
+	path: "/v1/keys/claims",
+	summary: "The same of many accounts",
+	security: bearer,
+	middleware: [authenticate, limitAccount, limitClaimBatches, requireDevice, requireJson] as const,
+	request: { body: body(ClaimPreKeysRequest) },
+	responses: { 200: json(ClaimedPreKeys, "each account's bundles, or why not"), ...refusalsWithToken("malformed") },
+});
+
 export function addKeys(app: OpenAPIHono<ApiTypes>): void {
 	app.openapi(upload, async (context) => {
 		const { accountId, device } = context.var.caller;
@@ -74,12 +93,37 @@ export function addKeys(app: OpenAPIHono<ApiTypes>): void {
 		]);
 		// Before the object is asked: an unknown id must not create one.
 		if (identityKey === undefined) throw new Refusal("not_found", "no such account");
-		const registrationIds = new Map(devices.map(({ device, registrationId }) => [device, registrationId]));
-		const taken = await accountStub(context.env, accountId).takePreKeys();
-		const bundles = taken.flatMap((keys) => {
-			const registrationId = registrationIds.get(keys.deviceId);
-			return registrationId === undefined ? [] : [{ ...keys, registrationId }];
+		return context.json({ identityKey, devices: await take(context.env, accountId, devices) }, 200);
+	});
+
+	app.openapi(claimMany, async (context) => {
+		const { env } = context;
+		const accountIds = [...new Set(context.req.valid("json").accountIds)];
+		const [identityKeys, devices] = await Promise.all([
+			new Directory(env.DIRECTORY).identityKeys(accountIds),
+			new DeviceDirectory(env.DIRECTORY).devicesOfAll(accountIds),
+		]);
+		const known = accountIds.filter((accountId) => identityKeys.has(accountId));
+		const claims = known.map(async (accountId) => {
+			if (!(await mayClaim(env, context.var.caller.accountId, accountId))) return undefined;
+			const bundles = await take(env, accountId, devices.get(accountId)?.devices ?? []);
+			return { accountId, identityKey: identityKeys.get(accountId) ?? "", devices: bundles };
 		});
-		return context.json({ identityKey, devices: bundles }, 200);
+		// An object that does not answer holds up the others no more than a claim beyond the rate.
+		const outcomes = await Promise.allSettled(claims);
+		const claimed = outcomes.flatMap((one) => (one.status === "fulfilled" && one.value !== undefined ? one.value : []));
+		const done = new Set(claimed.map(({ accountId }) => accountId));
+		const missing = accountIds.filter((accountId) => !identityKeys.has(accountId));
+		return context.json({ claimed, missing, later: known.filter((accountId) => !done.has(accountId)) }, 200);
+	});
+}
+
+/** One set for each of the account's devices. */
+async function take(env: ApiEnv, accountId: string, devices: readonly DirectoryDevice[]) {
+	const registrationIds = new Map(devices.map(({ device, registrationId }) => [device, registrationId]));
+	const taken = await accountStub(env, accountId).takePreKeys();
+	return taken.flatMap((keys) => {
+		const registrationId = registrationIds.get(keys.deviceId);
+		return registrationId === undefined ? [] : [{ ...keys, registrationId }];
 	});
 }

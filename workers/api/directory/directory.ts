@@ -1,5 +1,5 @@
 /** Who exists. Only the modules of this folder speak to D1. */
-import { and, asc, eq, lt } from "drizzle-orm";
+import { and, asc, eq, lt, sql } from "drizzle-orm";
 import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
 import { dayOf } from "./days.ts";
 import {
@@ -128,6 +128,19 @@ export class Directory {
 		const shard = this.shardFor(accountId);
 		const row = await shard.select().from(accounts).where(eq(accounts.accountId, accountId)).get();
 		return row?.identityKey;
+	}
+
+	/** The same of many, in one round trip; those that don't exist are left out. */
+	async identityKeys(accountIds: readonly string[]): Promise<Map<string, string>> {
+		const found = new Map<string, string>();
+		for (const [shard, ids] of Map.groupBy(accountIds, (accountId) => this.shardFor(accountId))) {
+			const { accountId, identityKey } = accounts;
+			const known = sql`${accountId} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`;
+			for (const row of await shard.select({ accountId, identityKey }).from(accounts).where(known)) {
+				found.set(row.accountId, row.identityKey);
+			}
+		}
+		return found;
 	}
 
 	/**
