@@ -28,6 +28,10 @@ export const LIMITS = {
 	retention_days: 45,
 	/** Ciphertext in one conversation that waits for its devices. */
 	unread_bytes: 1024 ** 3,
+	/** The same of what one member of a group has sent in the last so many hours as the next limit says. */
+	unread_member_bytes: 256 * 1024 ** 2,
+	/** What has waited longer than this goes when a group is full. */
+	unread_full_hours: 24,
 	/** Acknowledged entries whose ids are kept to answer repetitions. */
 	remembered_entries: 1_024,
 	devices_per_account: 8,

@@ -73,6 +73,7 @@ function changed(store: SimulatedStore, methods: Partial<Store>): Store {
 		withdraw: (number) => store.withdraw(number),
 		expire: (before_ms) => store.expire(before_ms),
 		waiting: (after) => store.waiting(after),
+		waitingBySender: (after, since_ms) => store.waitingBySender(after, since_ms),
 		oldestCiphertext: () => store.oldestCiphertext(),
 		rows: (after, limit) => store.rows(after, limit),
 		entries: (after, limit) => store.entries(after, limit),

@@ -1,5 +1,5 @@
 /** The object's disk in the simulation: rows are never changed in place, so that a crash can undo a turn. */
-import { oldestOf } from "../workers/conversation-do/memory-store.ts";
+import { bytesBySender, oldestOf } from "../workers/conversation-do/memory-store.ts";
 import type { LogEntry, LogRow, Oldest, Store } from "../workers/conversation-do/store.ts";
 
 /** Everything on the disk at one moment. */
@@ -70,6 +70,10 @@ export class SimulatedStore implements Store {
 
 	waiting(after: number): number {
 		return this.#rows.reduce((sum, { number, payload }) => sum + (number > after ? (payload?.length ?? 0) : 0), 0);
+	}
+
+	waitingBySender(after: number, since_ms: number): [sender: string, bytes: number][] {
+		return bytesBySender(this.#rows.filter((row) => row.number > after && row.time_ms > since_ms));
 	}
 
 	oldestCiphertext(): number | undefined {

@@ -10,7 +10,9 @@ import { mediaSubject } from "./media.ts";
 
 /** A change that is older than this has lost its message. */
 const LOST_AFTER_MS = 5 * 60 * 1000;
-/** By then the request that changes the group has ended. */
+/** A change of a group that the object has not made by then is not made any more … */
+const GROUP_CHANGES_SECONDS = 40;
+/** … so that what its members' objects list is looked at when it is settled, whatever became of the request. */
 const GROUP_SETTLES_SECONDS = 60;
 /** Conversations that are told at the same time. */
 const CALLS_AT_ONCE = 32;
@@ -76,10 +78,15 @@ async function tellAtOnce(env: ApiEnv, accountId: string, call: Telling): Promis
 	}
 }
 
-/** Before a group changes: some time after it, the accounts' lists and the group are made to agree (rule GROUP-6). */
-export async function announceGroup(env: ApiEnv, group: string, accountIds: string[]): Promise<void> {
+/**
+ * Before a group changes: some time after it, the accounts' lists and the group are made to agree (rule GROUP-6). Returns
+ * until when the change may be made.
+ */
+export async function announceGroup(env: ApiEnv, group: string, accountIds: string[]): Promise<number> {
+	const notAfter_ms = Date.now() + GROUP_CHANGES_SECONDS * 1_000;
 	const change = { type: "group-changed", group, accountIds } satisfies Change;
 	await env.CHANGES.send(change, { delaySeconds: GROUP_SETTLES_SECONDS });
+	return notAfter_ms;
 }
 
 async function announce(env: ApiEnv, change: Change): Promise<void> {

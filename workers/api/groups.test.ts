@@ -4,8 +4,9 @@ import type { RegisterResponse } from "../../protocol/http.ts";
 import { ChangedGroup, Group, LINK_SECRET_HEADER } from "../../protocol/http_groups.ts";
 import { groupId } from "../../protocol/ids.ts";
 import { call, refusal, register } from "../../test/api-caller.ts";
+import type { GroupChangeRequest } from "../conversation-do/interface.ts";
 import { newId, TestSocket, up } from "../conversation-do/testing.ts";
-import { accountStub, conversationStub } from "./env.ts";
+import { type ApiEnv, accountStub, conversationStub } from "./env.ts";
 import { workThrough } from "./testing.ts";
 
 const OPEN = { add: "members", edit: "members", send: "members", link: false, approval: false };
@@ -99,6 +100,38 @@ test("GROUP-6 a member that an earlier change's message took from its account's 
 	expect(await settle(id, [bob.accountId])).toBe("done");
 	expect(await accountStub(env, bob.accountId).membership(bob.deviceId, id)).toBe("member");
 	expect((await open(id, bob)) === undefined).toBe(false);
+});
+
+test("GROUP-6 a change that the object gets late is not made: its members' objects may have been looked at before", async () => {
+	const [alice, bob, carol] = [await register(0), await register(1), await register(2)];
+	const { id } = await newGroup(alice, [bob]);
+	const seen: number[] = [];
+	const CHANGES = {
+		send: async (_: unknown, { delaySeconds }: { delaySeconds: number }) => void seen.push(delaySeconds),
+	} as unknown as Queue;
+	const slow = {
+		viewGroup: async () => ({}),
+		changeGroup: async (request: GroupChangeRequest) => {
+			seen.push(((request.notAfter_ms ?? Number.POSITIVE_INFINITY) - Date.now()) / 1_000);
+			const late = { ...request, notAfter_ms: Date.now() - 1 };
+			return conversationStub(env, id).changeGroup(late);
+		},
+	};
+	const CONVERSATION = { getByName: () => slow } as unknown as DurableObjectNamespace;
+	const body = {
+		...{ messageId: base64url(newId()), version: 2, state: STATE },
+		added: [{ accountId: carol.accountId, role: "member" }],
+	};
+	const ask = (bindings: Partial<ApiEnv>) =>
+		call(`/v1/groups/${id}/changes`, { method: "POST", token: alice.accessToken, body, bindings });
+	expect(await refusal(await ask({ CHANGES, CONVERSATION }))).toEqual([500, "internal"]);
+	const [settled = 0, made = 0] = seen;
+	expect(made).toBeGreaterThan(0);
+	expect(made).toBeLessThan(settled - 10);
+	expect(await conversationStub(env, id).membersAmong([carol.accountId])).toEqual([]);
+	// The same request again is made.
+	expect((await ask({})).status).toBe(200);
+	expect(await conversationStub(env, id).membersAmong([carol.accountId])).toEqual([carol.accountId]);
 });
 
 test("GROUP-6 an account that was deleted on the way to a group is on no roster", async () => {

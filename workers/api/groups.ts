@@ -101,11 +101,11 @@ export function addGroups(app: OpenAPIHono<ApiTypes>): void {
 			throw new Refusal("malformed", "the founder is a member by itself");
 		}
 		const wanted = [{ accountId: caller.accountId, role: "admin" as const }, ...members];
-		const { added, unreachable } = await arrive(context.env, group, wanted, caller.accountId);
+		const { added, unreachable, notAfter_ms } = await arrive(context.env, group, wanted, caller.accountId);
 		const outcome = await conversationStub(context.env, group).changeGroup({
 			...{ messageId: hex(messageId), actor: toActor(caller), version: 1, added, removed: [], roles: [], rules },
 			...{ linkHash: linkHash === undefined ? undefined : hex(linkHash), declined: undefined },
-			...{ state: toBase64(state), linkSecretHash: undefined },
+			...{ state: toBase64(state), linkSecretHash: undefined, notAfter_ms },
 		});
 		const changed = accept(outcome);
 		await settle(context.env, group, added);
@@ -128,7 +128,7 @@ export function addGroups(app: OpenAPIHono<ApiTypes>): void {
 			...{ messageId: hex(messageId), actor: toActor(caller), version, added: arriving.added, removed: removed ?? [] },
 			roles: (roles ?? []).map(({ accountId, role }) => ({ account: accountId, role })),
 			...{ rules, linkHash: linkHash === undefined ? undefined : hex(linkHash), declined },
-			...{ state: toBase64(state), linkSecretHash },
+			...{ state: toBase64(state), linkSecretHash, notAfter_ms: arriving.notAfter_ms },
 		});
 		const changed = accept(outcome);
 		await settle(context.env, group, arriving.added);
@@ -179,7 +179,8 @@ interface Wanted {
  */
 async function arrive(env: ApiEnv, group: string, wanted: readonly Wanted[], me: string, removed: string[] = []) {
 	const accounts = wanted.map(({ accountId }) => accountId);
-	if (accounts.length + removed.length > 0) await announceGroup(env, group, [...accounts, ...removed]);
+	const all = [...accounts, ...removed];
+	const notAfter_ms = all.length === 0 ? undefined : await announceGroup(env, group, all);
 	const devices = await new DeviceDirectory(env.DIRECTORY).devicesOfAll(accounts);
 	const joined = await Promise.all(
 		wanted.map(async ({ accountId, role }) => {
@@ -199,6 +200,8 @@ async function arrive(env: ApiEnv, group: string, wanted: readonly Wanted[], me:
 		added: joined.flatMap(({ member }) => member ?? []),
 		/** Deleted meanwhile, or in too many conversations. */
 		unreachable: joined.flatMap(({ accountId, member }) => (member === undefined ? accountId : [])),
+		/** Of the change. */
+		notAfter_ms,
 	};
 }
 
@@ -215,10 +218,12 @@ async function settle(env: ApiEnv, group: string, added: readonly RosterMember[]
 
 function accept(outcome: GroupChanged | Refused): GroupChanged {
 	if (!("refused" in outcome)) return outcome;
+	// The same request again says all of it anew.
+	if (outcome.refused === "too_late") throw new Refusal("internal", "the change took too long");
 	throw new Refusal(outcome.refused, REASONS[outcome.refused], outcome.limit);
 }
 
-const REASONS: Record<Refused["refused"], string> = {
+const REASONS: Record<Exclude<Refused["refused"], "too_late">, string> = {
 	not_found: "no such group",
 	group_exists: "there is such a group",
 	group_conflict: "the group has changed meanwhile",

@@ -39,6 +39,16 @@ export class Backlog {
 		if (json.steps.length > STEPS_MAX) json.steps = json.steps.filter((_, index) => index % 2 === 0);
 	}
 
+	/** Numbers up to which everything could go, the largest first, so that no more than so many bytes wait. */
+	cuts(bytes_max: number): number[] {
+		const { steps, total } = this.#json;
+		const enough = steps.findIndex(([, upTo]) => total - upTo <= bytes_max);
+		return steps
+			.slice(1, enough === -1 ? undefined : enough + 1)
+			.map(([number]) => number)
+			.reverse();
+	}
+
 	/** All devices have passed the entries up to `floor`. */
 	passed(floor: number, head: number): void {
 		const json = this.#json;

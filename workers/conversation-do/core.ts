@@ -18,6 +18,7 @@ import { block, leave, othersOnline, presence, pushEphemeral, tell } from "./pri
 import { beforeOf, deviceOf, type Room, remove, rosterChanged } from "./room.ts";
 import type { Device } from "./roster.ts";
 import { Session, Sessions, type SocketState } from "./sessions.ts";
+import { Shares } from "./shares.ts";
 import { loadState, type Persisted } from "./state.ts";
 import type { Store } from "./store.ts";
 import { isRefusal, readFrame, type UpFrame } from "./validate.ts";
@@ -46,7 +47,7 @@ export class ConversationCore {
 		this.#nudges = new Nudges(this.#state, waking.alarm_ms, ({ key }) => this.#sessions.isConnected(key));
 		this.#rate = waking.rate ?? RATE;
 		const [state, log, nudges, sessions, out] = [this.#state, this.#log, this.#nudges, this.#sessions, this.#out];
-		this.#room = { state, log, nudges, sessions, out };
+		this.#room = { state, log, shares: new Shares(store, state, log), nudges, sessions, out };
 		for (const socket of waking.sockets) {
 			if (socket.closed) continue;
 			const session = new Session(socket, this.#rate, this.#log.head, waking.now_ms);

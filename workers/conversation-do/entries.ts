@@ -2,7 +2,6 @@
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import type { Send } from "../../protocol/gen/conversation_up_pb.js";
 import { toHex } from "../../protocol/ids.ts";
-import { LIMITS } from "../../protocol/limits.ts";
 import { deliver, wholeOf } from "./delivery.ts";
 import { encode } from "./frames.ts";
 import { checksumOf } from "./once.ts";
@@ -52,8 +51,9 @@ export function send(room: Room, session: Session, device: Device, message: Send
 			: fitsGroup(room, roster, session, device, message))
 	)
 		return;
-	if (log.waiting + payload.length > LIMITS.unread_bytes) {
-		out.refuse(session, ErrorCode.CONVERSATION_FULL, { messageId, limit: LIMITS.unread_bytes, retryAfterMs: FULL_MS });
+	const limit = room.shares.against(device.account, payload.length, now_ms);
+	if (limit !== undefined) {
+		out.refuse(session, ErrorCode.CONVERSATION_FULL, { messageId, limit, retryAfterMs: FULL_MS });
 		return;
 	}
 	const empty = message.envelopes.length === 0 && message.shared.length === 0;

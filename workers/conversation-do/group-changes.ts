@@ -34,14 +34,16 @@ export function changeGroup(room: Room, request: GroupChangeRequest, now_ms: num
 	const checksum = checksumOf(create(SendSchema, { change }));
 	const known = lookUp(room, request, checksum, version);
 	if (known !== undefined) return known;
+	if (now_ms > (request.notAfter_ms ?? now_ms)) return { refused: "too_late" };
 	const { group, roster } = room.state;
 	if (version === 1 && roster !== undefined) return { refused: "group_exists" };
 	if (version !== 1 && group === undefined) return { refused: "not_found" };
 	const next = group === undefined ? founded(request) : group.changed(request);
 	if (isRefused(next)) return next;
 	// Admins act in a full conversation too: who fills it has to be removed.
-	if (group?.roleOf(actor.account) !== "admin" && room.log.waiting > LIMITS.unread_bytes) {
-		return { refused: "group_full", limit: LIMITS.unread_bytes };
+	if (group !== undefined && group.roleOf(actor.account) !== "admin") {
+		const limit = room.shares.against(actor.account, value.state.length, now_ms);
+		if (limit !== undefined) return { refused: "group_full", limit };
 	}
 	return append(room, request, change, checksum, now_ms, version, () => {
 		if (roster === undefined) room.state.foundGroup(request.added, next);

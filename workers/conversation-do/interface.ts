@@ -47,6 +47,8 @@ export interface GroupChangeRequest {
 	state: string;
 	/** SHA-256 of the secret that the actor has shown, in hex. */
 	linkSecretHash: string | undefined;
+	/** Later the change is refused: what the api has said before it to others is over (rule GROUP-6). */
+	notAfter_ms?: number | undefined;
 }
 
 /** A request to join, by the link. */
@@ -66,7 +68,8 @@ export interface Refused {
 		| "malformed"
 		| "group_full"
 		| "last_admin"
-		| "message_id_conflict";
+		| "message_id_conflict"
+		| "too_late";
 	limit?: number;
 }
 

@@ -202,6 +202,22 @@ export class Log {
 		this.#state.backlog.counted(this.#state.wiped, this.#store.waiting(this.#state.wiped));
 	}
 
+	/**
+	 * The oldest ciphertexts go, an eighth of what may wait, as far as they are older than `before_ms` (rule KEPT-5). Who has
+	 * not read them is told so (rule KEPT-2).
+	 */
+	makeRoom(before_ms: number): void {
+		for (const upTo of this.#state.backlog.cuts((LIMITS.unread_bytes / 8) * 7)) {
+			const [last] = this.#store.entries(upTo - 1, 1);
+			if (last === undefined || last.time_ms > before_ms) continue;
+			this.#store.wipe(this.#state.wiped, upTo, undefined);
+			this.#state.wiped = Math.max(this.#state.wiped, upTo);
+			this.#state.backlog.passed(upTo, this.head);
+			this.#state.save();
+			return;
+		}
+	}
+
 	/** When the oldest ciphertext's retention ends. */
 	nextExpiry(): number | undefined {
 		const oldest = this.#store.oldestCiphertext();

@@ -45,6 +45,10 @@ export class MemoryStore implements Store {
 		return this.#after(after).reduce((sum, { payload }) => sum + (payload?.length ?? 0), 0);
 	}
 
+	waitingBySender(after: number, since_ms: number): [sender: string, bytes: number][] {
+		return bytesBySender(this.#after(after).filter(({ time_ms }) => time_ms > since_ms));
+	}
+
 	oldestCiphertext(): number | undefined {
 		return this.#after(0).find((row) => row.payload !== null)?.time_ms;
 	}
@@ -94,6 +98,15 @@ export class MemoryStore implements Store {
 function remove(row: LogRow): void {
 	row.payload = null;
 	row.wiped = true;
+}
+
+/** `Store.waitingBySender` of these rows. */
+export function bytesBySender(rows: readonly LogRow[]): [sender: string, bytes: number][] {
+	const bytes = new Map<string, number>();
+	for (const { sender, payload } of rows) {
+		if (payload !== null) bytes.set(sender, (bytes.get(sender) ?? 0) + payload.length);
+	}
+	return [...bytes];
 }
 
 /** `Store.oldest` of these rows. */

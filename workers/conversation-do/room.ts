@@ -7,11 +7,13 @@ import type { Nudges } from "./nudges.ts";
 import type { Output } from "./output.ts";
 import { type Device, toAddress } from "./roster.ts";
 import type { Session, Sessions } from "./sessions.ts";
+import type { Shares } from "./shares.ts";
 import type { Persisted } from "./state.ts";
 
 export interface Room {
 	readonly state: Persisted;
 	readonly log: Log;
+	readonly shares: Shares;
 	readonly nudges: Nudges;
 	readonly sessions: Sessions;
 	readonly out: Output;

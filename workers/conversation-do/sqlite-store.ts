@@ -99,6 +99,15 @@ export class SqliteStore implements Store {
 		return this.#read<{ bytes: number | null }>(query, after)[0]?.bytes ?? 0;
 	}
 
+	waitingBySender(after: number, since_ms: number): [sender: string, bytes: number][] {
+		return this.#read<{ sender: string; bytes: number }>(
+			`SELECT sender, SUM(LENGTH(payload)) AS bytes FROM log
+			WHERE number > ? AND time_ms > ? AND payload IS NOT NULL GROUP BY sender`,
+			after,
+			since_ms,
+		).map(({ sender, bytes }) => [sender, bytes]);
+	}
+
 	oldestCiphertext(): number | undefined {
 		return this.#read<{ time_ms: number }>(
 			"SELECT time_ms FROM log WHERE payload IS NOT NULL ORDER BY number LIMIT 1",

@@ -20,6 +20,12 @@ export function checkStore(store: Store): void {
 	expect(store.entries(0, 10).map(({ wiped }) => wiped)).toEqual([true, true, false, true, false, false]);
 	expect(store.oldestCiphertext()).toBe(30);
 	expect([store.waiting(0), store.waiting(3), store.waiting(6)]).toEqual([3, 2, 0]);
+	expect(store.waitingBySender(0, 0).toSorted()).toEqual([
+		["a", 2],
+		["b", 1],
+	]);
+	expect(store.waitingBySender(5, 59)).toEqual([["b", 1]]);
+	expect(store.waitingBySender(0, 60)).toEqual([]);
 	store.append(row(7), 1);
 	store.append(row(8), 2);
 	expect(store.entries(0, 10).map(({ number }) => number)).toEqual([3, 4, 5, 6, 7, 8]);

@@ -41,6 +41,8 @@ export interface Store {
 	expire(before_ms: number): void;
 	/** Bytes of all ciphertexts after a number. Reads as many rows as there are. */
 	waiting(after: number): number;
+	/** The same for each sender, of what is younger than `since_ms`. */
+	waitingBySender(after: number, since_ms: number): [sender: string, bytes: number][];
 	/** The time of the oldest ciphertext. */
 	oldestCiphertext(): number | undefined;
 	/** Rows with number > `after`, in order, `limit` at most. */

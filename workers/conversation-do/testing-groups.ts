@@ -2,6 +2,7 @@
 import { toHex } from "../../protocol/ids.ts";
 import type { GroupChangeRequest, GroupJoinRequest, GroupRole, GroupRules } from "./interface.ts";
 import { MemoryStore } from "./memory-store.ts";
+import type { Store } from "./store.ts";
 import { A1, type Address, B1, Bench, newId } from "./testing.ts";
 
 export const CAROL = "00000000-0000-4000-8000-00000000000c";
@@ -37,8 +38,8 @@ export class GroupBench extends Bench {
 	readonly alice: number;
 	readonly bob: number;
 
-	constructor(rules: GroupRules = OPEN) {
-		super([], new MemoryStore());
+	constructor(rules: GroupRules = OPEN, store: Store = new MemoryStore()) {
+		super([], store);
 		this.change(request(A1, 1, { added: [joining(A1, "admin"), joining(B1)], rules, linkHash: SECRET }));
 		this.alice = this.ready(A1);
 		this.bob = this.ready(B1);
