@@ -19,8 +19,10 @@ export function readArrival(bytes: Buffer, numberField: number, idField: number)
 			if (byte < 0x80) return value;
 		}
 	};
-	varint(); // The length of the only field.
-	while (at < bytes.length) {
+	const length = varint();
+	const end = at + length;
+	// What is beside the only field is not looked for.
+	while (at < end) {
 		const tag = varint();
 		const field = tag >> 3;
 		if ((tag & 7) === 0) {

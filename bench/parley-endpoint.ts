@@ -7,6 +7,7 @@ import { ConversationUpSchema } from "../protocol/gen/conversation_up_pb.js";
 import { nextUuidV7 } from "../protocol/ids.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
+import { numberLength, Writer } from "../protocol/writing.ts";
 import type { LoadPair } from "./accounts.ts";
 import { readArrival } from "./arrival.ts";
 import { type Endpoint, type EndpointEvents, openSocket } from "./endpoints.ts";
@@ -15,6 +16,8 @@ import { type Endpoint, type EndpointEvents, openSocket } from "./endpoints.ts";
 const ENTRY = 2;
 const ACCEPTED = 4;
 const WATERMARK = 6;
+/** `ConversationUp.acknowledged`. */
+const ACKNOWLEDGED = 15;
 
 function up(frame: MessageInitShape<typeof ConversationUpSchema>): Uint8Array<ArrayBuffer> {
 	return new Uint8Array(toBinary(ConversationUpSchema, create(ConversationUpSchema, frame)));
@@ -99,7 +102,8 @@ export async function openParleyEndpoint(
 	socket.send(up({ frame: { case: "hello", value: { protocolVersion: PROTOCOL_VERSION, cursor: 0, read: 0 } } }));
 	const rosterVersion = await welcomed;
 
-	// One frame is encoded; for each message only its id is written into it.
+	// One frame is encoded; for each message only its id is written into it, and what is acknowledged beside it, as the client
+	// does (rule DELIVERED-4).
 	let previous = nextUuidV7(Date.now(), randomBytes(10));
 	const template = Buffer.from(
 		up({
@@ -125,9 +129,14 @@ export async function openParleyEndpoint(
 		send(counter) {
 			random.writeUInt32BE(counter, 6);
 			previous = nextUuidV7(Date.now(), random, previous);
-			const frame = Buffer.from(template);
-			frame.set(previous, idAt);
-			socket.send(frame);
+			const due = cursor === acknowledged ? 0 : cursor;
+			const frame = new Writer(template.length + numberLength(due));
+			frame.bytes.set(template);
+			frame.bytes.set(previous, idAt);
+			frame.skip(template.length);
+			frame.number(ACKNOWLEDGED, due);
+			acknowledged = cursor;
+			socket.send(frame.bytes);
 		},
 		acknowledge,
 		close: () => socket.close(),

@@ -66,4 +66,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "5a5e7d791314661530b3902ba82d7f5f263812ead11cbb10c4956eafe13563cd",
 		change: "reports, who finds an account, presence that is not to be noted; bodies of groups are in the fingerprint",
 	},
+	{
+		version: 1,
+		fingerprint: "913fddaca7dd2d00f3026bfdf656ede3628a5393e1d6565af36d730afb056adc",
+		change: "frames: acknowledgements beside messages, watermarks beside entries",
+	},
 ];

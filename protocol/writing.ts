@@ -36,6 +36,11 @@ export class Writer {
 		this.bytes = new Uint8Array(length);
 	}
 
+	/** Bytes that are there already. */
+	skip(length: number): void {
+		this.#at += length;
+	}
+
 	/** The beginning of a message in field `field`, also of an empty one. */
 	open(field: number, length: number): void {
 		this.bytes[this.#at++] = tag(field, BYTES);

@@ -2,7 +2,7 @@
  * A device that speaks the raw protocol with plain bytes in place of ciphertext: outbox, cursor, acknowledgements. It
  * is fast enough for thousands of worlds, which test the object; the real client has worlds of its own.
  */
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
 	type DeviceAddress,
 	DeviceAddressSchema,
@@ -11,8 +11,8 @@ import {
 	ErrorCode,
 	type Refused,
 } from "../protocol/gen/common_pb.js";
-import { type ConversationDown, ConversationDownSchema } from "../protocol/gen/conversation_down_pb.js";
-import { type Send, SendSchema } from "../protocol/gen/conversation_up_pb.js";
+import { type ConversationDown, ConversationDownSchema, type Entry } from "../protocol/gen/conversation_down_pb.js";
+import { ConversationUpSchema, type Send, SendSchema } from "../protocol/gen/conversation_up_pb.js";
 import { nextUuidV7, uuidFromBytes } from "../protocol/ids.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import { addressName, bodyFor, encodeUp } from "./bodies.ts";
@@ -37,8 +37,10 @@ export class LightClient implements Device {
 	#removed = false;
 	#connecting = false;
 	#newsUpTo = 0;
-	#outgoing: Uint8Array[] = [];
+	#outgoing: { bytes: Uint8Array; carries: boolean }[] = [];
 	#failures = 0;
+	/** How far accounts have read, as this device was told last. */
+	readonly #reads: Map<DeviceName, number> = new Map();
 
 	constructor(account: string, device: number, registrationId: number, around: Surroundings) {
 		this.account = account;
@@ -205,14 +207,14 @@ export class LightClient implements Device {
 
 	#frame(session: Session, bytes: Uint8Array): void {
 		if (this.#session !== session || !this.#running) return;
-		const { frame } = fromBinary(ConversationDownSchema, bytes);
-		this.#step((disk) => this.#take(session, frame, disk));
+		const down = fromBinary(ConversationDownSchema, bytes);
+		this.#step((disk) => this.#take(session, down, disk));
 		this.#flush();
 		this.#acknowledgeSoon(session);
 	}
 
 	/** One frame, within a step. */
-	#take(session: Session, frame: ConversationDown["frame"], disk: Disk): void {
+	#take(session: Session, { frame, delivered }: ConversationDown, disk: Disk): void {
 		const { history, fault } = this.#around;
 		const device = this.name;
 		switch (frame.case) {
@@ -232,6 +234,7 @@ export class LightClient implements Device {
 			case "entry": {
 				const { number } = frame.value;
 				history.observe({ type: "arrived", device, link: session.link.id, number });
+				if (delivered !== undefined) this.#besideEntry(frame.value, delivered);
 				if (number <= disk.cursor) return;
 				disk.storing.push(frame.value);
 				disk.cursor = number;
@@ -295,6 +298,14 @@ export class LightClient implements Device {
 	#watermark(watermark: { account: Uint8Array; device: number; delivered: number; read: number }): void {
 		const subject = deviceName(uuidFromBytes(watermark.account), watermark.device);
 		const { delivered, read } = watermark;
+		this.#reads.set(subject, read);
+		this.#around.history.observe({ type: "watermark", device: this.name, subject, delivered, read });
+	}
+
+	/** Rule DELIVERED-4. It says nothing of reading. */
+	#besideEntry({ senderAccount, senderDevice }: Entry, delivered: number): void {
+		const subject = deviceName(uuidFromBytes(senderAccount), senderDevice);
+		const read = this.#reads.get(subject) ?? 0;
 		this.#around.history.observe({ type: "watermark", device: this.name, subject, delivered, read });
 	}
 
@@ -313,7 +324,7 @@ export class LightClient implements Device {
 	}
 
 	#send(send: Send): void {
-		this.#up({ case: "send", value: send });
+		this.#outgoing.push({ bytes: encodeUp({ case: "send", value: send }), carries: true });
 	}
 
 	/** Acknowledges now or a little later, several entries at once. */
@@ -364,12 +375,26 @@ export class LightClient implements Device {
 	}
 
 	#up(frame: Parameters<typeof encodeUp>[0]): void {
-		this.#outgoing.push(encodeUp(frame));
+		this.#outgoing.push({ bytes: encodeUp(frame), carries: false });
 	}
 
 	#flush(): void {
 		const session = this.#session;
-		for (const bytes of this.#outgoing) if (session?.open === true && !session.leaving) session.link.send("up", bytes);
+		for (const { bytes, carries } of this.#outgoing) {
+			if (session?.open !== true || session.leaving) continue;
+			session.link.send("up", carries ? this.#withAcknowledgement(session, bytes) : bytes);
+		}
 		this.#outgoing = [];
+	}
+
+	/** After the step: only what is on disk is acknowledged. Every other time, so that both ways are gone. */
+	#withAcknowledgement(session: Session, bytes: Uint8Array): Uint8Array {
+		const { cursor } = this.#disk;
+		if (!session.welcomed || session.acknowledged >= cursor || cursor % 2 === 0) return bytes;
+		session.acknowledged = cursor;
+		return Buffer.concat([
+			bytes,
+			toBinary(ConversationUpSchema, create(ConversationUpSchema, { acknowledged: cursor })),
+		]);
 	}
 }

@@ -1,7 +1,7 @@
 /** A conversation's socket: greeting, roster, watermarks, acknowledgements. */
 
 import type { Roster, Watermark } from "../../protocol/gen/common_pb.js";
-import type { ConversationDown, PeerTyping, Welcome } from "../../protocol/gen/conversation_down_pb.js";
+import type { ConversationDown, Entry, PeerTyping, Welcome } from "../../protocol/gen/conversation_down_pb.js";
 import { uuidFromBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { isGroup } from "../groups/state.ts";
@@ -34,6 +34,7 @@ import { onRefused } from "./refusals.ts";
 import { isPlausible } from "./rewind.ts";
 import { onAccepted, resendEncrypted } from "./sending.ts";
 import { share } from "./sync.ts";
+import { besideBytes } from "./wire.ts";
 
 export function onOpened(context: Context, peer: string): void {
 	const { cursor, hot } = conversation(context.store, peer);
@@ -59,11 +60,13 @@ export function onLeft(context: Context, peer: string): void {
 	setHot(context.store, peer, false);
 }
 
-export async function onFrame(context: Context, peer: string, { frame }: ConversationDown): Promise<void> {
+export async function onFrame(context: Context, peer: string, down: ConversationDown): Promise<void> {
+	const { frame, delivered = 0, after = 0 } = down;
 	switch (frame.case) {
 		case "welcome":
 			return onWelcome(context, peer, frame.value);
 		case "entry":
+			noteBeside(context, peer, frame.value, delivered, after);
 			return isGroup(peer) ? onGroupEntry(context, peer, frame.value) : onEntry(context, peer, frame.value);
 		case "caughtUp":
 			return onCaughtUp(context, peer, frame.value.head);
@@ -109,6 +112,13 @@ function onWelcome(context: Context, peer: string, welcome: Welcome): void {
 	resendEncrypted(context, peer);
 	greetPeer(context, peer, welcome);
 	context.touched.add(peer);
+}
+
+/** How far the sender is, told beside its entry (rule DELIVERED-4). */
+function noteBeside(context: Context, peer: string, entry: Entry, delivered: number, after: number): void {
+	if (delivered === 0) return;
+	const { senderAccount: account, senderDevice: device } = entry;
+	onWatermarks(context, peer, [{ $typeName: "parley.v1.Watermark", account, device, delivered, read: 0, after }]);
 }
 
 function onRoster(context: Context, peer: string, roster: Roster): void {
@@ -203,7 +213,10 @@ export function sendNewsSeen(context: Context, peer: string, upTo: number): void
 	connection.news = undefined;
 }
 
-/** One acknowledgement a step, after its commit. Own entries are acknowledged with the next foreign one, or 64 of them. */
+/**
+ * One acknowledgement a step, after its commit: beside the step's last message where it has one (rule DELIVERED-4), or else
+ * in a frame of its own. Own entries are acknowledged with the next foreign one, or 64 of them.
+ */
 export function acknowledge(context: Context, peer: string): void {
 	const connection = context.connection(peer);
 	if (!connection.welcomed) return;
@@ -211,6 +224,10 @@ export function acknowledge(context: Context, peer: string): void {
 	connection.foreign = false;
 	const { cursor } = conversation(context.store, peer);
 	const ahead = cursor - connection.acknowledged;
+	if (ahead > 0 && rides(context, peer, cursor)) {
+		connection.acknowledged = cursor;
+		return;
+	}
 	if (ahead <= 0 || (!foreign && ahead < LIMITS.acknowledge_entries)) return;
 	if (isGroup(peer) && ahead < LIMITS.acknowledge_entries && !mayAcknowledge(context, peer)) {
 		connection.foreign = foreign;
@@ -221,6 +238,15 @@ export function acknowledge(context: Context, peer: string): void {
 		case: "acknowledge",
 		value: { $typeName: "parley.v1.Acknowledge", cursor, quiet: isRequest(context, peer) },
 	});
+}
+
+/** Lets the acknowledgement go beside a message of this step. Not for what others are not to hear of (rule REQUEST-2). */
+function rides(context: Context, peer: string, cursor: number): boolean {
+	const last = context.requests.findLast((request) => request.type === "send-frame" && request.peer === peer);
+	if (last?.type !== "send-frame" || last.frame.frame.case !== "send" || isRequest(context, peer)) return false;
+	last.frame.acknowledged = cursor;
+	if (last.bytes !== undefined) last.bytes = besideBytes(last.bytes, cursor);
+	return true;
 }
 
 /**

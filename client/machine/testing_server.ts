@@ -67,7 +67,8 @@ export class TestServer {
 
 	/** Handles a frame of one account's device; `others` gets what is pushed to everyone else. */
 	handle(account: string, bytes: Uint8Array, push: (account: string, frame: ConversationDown) => void): void {
-		const { frame } = fromBinary(ConversationUpSchema, bytes);
+		const { frame, acknowledged } = fromBinary(ConversationUpSchema, bytes);
+		if (acknowledged !== undefined) this.#watermark(account, this.acknowledged, acknowledged, push);
 		switch (frame.case) {
 			case "hello":
 				if (Math.max(frame.value.cursor, frame.value.read) > this.log.length) {

@@ -37,6 +37,15 @@ export function sendBytes({ messageId, rosterVersion, envelopes }: Send): Uint8A
 	return writer.bytes;
 }
 
+/** A frame with an acknowledgement beside it. The frame itself is kept and repeated without. */
+export function besideBytes(frame: Uint8Array, acknowledged: number): Uint8Array<ArrayBuffer> {
+	const writer = new Writer(frame.length + numberLength(acknowledged));
+	writer.bytes.set(frame);
+	writer.skip(frame.length);
+	writer.number(15, acknowledged);
+	return writer.bytes;
+}
+
 /** The length of a field with a message in it, be it empty. */
 function fieldLength(length: number): number {
 	return 1 + varintLength(length) + length;

@@ -425,6 +425,20 @@ export declare type ConversationDown = Message<"parley.v1.ConversationDown"> & {
     value: PeerPresence;
     case: "presence";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Beside an Entry: the watermark of the device that sent it, with what it acknowledged by it (rule DELIVERED-4).
+   *
+   * @generated from field: optional uint32 delivered = 14;
+   */
+  delivered?: number | undefined;
+
+  /**
+   * With `delivered`, as in Watermark.
+   *
+   * @generated from field: optional uint32 after = 15;
+   */
+  after?: number | undefined;
 };
 
 /**

@@ -304,6 +304,13 @@ export declare type ConversationUp = Message<"parley.v1.ConversationUp"> & {
     value: Presence;
     case: "presence";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Beside a Send: an Acknowledge of this cursor that rides along, said aloud (rule DELIVERED-4).
+   *
+   * @generated from field: optional uint32 acknowledged = 15;
+   */
+  acknowledged?: number | undefined;
 };
 
 /**

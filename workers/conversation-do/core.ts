@@ -1,9 +1,10 @@
 /** The conversation as a pure state machine: handed the time, its store and events, it returns effects. */
 
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
-import type { Acknowledge, Hello } from "../../protocol/gen/conversation_up_pb.js";
+import type { Hello } from "../../protocol/gen/conversation_up_pb.js";
 import { LIMITS } from "../../protocol/limits.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
+import { acknowledge, ridden, ride, settle } from "./acknowledging.ts";
 import { pump } from "./delivery.ts";
 import { send } from "./entries.ts";
 import type { ConversationEvent, Effect, Waking } from "./events.ts";
@@ -21,7 +22,8 @@ import { Session, Sessions, type SocketState } from "./sessions.ts";
 import { Shares } from "./shares.ts";
 import { loadState, type Persisted } from "./state.ts";
 import type { Store } from "./store.ts";
-import { isRefusal, readFrame, type UpFrame } from "./validate.ts";
+import { type FrameRead, isRefusal, readFrame } from "./validate.ts";
+import { pushesWatermarks, pushWatermark, watermarksOf } from "./watermarks.ts";
 import { withdraw } from "./withdraw.ts";
 
 export type { ConversationEvent, Effect } from "./events.ts";
@@ -58,6 +60,7 @@ export class ConversationCore {
 			tell(this.#state, device, socket.cursor, socket.quiet === true);
 			this.#state.raiseRead(device.account, socket.read);
 		}
+		this.#log.settle();
 	}
 
 	/** Whether the conversation has been founded. */
@@ -179,6 +182,7 @@ export class ConversationCore {
 		const session = this.#sessions.get(id);
 		if (session === undefined) return;
 		this.#sessions.delete(session);
+		settle(this.#room);
 		leave(this.#room, session);
 		if (this.#sessions.empty) this.#state.save();
 		else this.#state.saveSoon();
@@ -199,28 +203,32 @@ export class ConversationCore {
 		// Within its limits: before the bytes are looked at, since looking is what costs.
 		if (!this.#withinRate(session, now_ms)) return;
 		// Valid.
-		const frame = readFrame(data);
-		if (isRefusal(frame)) {
-			const { code, ...fields } = frame;
+		const read = readFrame(data);
+		if (isRefusal(read)) {
+			const { code, ...fields } = read;
 			this.#out.refuse(session, code, fields);
 			if (code !== ErrorCode.MESSAGE_TOO_LARGE) this.#countMalformed(session, now_ms);
-		} else if (session.state.greeted) this.#answer(session, device, frame, data, now_ms);
-		else if (frame.case === "hello") this.#hello(session, device, frame.value, now_ms);
+		} else if (session.state.greeted) this.#answer(session, device, read, now_ms);
+		else if (read.frame.case === "hello") this.#hello(session, device, read.frame.value, now_ms);
 		else
 			this.#out.refuse(
 				session,
 				ErrorCode.HELLO_EXPECTED,
-				frame.case === "send" ? { messageId: frame.value.messageId } : {},
+				read.frame.case === "send" ? { messageId: read.frame.value.messageId } : {},
 			);
 	}
 
-	#answer(session: Session, device: Device, frame: UpFrame, data: Uint8Array | string, now_ms: number): void {
+	#answer(session: Session, device: Device, { frame, payload, acknowledged }: FrameRead, now_ms: number): void {
 		switch (frame.case) {
-			case "send":
-				if (typeof data !== "string") send(this.#room, session, device, frame.value, data, now_ms);
+			case "send": {
+				const before = this.#log.head;
+				const beside = ride(this.#room, session, device, acknowledged);
+				send(this.#room, session, device, frame.value, payload, beside, now_ms);
+				if (beside !== undefined) ridden(this.#room, session, device, beside, before);
 				break;
+			}
 			case "acknowledge":
-				this.#acknowledge(session, device, frame.value);
+				acknowledge(this.#room, session, device, frame.value);
 				break;
 			case "read":
 				this.#read(session, device, frame.value.upTo);
@@ -293,8 +301,9 @@ export class ConversationCore {
 		const readRaised = this.#state.raiseRead(device.account, read);
 		const raised = tell(this.#state, device, cursor, quiet);
 		this.#log.acknowledged(device, cursor);
+		settle(this.#room);
 		this.#welcome(session, hello, now_ms);
-		if (raised || readRaised) this.#pushWatermark(session, device);
+		if (raised || readRaised) pushWatermark(this.#room, session, device);
 		// On disk before the device is treated as present: a flag that stayed would swallow the next nudge.
 		if (this.#nudges.present(device)) this.#state.save();
 		pump(this.#log, device, session, this.#out.effects);
@@ -307,29 +316,11 @@ export class ConversationCore {
 			head: this.#log.head,
 			serverTimeMs: BigInt(now_ms),
 			...(this.#state.group !== undefined && roster.version === hello.rosterVersion ? {} : { roster: roster.frame() }),
-			watermarks: this.#pushesWatermarks ? this.#watermarks() : [],
+			watermarks: pushesWatermarks(this.#state) ? watermarksOf(this.#state) : [],
 			blocking: this.#state.blocks.has(session.state.account),
 			online: othersOnline(this.#room, session.state.account),
 		};
 		this.#out.push(session, encode({ case: "welcome", value }));
-	}
-
-	#acknowledge(session: Session, device: Device, { cursor, quiet }: Acknowledge): void {
-		const { head } = this.#log;
-		if (cursor > head) {
-			this.#out.refuse(session, ErrorCode.CURSOR_BEYOND_HEAD, { limit: head });
-			return;
-		}
-		const known = cursor <= session.state.cursor;
-		// What was said quietly may be said again aloud.
-		if (known && (quiet || session.state.quiet !== true)) return;
-		session.state = { ...session.state, cursor: Math.max(cursor, session.state.cursor), quiet };
-		session.arrived(cursor);
-		if (session.position < cursor) session.position = cursor;
-		if (cursor > device.cursor) this.#log.acknowledged(device, cursor);
-		if (tell(this.#state, device, cursor, quiet)) this.#pushWatermark(session, device);
-		if (!session.state.caughtUp) pump(this.#log, device, session, this.#out.effects);
-		this.#out.effects.push({ type: "attach", socket: session.state });
 	}
 
 	#read(session: Session, device: Device, upTo: number): void {
@@ -342,13 +333,13 @@ export class ConversationCore {
 		if (this.#state.blocks.has(device.account) || !this.#state.raiseRead(device.account, upTo)) return;
 		session.state = { ...session.state, read: upTo };
 		this.#out.effects.push({ type: "attach", socket: session.state });
-		this.#pushWatermark(session, device);
+		pushWatermark(this.#room, session, device);
 	}
 
 	/** A short question with a long answer. */
 	#tellWatermarks(session: Session): void {
 		if (session.pace.charge(WATERMARKS_FRAMES)) {
-			this.#out.push(session, encode({ case: "watermarks", value: { watermarks: this.#watermarks() } }));
+			this.#out.push(session, encode({ case: "watermarks", value: { watermarks: watermarksOf(this.#state) } }));
 		} else this.#out.refuse(session, ErrorCode.RATE_LIMITED, { retryAfterMs: RETRY_AFTER_MS });
 	}
 
@@ -356,27 +347,5 @@ export class ConversationCore {
 	#typing(session: Session, device: Device, started: boolean): void {
 		const value = { account: device.accountBytes, device: device.device, started };
 		pushEphemeral(this.#room, session, encode({ case: "typing", value }));
-	}
-
-	// Pieces.
-
-	/** A thousand devices that acknowledge to a thousand others would be a million frames. */
-	get #pushesWatermarks(): boolean {
-		return this.#state.devices.length <= LIMITS.watermark_push_devices;
-	}
-
-	#watermarks() {
-		return this.#state.devices.map((device) => this.#watermark(device));
-	}
-
-	#watermark(device: Device) {
-		const { accountBytes: account, told: delivered, arrived: after } = device;
-		return { account, device: device.device, delivered, read: this.#state.readOf(device.account), after };
-	}
-
-	/** Rule WATERMARK-1. */
-	#pushWatermark(session: Session, device: Device): void {
-		if (!this.#pushesWatermarks) return;
-		this.#out.pushToOthers(session, encode({ case: "watermark", value: this.#watermark(device) }));
 	}
 }

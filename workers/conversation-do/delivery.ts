@@ -9,7 +9,7 @@ import type { Log } from "./log.ts";
 import { type Device, parseSender, sameBytes } from "./roster.ts";
 import type { Session } from "./sessions.ts";
 import type { LogEntry } from "./store.ts";
-import { entryFrame } from "./wire.ts";
+import { type Beside, entryFrame } from "./wire.ts";
 
 /** Rows read at once: a row has 128 KiB at most. */
 const CHUNK = 32;
@@ -33,7 +33,8 @@ export function wholeOf({ shared, change }: Send): Part | undefined {
 
 /**
  * A new entry, from memory, to a session that has everything before it. Others get it from the log later. Where its
- * ciphertext is the same for everybody (`whole_bytes` long) the caller sends it to all whose answer here is yes.
+ * ciphertext is the same for everybody (`whole_bytes` long) the caller sends it to all whose answer here is yes. `beside`: the
+ * sender's watermark, to be said with it.
  */
 export function deliver(
 	session: Session,
@@ -41,6 +42,7 @@ export function deliver(
 	send: Send,
 	sender: Sender,
 	whole_bytes: number | undefined,
+	beside: Beside | undefined,
 	effects: Effect[],
 ): boolean {
 	if (!session.state.caughtUp) return false;
@@ -56,10 +58,13 @@ export function deliver(
 	session.position = entry.number;
 	if (whole_bytes !== undefined) {
 		session.sent(entry.number, whole_bytes);
+		session.beside = entry.number;
 		return true;
 	}
 	const envelope = envelopeFor(send, session);
-	if (envelope !== undefined) sendEntry(session, entry, sender, envelope, effects);
+	if (envelope === undefined) return false;
+	session.beside = entry.number;
+	sendEntry(session, entry, sender, envelope, effects, beside);
 	return false;
 }
 
@@ -114,9 +119,10 @@ function sendEntry(
 	sender: { account: Uint8Array; device: number },
 	envelope: Part,
 	effects: Effect[],
+	beside?: Beside,
 ): void {
 	session.sent(entry.number, envelope.ciphertext.length);
-	push(session, entryFrame(entry, sender, envelope), effects);
+	push(session, entryFrame(entry, sender, envelope, beside), effects);
 }
 
 function push(session: Session, bytes: Uint8Array, effects: Effect[]): void {

@@ -11,13 +11,21 @@ import type { Room } from "./room.ts";
 import type { Device, Roster } from "./roster.ts";
 import type { Session } from "./sessions.ts";
 import type { LogEntry } from "./store.ts";
-import { accepted, entryFrame } from "./wire.ts";
+import { accepted, type Beside, entryFrame } from "./wire.ts";
 
 /** When a sender looks again whether others have fetched what waits. */
 const FULL_MS = 60_000;
 
 /** A frame that is refused leaves nothing behind (rule REFUSED-1). */
-export function send(room: Room, session: Session, device: Device, message: Send, payload: Uint8Array, now_ms: number) {
+export function send(
+	room: Room,
+	session: Session,
+	device: Device,
+	message: Send,
+	payload: Uint8Array,
+	beside: Beside | undefined,
+	now_ms: number,
+): void {
 	const { state, log, out } = room;
 	const { roster } = state;
 	if (roster === undefined) return;
@@ -63,7 +71,7 @@ export function send(room: Room, session: Session, device: Device, message: Send
 	const entry = log.append(device.key, messageId, hex, checksum, empty ? null : bytes, now_ms);
 	if (blockers !== undefined) log.passOver(entry.number, blockers);
 	out.push(session, accepted(entry));
-	push(room, entry, device, kept, now_ms);
+	push(room, entry, device, kept, beside, now_ms);
 }
 
 /** A new entry to everybody who is here; who is not gets its nudge. */
@@ -72,17 +80,18 @@ export function push(
 	entry: LogEntry,
 	sender: { key: string; accountBytes: Uint8Array; device: number },
 	message: Send,
+	beside: Beside | undefined,
 	now_ms: number,
 ): void {
 	const from = { key: sender.key, account: sender.accountBytes, device: sender.device };
 	const whole = wholeOf(message);
 	// What is the same for everybody is encoded once.
 	const frame =
-		whole === undefined ? undefined : { bytes: entryFrame(entry, from, whole), size: whole.ciphertext.length };
+		whole === undefined ? undefined : { bytes: entryFrame(entry, from, whole, beside), size: whole.ciphertext.length };
 	const sockets: number[] = [];
 	for (const session of room.sessions) {
 		if (!session.state.greeted) continue;
-		if (deliver(session, entry, message, from, frame?.size, room.out.effects)) sockets.push(session.state.id);
+		if (deliver(session, entry, message, from, frame?.size, beside, room.out.effects)) sockets.push(session.state.id);
 	}
 	if (frame !== undefined && sockets.length > 0) {
 		room.out.effects.push({ type: "sendAll", sockets, bytes: frame.bytes });

@@ -18,8 +18,8 @@ export const FAULT_FRAME: Uint8Array = encode({ case: "refused", value: { code: 
 
 /** The message in a payload of the log. */
 export function sendOf(payload: Uint8Array): Send | undefined {
-	const send = readSend(payload);
-	if (send !== undefined) return send;
+	const read = readSend(payload);
+	if (read !== undefined) return read.send;
 	const { frame } = fromBinary(ConversationUpSchema, payload);
 	return frame.case === "send" ? frame.value : undefined;
 }

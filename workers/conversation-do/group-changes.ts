@@ -120,7 +120,7 @@ function append(
 	const key = authorKey(actor);
 	const entry = log.append(key, messageId, hex, checksum, payload, now_ms, first);
 	rosterChanged(room, before);
-	push(room, entry, { key, accountBytes: uuidToBytes(actor.account), device: actor.device }, send, now_ms);
+	push(room, entry, { key, accountBytes: uuidToBytes(actor.account), device: actor.device }, send, undefined, now_ms);
 	return { number: entry.number, version };
 }
 

@@ -36,6 +36,8 @@ export class Log {
 	#floor = 0;
 	#next = Number.POSITIVE_INFINITY;
 	#atFloor = 0;
+	/** Entries that devices have passed since the last wipe, which may be done by all; 0 where there is nothing to wipe. */
+	#due = 0;
 	/** The head from which it is worth looking for more. */
 	#lookAt = LIMITS.remembered_entries + BATCH;
 
@@ -104,18 +106,29 @@ export class Log {
 		return entry;
 	}
 
-	/** A device has everything up to the cursor. */
+	/** How many entries wait for `settle`, at least as many as can be wiped; 0 for none. */
+	get due(): number {
+		return this.#due;
+	}
+
+	/** A device has everything up to the cursor. What is wiped for that waits for `settle`. */
 	acknowledged(device: Device, cursor: number): void {
 		if (cursor > device.cursor) device.cursor = cursor;
 		if (cursor <= device.passed) {
 			// The others may have what was passed over by now.
-			if (this.#passedOver.size > 0) this.wipe();
+			if (this.#passedOver.size > 0) this.#due += 1;
 			return;
 		}
 		const before = device.passed;
 		device.passed = cursor;
 		while (device.passed < this.head && this.#needsNo(device, device.passed + 1)) device.passed += 1;
-		if (this.#holdsUp(before)) this.wipe();
+		// Once a wipe is due it looks at all devices anyway.
+		if (this.#due > 0 || this.#holdsUp(before)) this.#due += cursor - before;
+	}
+
+	/** Wipes what devices have passed. */
+	settle(): void {
+		if (this.#due > 0) this.wipe();
 	}
 
 	/**
@@ -137,6 +150,7 @@ export class Log {
 
 	/** Removes the ciphertexts that every addressed device has: usually one range, all senders. */
 	wipe(): void {
+		this.#due = 0;
 		const { devices } = this.#state;
 		let floor = Number.POSITIVE_INFINITY;
 		let next = Number.POSITIVE_INFINITY;

@@ -39,6 +39,10 @@ export class Session {
 	readonly pace: Pace;
 	/** The last entry that was sent or needed no sending. */
 	position: number;
+	/** The last entry beside which it was told how far the sender is (rule DELIVERED-4). */
+	beside = 0;
+	/** The attachment is as the state is. */
+	attached = true;
 	#entries = 0;
 	#bytes = 0;
 	/** Number and bytes of each entry on the way, in turn: two numbers cost less than an object. */

@@ -32,6 +32,17 @@ test("frames that are written by hand are those of the library", () => {
 				// Compared as text, which is faster by far for large arrays.
 				const frame = entryFrame(entry, sender, { kind: 2, ciphertext });
 				expect(Buffer.from(frame).equals(encode({ case: "entry", value }))).toBe(true);
+				const mark = { delivered: Math.max(1, number), after: number };
+				const marked = entryFrame(entry, sender, { kind: 2, ciphertext }, mark);
+				const { after } = mark;
+				const down = {
+					frame: { case: "entry", value },
+					delivered: mark.delivered,
+					...(after === 0 ? {} : { after }),
+				} as const;
+				expect(Buffer.from(marked).equals(toBinary(ConversationDownSchema, create(ConversationDownSchema, down)))).toBe(
+					true,
+				);
 			}
 		}
 	}
@@ -48,8 +59,15 @@ test("a send that is read by hand is that of the library, or is left to it", () 
 			const frame = message(newId(), to, 300, text);
 			const read = fromBinary(ConversationUpSchema, frame).frame;
 			const byHand = readSend(frame);
-			expect(byHand).toBeDefined();
-			expect(byHand).toEqual(read.case === "send" ? { ...read.value } : undefined);
+			expect(byHand?.send).toEqual(read.case === "send" ? { ...read.value } : undefined);
+			expect(byHand).toMatchObject({ bytes: frame.length, acknowledged: 0 });
+			for (const acknowledged of [1, 127, 128, 2 ** 28 - 1]) {
+				const carrying = beside(frame, acknowledged);
+				expect(readSend(carrying)).toEqual({ send: byHand?.send, bytes: frame.length, acknowledged });
+			}
+			// Those are the library's: a number beyond four bytes, one that is there and 0 is none.
+			expect(readSend(beside(frame, 2 ** 28))).toBeUndefined();
+			expect(readSend(beside(frame, 0))?.acknowledged).toBe(0);
 		}
 	}
 	const frame = message(newId(), [A1, B1]);
@@ -104,10 +122,16 @@ test("hostile sends: huge numbers, nested lengths, shared beside envelopes, fiel
 function check(data: Uint8Array): void {
 	const byHand = readSend(data);
 	if (byHand === undefined) return;
-	const send = create(ConversationUpSchema, { frame: { case: "send", value: byHand } });
-	const { frame } = fromBinary(ConversationUpSchema, data);
+	const send = create(ConversationUpSchema, { frame: { case: "send", value: byHand.send } });
+	const { frame, acknowledged } = fromBinary(ConversationUpSchema, data);
 	expect(frame.case).toBe("send");
+	expect(acknowledged ?? 0).toBe(byHand.acknowledged);
 	expect(toBinary(ConversationUpSchema, send)).toEqual(
 		toBinary(ConversationUpSchema, create(ConversationUpSchema, { frame })),
 	);
+}
+
+function beside(frame: Uint8Array, acknowledged: number): Uint8Array {
+	const field = toBinary(ConversationUpSchema, create(ConversationUpSchema, { acknowledged }));
+	return new Uint8Array([...frame, ...field]);
 }

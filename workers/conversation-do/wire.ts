@@ -20,11 +20,20 @@ export function accepted({ messageId, number, time_ms }: LogEntry): Uint8Array {
 	return writer.bytes;
 }
 
+/** A sending device's watermark, beside its entry. `delivered` 0 stands for none (rule DELIVERED-4). */
+export interface Beside {
+	delivered: number;
+	after: number;
+}
+
+export const NOT_BESIDE: Beside = { delivered: 0, after: 0 };
+
 /** `ConversationDown` with `Entry`. */
 export function entryFrame(
 	{ number, time_ms, messageId }: LogEntry,
 	sender: { account: Uint8Array; device: number },
 	{ kind, ciphertext }: Pick<Envelope, "kind" | "ciphertext">,
+	{ delivered, after }: Beside = NOT_BESIDE,
 ): Uint8Array {
 	const length =
 		numberLength(number) +
@@ -34,7 +43,8 @@ export function entryFrame(
 		numberLength(sender.device) +
 		numberLength(kind) +
 		bytesLength(ciphertext);
-	const writer = new Writer(1 + varintLength(length) + length);
+	const beside = numberLength(delivered) + numberLength(after);
+	const writer = new Writer(1 + varintLength(length) + length + beside);
 	writer.open(2, length);
 	writer.number(1, number);
 	writer.number(2, time_ms);
@@ -43,6 +53,8 @@ export function entryFrame(
 	writer.number(5, sender.device);
 	writer.number(6, kind);
 	writer.blob(7, ciphertext);
+	writer.number(14, delivered);
+	writer.number(15, after);
 	return writer.bytes;
 }
 
@@ -66,6 +78,11 @@ class Reader {
 	/** Whether a field with a length is next. */
 	at(field: number): boolean {
 		return this.#at < this.#end && this.#bytes[this.#at] === tag(field, BYTES);
+	}
+
+	/** How many bytes have been read. */
+	get read(): number {
+		return this.#at;
 	}
 
 	/** Enters a message that is a field; returns where the message around it ends, for `leave`. */
@@ -121,11 +138,19 @@ class Reader {
 	}
 }
 
+/** A `Send` that was read, and how many bytes of its frame it took: the rest rides along. */
+export interface SendRead {
+	send: Send;
+	bytes: number;
+	/** See `ConversationUp.acknowledged`. */
+	acknowledged: number;
+}
+
 /**
  * A `Send` frame as encoders write it, its bytes not copied. Undefined for every other frame, and for a `Send` whose
  * fields are in another order, missing or unknown: those are the library's to read.
  */
-export function readSend(data: Uint8Array): Send | undefined {
+export function readSend(data: Uint8Array): SendRead | undefined {
 	const reader = new Reader(data);
 	const frame = reader.enter(2);
 	const messageId = reader.blob(1);
@@ -146,6 +171,8 @@ export function readSend(data: Uint8Array): Send | undefined {
 	}
 	const shared = reader.ok && reader.at(4) ? reader.blob(4) : NOTHING;
 	reader.leave(frame);
+	const bytes = reader.read;
+	const acknowledged = reader.ok && !reader.done ? reader.number(15) : 0;
 	if (!reader.ok || !reader.done) return undefined;
-	return { $typeName: "parley.v1.Send", messageId, rosterVersion, envelopes, shared };
+	return { send: { $typeName: "parley.v1.Send", messageId, rosterVersion, envelopes, shared }, bytes, acknowledged };
 }

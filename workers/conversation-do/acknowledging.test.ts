@@ -1,0 +1,160 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { expect, test } from "vitest";
+import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
+import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
+import { A1, type Address, ALICE, B1, Bench, BOB, member, message, newId, up } from "./testing.ts";
+
+const A2: Address = { account: ALICE, device: 2, registrationId: 12 };
+const B2: Address = { account: BOB, device: 2, registrationId: 22 };
+
+/** A message with an acknowledgement beside it. */
+function carrying(acknowledged: number, to: Address[], id = newId(), version = 1): Uint8Array {
+	const field = toBinary(ConversationUpSchema, create(ConversationUpSchema, { acknowledged }));
+	return new Uint8Array([...message(id, to, version), ...field]);
+}
+
+/** What is beside the entries that a socket was sent since the last call. */
+function takeBeside(bench: Bench, socket: number): { delivered: number | undefined; after: number | undefined }[] {
+	const found = bench.effects.flatMap((effect) => {
+		if (effect.type !== "send" || effect.socket !== socket) return [];
+		const { frame, delivered, after } = fromBinary(ConversationDownSchema, effect.bytes);
+		return frame.case === "entry" ? [{ delivered, after }] : [];
+	});
+	bench.take(socket);
+	return found;
+}
+
+const wiped = (bench: Bench) => bench.store.entries(0, 1_000).map((entry) => entry.wiped);
+
+test("DELIVERED-4: an acknowledgement beside a message counts, and the others hear of it beside the entry", () => {
+	const bench = new Bench();
+	const [alice, bob] = [bench.ready(A1), bench.ready(B1)];
+	bench.raw(alice, message(newId(), [B1]));
+	bench.effects = [];
+	bench.raw(bob, carrying(1, [A1]));
+	expect(bench.take(bob)).toEqual(["accepted 2"]);
+	expect(takeBeside(bench, alice)).toEqual([{ delivered: 1, after: undefined }]);
+	// Said once: the next message has nothing to say.
+	bench.raw(bob, carrying(1, [A1]));
+	expect(takeBeside(bench, alice)).toEqual([{ delivered: undefined, after: undefined }]);
+	// The log keeps the message alone, as it would be without.
+	const [, kept] = bench.store.rows(0, 3);
+	expect(fromBinary(ConversationUpSchema, kept?.payload ?? new Uint8Array()).acknowledged).toBeUndefined();
+	// Who connects later finds it in the welcome.
+	bench.ready(A1, 0);
+	expect(bench.take(3)[0]).toContain("1/0");
+});
+
+test("DELIVERED-4: encoders that write in another order may send it too", () => {
+	const bench = new Bench();
+	const [alice, bob] = [bench.ready(A1), bench.ready(B1)];
+	bench.raw(alice, message(newId(), [B1]));
+	const field = toBinary(ConversationUpSchema, create(ConversationUpSchema, { acknowledged: 1 }));
+	bench.effects = [];
+	bench.raw(bob, new Uint8Array([...field, ...message(newId(), [A1])]));
+	expect(takeBeside(bench, alice)).toEqual([{ delivered: 1, after: undefined }]);
+	const [, kept] = bench.store.rows(0, 2);
+	expect(fromBinary(ConversationUpSchema, kept?.payload ?? new Uint8Array()).acknowledged).toBeUndefined();
+	// Beside anything else it is no frame of this version.
+	const read = up({ case: "read", value: { upTo: 1 } });
+	bench.raw(bob, new Uint8Array([...read, ...field]));
+	expect(bench.take(bob)).toContain("refused MALFORMED 0");
+});
+
+test("DELIVERED-4: it counts whatever becomes of the message, and whoever doesn't get the entry gets the watermark", () => {
+	const bench = new Bench([member(ALICE, 11, 12), member(BOB, 21, 22)]);
+	const [one, two, bob, second] = [bench.ready(A1), bench.ready(A2), bench.ready(B1), bench.ready(B2)];
+	const id = newId();
+	bench.raw(one, message(newId(), [A2, B1, B2]));
+	bench.raw(one, message(newId(), [A2, B1, B2]));
+	bench.effects = [];
+	// Refused: the roster is an old one.
+	bench.raw(bob, carrying(1, [A1, A2], newId(), 0));
+	expect(bench.take(one)).toEqual(["watermark 1/0"]);
+	expect(bench.take(two)).toEqual(["watermark 1/0"]);
+	bench.effects = [];
+	bench.raw(bob, carrying(2, [A1, A2, B2], id));
+	for (const socket of [one, two, second])
+		expect(takeBeside(bench, socket)).toEqual([{ delivered: 2, after: undefined }]);
+	// A repetition is answered as before; there is no entry to say it beside.
+	bench.effects = [];
+	bench.raw(bob, carrying(3, [A1, A2, B2], id));
+	expect(bench.take(bob)).toEqual(["accepted 3"]);
+	expect(bench.take(one)).toEqual(["watermark 3/0"]);
+	// Beyond the head it is refused, and the message is not.
+	bench.effects = [];
+	bench.raw(bob, carrying(9, [A1, A2, B2]));
+	expect(bench.take(bob)).toEqual(["refused CURSOR_BEYOND_HEAD 3", "accepted 4"]);
+	expect(takeBeside(bench, one)).toEqual([{ delivered: undefined, after: undefined }]);
+});
+
+test("DELIVERED-4, WATERMARK-3: a device that came later says after which entry", () => {
+	const bench = new Bench();
+	const alice = bench.ready(A1);
+	bench.raw(alice, message(newId(), [B1]));
+	bench.handle({ type: "setDevices", member: { ...member(BOB, 21, 22), version: 2 } });
+	const second = bench.ready(B2);
+	bench.raw(alice, message(newId(), [B1, B2], 2));
+	bench.effects = [];
+	bench.raw(second, carrying(2, [A1, B1], newId(), 2));
+	expect(takeBeside(bench, alice)).toEqual([{ delivered: 2, after: 1 }]);
+});
+
+test("DELIVERED-4, REQUEST-2: what was said quietly is said aloud beside a message", () => {
+	const bench = new Bench();
+	const [alice, bob] = [bench.ready(A1), bench.ready(B1)];
+	bench.raw(alice, message(newId(), [B1]));
+	bench.up(bob, { case: "acknowledge", value: { cursor: 1, quiet: true } });
+	expect(bench.take(alice)).not.toContain("watermark 1/0");
+	bench.raw(bob, carrying(1, [A1]));
+	expect(takeBeside(bench, alice)).toEqual([{ delivered: 1, after: undefined }]);
+});
+
+test("KEPT-1, DELIVERED-4: what is acknowledged beside messages is removed by 16 entries, or with a frame of its own", () => {
+	const bench = new Bench();
+	const [alice, bob] = [bench.ready(A1), bench.ready(B1)];
+	for (let turn = 0; turn < 60; turn++) {
+		const head = 2 * turn;
+		bench.raw(alice, carrying(head, [B1]));
+		bench.raw(bob, carrying(head + 1, [A1]));
+		const left = wiped(bench)
+			.slice(0, head)
+			.filter((gone) => !gone).length;
+		expect(left, `turn ${turn}`).toBeLessThanOrEqual(16);
+	}
+	bench.up(alice, { case: "acknowledge", value: { cursor: 120 } });
+	expect(wiped(bench).every((gone) => gone)).toBe(true);
+});
+
+test("KEPT-1, DELIVERED-4: it is removed at once where nobody is there who would complete it, and when somebody leaves", () => {
+	const bench = new Bench();
+	const alice = bench.ready(A1);
+	bench.raw(alice, message(newId(), [B1]));
+	bench.handle({ type: "disconnected", socket: alice });
+	const bob = bench.ready(B1);
+	bench.raw(bob, carrying(1, [A1]));
+	expect(wiped(bench)).toEqual([true, false]);
+	const again = bench.ready(A1, 1);
+	bench.raw(again, carrying(2, [B1]));
+	expect(wiped(bench)).toEqual([true, false, false]);
+	bench.handle({ type: "disconnected", socket: bob });
+	expect(wiped(bench)).toEqual([true, true, false]);
+});
+
+test("IDLE-1, DELIVERED-4: a hibernation knows what was acknowledged beside messages", () => {
+	const bench = new Bench();
+	const [alice, bob] = [bench.ready(A1), bench.ready(B1)];
+	bench.raw(alice, message(newId(), [B1]));
+	bench.raw(bob, carrying(1, [A1]));
+	bench.up(alice, { case: "acknowledge", value: { cursor: 2 } });
+	expect([bench.sockets.get(alice)?.cursor, bench.sockets.get(bob)?.cursor]).toEqual([2, 1]);
+});
+
+test("DELIVERED-3, DELIVERED-4: an acknowledgement beside a message makes room for more", () => {
+	const bench = new Bench();
+	const [alice, bob] = [bench.ready(A1), bench.ready(B1)];
+	for (let count = 0; count < 300; count++) bench.raw(alice, message(newId(), [B1]));
+	expect(bench.take(bob).filter((frame) => frame.startsWith("entry"))).toHaveLength(256);
+	bench.raw(bob, carrying(256, [A1]));
+	expect(bench.take(bob).filter((frame) => frame.startsWith("entry"))).toHaveLength(44);
+});

@@ -1,0 +1,79 @@
+/** What devices have stored: by frames of its own, or beside a message (rules DELIVERED-1, DELIVERED-4, KEPT-1). */
+import { ErrorCode } from "../../protocol/gen/common_pb.js";
+import type { Acknowledge } from "../../protocol/gen/conversation_up_pb.js";
+import { pump } from "./delivery.ts";
+import { tell } from "./privacy.ts";
+import type { Room } from "./room.ts";
+import type { Device } from "./roster.ts";
+import type { Session } from "./sessions.ts";
+import { pushesWatermarks, pushWatermark } from "./watermarks.ts";
+import { type Beside, NOT_BESIDE } from "./wire.ts";
+
+/** A frame of its own: everything that others said beside their messages is completed with it. */
+export function acknowledge(room: Room, session: Session, device: Device, frame: Acknowledge): void {
+	const { cursor, quiet } = frame;
+	if (!isPossible(room, session, cursor)) return;
+	// What was said quietly may be said again aloud.
+	if (cursor <= session.state.cursor && (quiet || session.state.quiet !== true)) return;
+	const told = take(room, session, device, frame);
+	settle(room);
+	if (told) pushWatermark(room, session, device);
+	if (!session.state.caughtUp) pump(room.log, device, session, room.out.effects);
+	room.out.effects.push({ type: "attach", socket: session.state });
+	session.attached = true;
+}
+
+/**
+ * Before the message beside which it came, whatever becomes of that. Returns what is to be said beside the message's entry,
+ * for `ridden` too, which says it by itself to those who don't get the entry; undefined where nothing was acknowledged.
+ */
+export function ride(room: Room, session: Session, device: Device, cursor: number): Beside | undefined {
+	if (cursor === 0 || !isPossible(room, session, cursor)) return undefined;
+	if (cursor <= session.state.cursor && session.state.quiet !== true) return undefined;
+	const told = take(room, session, device, { quiet: false, cursor });
+	session.attached = false;
+	return told && pushesWatermarks(room.state) ? { delivered: device.told, after: device.arrived } : NOT_BESIDE;
+}
+
+/** After the message. `before`: the head before it. Rows are wiped many at once, or when nobody is there to complete it. */
+export function ridden(room: Room, session: Session, device: Device, beside: Beside, before: number): void {
+	if (beside.delivered > 0) pushWatermark(room, session, device, before);
+	const { log, sessions } = room;
+	const heard = log.head > before && [...sessions].some((other) => other !== session && other.position === log.head);
+	if (!heard || log.due >= RIDDEN_ENTRIES) settle(room);
+	if (!session.state.caughtUp) pump(log, device, session, room.out.effects);
+}
+
+/** Wipes what was left for later, and keeps for a hibernation how far the devices are that said it beside a message. */
+export function settle(room: Room): void {
+	room.log.settle();
+	for (const session of room.sessions) {
+		if (session.attached) continue;
+		session.attached = true;
+		room.out.effects.push({ type: "attach", socket: session.state });
+	}
+}
+
+/** Entries whose ciphertexts may stay although all devices have them, while another one is there that has something to say. */
+const RIDDEN_ENTRIES = 16;
+
+function isPossible(room: Room, session: Session, cursor: number): boolean {
+	const { head } = room.log;
+	if (cursor <= head) return true;
+	room.out.refuse(session, ErrorCode.CURSOR_BEYOND_HEAD, { limit: head });
+	return false;
+}
+
+/** Says whether others are to hear of it. */
+function take(
+	room: Room,
+	session: Session,
+	device: Device,
+	{ cursor, quiet }: Omit<Acknowledge, "$typeName">,
+): boolean {
+	session.state = { ...session.state, cursor: Math.max(cursor, session.state.cursor), quiet };
+	session.arrived(cursor);
+	if (session.position < cursor) session.position = cursor;
+	if (cursor > device.cursor) room.log.acknowledged(device, cursor);
+	return tell(room.state, device, cursor, quiet);
+}
