@@ -4,6 +4,7 @@ import type { Notice, StoredMessage } from "../client/machine/interface.ts";
 import type { Parley } from "../client/parley.ts";
 import type { Context } from "./context.ts";
 import { pictureLine, pictureObject } from "./picture.ts";
+import { shownName } from "./profile_text.ts";
 import { printable } from "./terminal.ts";
 
 type GroupNotice = Extract<
@@ -71,7 +72,9 @@ type Colors = Context["terminal"]["colors"];
 /** The object for programs. */
 export function groupObject(parley: Parley, info: GroupInfo): { type: "group" } & Record<string, unknown> {
 	const { group, title, description, version, member, members, rules, link, requests, image } = info;
-	const named = members.map(({ account, role }) => ({ account, name: parley.nameOf(account), role }));
+	const named = members.map(({ account, role }) => {
+		return { account, name: parley.nameOf(account), profileName: parley.profiles.of(account).name || null, role };
+	});
 	const picture = pictureObject(parley, image);
 	const state = { version, title, description, picture, member, members: named, rules };
 	return { type: "group", with: title, group, ...state, link: link ?? null, requests };
@@ -94,7 +97,8 @@ export function groupLines(parley: Parley, info: GroupInfo, colors: Colors): str
 		`Adding: ${rules.add}. Editing: ${rules.edit}. Sending: ${rules.send}.`,
 		...(link === undefined ? [] : [`${rules.approval ? "Link, an admin lets in" : "Link"}: ${link}`]),
 		...members.map(({ account, role }) => {
-			return `  ${printable(parley.nameOf(account))}${role === "admin" ? colors.dim("  admin") : ""}`;
+			const name = `${printable(parley.nameOf(account))}${shownName(parley, account)}`;
+			return `  ${name}${role === "admin" ? colors.dim("  admin") : ""}`;
 		}),
 		...requests.map((account) => colors.yellow(`  ${printable(parley.nameOf(account))} asks to join`)),
 	];

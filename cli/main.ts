@@ -12,6 +12,7 @@ import { addKeys } from "./commands/keys.ts";
 import { addLink } from "./commands/link.ts";
 import { addPoll, addVote } from "./commands/polls.ts";
 import { addBlock, addPrivacy, addRequests } from "./commands/privacy.ts";
+import { addProfile } from "./commands/profile.ts";
 import { addReceive } from "./commands/receive.ts";
 import { addRegister } from "./commands/register.ts";
 import { addReport } from "./commands/report.ts";
@@ -92,6 +93,7 @@ function program(terminal: Terminal, json: boolean): Command {
 		addDeleteFile,
 		(parent: Command) => addChat(parent, terminal, (inner) => program(inner, json)),
 		addGroup,
+		addProfile,
 		addHistory,
 		addReply,
 		addReact,

@@ -34,7 +34,9 @@ export function shownLine(parley: Parley, message: StoredMessage, colors: Colors
 export function shownObject(parley: Parley, message: StoredMessage): { type: "message" } & Record<string, unknown> {
 	const view = parley.messages.view(message);
 	const object = messageObject(message, parley.nameOf(message.peer), parley.nameOf(message.sender));
-	return view === undefined ? object : { ...object, ...viewObject(view) };
+	const shown = message.outgoing ? "" : parley.profiles.of(message.sender).name;
+	const named = shown === "" ? object : { ...object, profileName: shown };
+	return view === undefined ? named : { ...named, ...viewObject(view) };
 }
 
 /** Only what there is, so that a plain message stays a short line. */

@@ -55,6 +55,7 @@ export function inVain(
 		case "group-change-failed":
 		case "left-out":
 		case "watermarks":
+		case "profile-changed":
 			return;
 		default:
 			return notice satisfies never;

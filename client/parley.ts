@@ -19,6 +19,7 @@ import type { Files } from "./media/files.ts";
 import type { FileNotice } from "./media/transfers.ts";
 import { Messages } from "./messages/people.ts";
 import type { Lookup, ParleyOptions } from "./options.ts";
+import { Profiles } from "./profile/people.ts";
 import { DEFAULT_SERVER, registerAccount } from "./registering.ts";
 import { Reports } from "./reports.ts";
 import { assertSendable } from "./sendable.ts";
@@ -132,6 +133,13 @@ export class Parley {
 		const parts = { store: this.#store, account, machine, runner, api, waiters: this.#waiters, pictures };
 		const { connect, resolve } = { connect: () => this.connect(), resolve: (name: string) => this.#resolve(name) };
 		return new Groups({ ...parts, connect, resolve, clock: this.#clock }, this.#changes);
+	}
+
+	/** What people show of themselves. */
+	get profiles(): Profiles {
+		const { account, runner, files } = this.#connect();
+		const [own, resolve] = [account.accountId, (name: string) => this.#resolve(name)];
+		return new Profiles({ store: this.#store, account: own, runner, pictures: files.pictures, resolve });
 	}
 
 	/** A person's name for an account: the username where it is known, else the account id. For a group, its title. */

@@ -58,6 +58,8 @@ export const LIMITS = {
 	sealed_name_bytes: 256,
 	/** Items of one `Sync` between own devices. */
 	sync_items: 100,
+	/** And their bytes, about: a message has to have room for them. */
+	sync_bytes: 32 * 1024,
 	/** One-time prekeys of each kind in one upload. */
 	prekeys_per_upload: 100,
 	/** One-time prekeys of each kind that an account object keeps for a device. */
@@ -118,6 +120,10 @@ export const LIMITS = {
 	picture_bytes: 512 * 1024,
 	/** Admins of a group, the first in its state, who hold its picture beside the one who set it. */
 	picture_keepers: 3,
+	/** The name that a person shows, UTF-8. */
+	profile_name_bytes: 128,
+	/** What a person says of themselves, UTF-8. */
+	profile_about_bytes: 512,
 	/** How long after its sending a message may be edited, by the server's clock. */
 	edit_hours: 24,
 	/** The same for deleting it for everyone. */

@@ -71,4 +71,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "913fddaca7dd2d00f3026bfdf656ede3628a5393e1d6565af36d730afb056adc",
 		change: "frames: acknowledgements beside messages, watermarks beside entries",
 	},
+	{
+		version: 1,
+		fingerprint: "1c0ad2878946d582870f86a863e8328a9da790625f01589f0eaba3c119532dd3",
+		change: "content: profiles",
+	},
 ];

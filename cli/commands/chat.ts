@@ -13,6 +13,7 @@ import { droppedPath } from "../dropped.ts";
 import { groupNoticeText } from "../group_text.ts";
 import { identityText, logWentBack, refusalText } from "../message_text.ts";
 import { timerText } from "../options.ts";
+import { profileNotice } from "../profile_text.ts";
 import { Screen } from "../screen.ts";
 import { shownLine } from "../shown.ts";
 import { printable, type Terminal } from "../terminal.ts";
@@ -159,6 +160,9 @@ class Chat {
 			case "broken":
 				this.#say(notice.error.message);
 				this.#readline.close();
+				return;
+			case "profile-changed":
+				if (notice.account === this.#peer) this.#say(profileNotice(this.#parley, notice.account));
 				return;
 			case "group-changed":
 			case "group-warning":

@@ -5,7 +5,7 @@ import { changeLine, changeObject } from "../change_text.ts";
 import { type Context, contextOf } from "../context.ts";
 import { limitOption } from "../options.ts";
 import { shortId, shownLine, shownObject } from "../shown.ts";
-import type { Terminal } from "../terminal.ts";
+import { printable, type Terminal } from "../terminal.ts";
 
 export function addHistory(program: Command, terminal: Terminal): void {
 	program
@@ -17,6 +17,9 @@ export function addHistory(program: Command, terminal: Terminal): void {
 		.action(async (name: string, options: { limit: number }, command: Command) => {
 			const context = contextOf(command, terminal);
 			await context.withParley(async (parley) => {
+				const { name: shown } = parley.profiles.of(await parley.profiles.accountOf(name));
+				const header = `${printable(name)} shows the name “${printable(shown)}”`;
+				if (shown !== "" && !context.json) terminal.note(terminal.colors.dim(header));
 				for (const item of await parley.messages.timeline(name, options.limit)) printItem(context, parley, item);
 			});
 		});

@@ -5,6 +5,7 @@ import { type Context, contextOf } from "../context.ts";
 import { printGroupNotice } from "../group_text.ts";
 import { identityText, logWentBack, refusalText } from "../message_text.ts";
 import { secondsOption, timerText } from "../options.ts";
+import { printProfileNotice } from "../profile_text.ts";
 import { shownLine, shownObject } from "../shown.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -141,6 +142,9 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 		case "group-change-done":
 		case "group-change-failed":
 		case "watermarks":
+			return;
+		case "profile-changed":
+			printProfileNotice(context, parley, notice.account);
 			return;
 		case "group-changed":
 		case "group-warning":

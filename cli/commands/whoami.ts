@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { contextOf } from "../context.ts";
+import { profileLines, profileObject } from "../profile_text.ts";
 import type { Terminal } from "../terminal.ts";
 
 export function addWhoami(program: Command, terminal: Terminal): void {
@@ -8,10 +9,16 @@ export function addWhoami(program: Command, terminal: Terminal): void {
 		.description("Show the account of this data directory (works offline)")
 		.action(async (_options: unknown, command: Command) => {
 			const context = contextOf(command, terminal);
-			const { username, accountId, deviceId, server } = await context.withParley(async (parley) => parley.whoami());
-			context.print(
-				{ type: "account", username, account: accountId, device: deviceId, server },
-				`${terminal.colors.bold(username)}  account ${accountId}, device ${deviceId}, at ${server}`,
-			);
+			await context.withParley(async (parley) => {
+				const { username, accountId, deviceId, server } = parley.whoami();
+				const profile = profileObject(parley, accountId);
+				const lines = profileLines(parley, accountId, "parley profile");
+				context.print(
+					{ type: "account", username, account: accountId, device: deviceId, server, profile },
+					[`${terminal.colors.bold(username)}  account ${accountId}, device ${deviceId}, at ${server}`, ...lines].join(
+						"\n",
+					),
+				);
+			});
 		});
 }

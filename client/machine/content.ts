@@ -1,5 +1,12 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Attachment, type Content, ContentSchema, type Sync } from "../../protocol/gen/content_pb.js";
+import {
+	type Attachment,
+	type Content,
+	ContentSchema,
+	type Profile,
+	SenderKeySchema,
+	type Sync,
+} from "../../protocol/gen/content_pb.js";
 import { isUuidV7, uuidToBytes } from "../../protocol/ids.ts";
 import { sameBytes } from "../signal/bytes.ts";
 import { pad, unpad } from "./padding.ts";
@@ -27,14 +34,16 @@ export function retryContent(id: string, sentAtMs: number, wanted: Uint8Array): 
 	});
 }
 
-/** A serialised `SenderKey`: the group's key, and what opens this device's messages from now on. */
+/** A serialised `SenderKey`: the group's key, what opens this device's messages from now on, and who sends them. */
 export function senderKeyContent(
 	id: string,
 	sentAtMs: number,
 	groupKey: Uint8Array,
 	distribution: Uint8Array,
+	profile: Profile | undefined,
 ): Uint8Array<ArrayBuffer> {
-	const value = { $typeName: "parley.v1.SenderKey" as const, groupKey, distribution };
+	const value = create(SenderKeySchema, { groupKey, distribution });
+	if (profile !== undefined) value.profile = profile;
 	return serialise(id, sentAtMs, { case: "senderKey", value });
 }
 

@@ -5,6 +5,7 @@ import type { SyncItem } from "../../protocol/gen/content_pb.js";
 import { type ConversationUp, ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
 import { directConversationInput, fromHex, nextUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
 import { isGroup } from "../groups/state.ts";
+import { ProfileMemory } from "../profile/memory.ts";
 import type { Cipher } from "../signal/cipher.ts";
 import { GroupCipher } from "../signal/sender_keys.ts";
 import type { Store } from "../store/database.ts";
@@ -80,6 +81,7 @@ export class Context {
 	readonly #conversationIds = new Map<string, Uint8Array<ArrayBuffer>>();
 	/** What this step has changed for the other devices of the account. */
 	readonly shared: SyncItem[] = [];
+	readonly profiles = new ProfileMemory();
 	/** Peers of whom it is known whether the user has accepted them. */
 	readonly accepted = new Map<string, boolean>();
 	/** Conversations with news that wait for the one with oneself. */

@@ -3,6 +3,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { type Attachment, AttachmentSchema } from "../../protocol/gen/content_pb.js";
 import { completed } from "../messages/doing.ts";
 import { acceptPeer } from "../messages/requests.ts";
+import { offerProfile } from "../profile/sharing.ts";
 import { addHold, findBlob, noteUse, putBlob } from "../store/blobs.ts";
 import { conversation } from "../store/conversations.ts";
 import {
@@ -38,6 +39,7 @@ export function sendFile(
 	const { store, account } = context;
 	const { id, peer, pointer, deleteKey, forwards = 0 } = event;
 	acceptPeer(context, peer);
+	offerProfile(context, peer);
 	conversation(store, peer);
 	addMessage(store, newMessage(context, id, peer, pointer));
 	const message = findMessage(store, account.accountId, id);

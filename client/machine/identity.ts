@@ -3,6 +3,7 @@ import { fromBase64url, sameBytes } from "../signal/bytes.ts";
 import { groupsWith } from "../store/group_roster.ts";
 import { findIdentity, putIdentity } from "../store/identities.ts";
 import { acceptUnderKey, forgetAddressees } from "../store/messages.ts";
+import { forgetProfileSent } from "../store/profiles.ts";
 import type { Context } from "./context.ts";
 import { onMemberIdentityChanged } from "./groups/roster.ts";
 import { share } from "./sync.ts";
@@ -29,6 +30,9 @@ export function noteIdentity(context: Context, account: string, key: Uint8Array<
 	);
 	// What was encrypted for the old key is resent to nobody who shows another one (rule RETRY-1).
 	forgetAddressees(context.store, account);
+	// Who shows another key has another file, without the profile (rule PROFILE-3).
+	forgetProfileSent(context.store, account);
+	context.profiles.forget();
 	onMemberIdentityChanged(context, account);
 	if (!blocked) endSessions(context, account);
 	context.notify({ type: "identity-changed", peer: account, blocked });

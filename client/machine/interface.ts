@@ -13,6 +13,7 @@ import type { Intention } from "../groups/intention.ts";
 import type { Member } from "../groups/state.ts";
 import type { StoredFile } from "../media/pointer.ts";
 import type { Draft, MessageName, Wish } from "../messages/wishes.ts";
+import type { ProfileChange } from "../profile/profile.ts";
 import type { PrivacySwitch } from "../store/account.ts";
 import type { NewUpload } from "../store/uploads.ts";
 import type { CreateIntention, GroupCall } from "./groups/building.ts";
@@ -67,6 +68,8 @@ export type MachineEvent =
 	/** A person mutes, archives or pins a conversation; 0 undoes it. For all devices of the account (rule SYNC-1). */
 	| { type: "set-flag"; peer: string; flag: ConversationFlag; value: number }
 	| { type: "set-read-receipts"; on: boolean }
+	/** A person shows something else of themselves. */
+	| { type: "set-profile"; change: ProfileChange }
 	/** The conversations that the account has at the server: the other members. */
 	| { type: "learn-conversations"; peers: readonly string[] }
 	/** A person has found an account under a name. */
@@ -147,6 +150,8 @@ export type Notice =
 	/** A group message could not be encrypted for some devices of these accounts (rule GROUP-17). */
 	| { type: "left-out"; peer: string; messageId: string; accounts: string[] }
 	| { type: "watermarks"; peer: string }
+	/** Somebody (the user on another device, too) shows something else of themselves. */
+	| { type: "profile-changed"; account: string }
 	| { type: "prekey-counts"; oneTimePreKeys: number; oneTimeKyberPreKeys: number }
 	/** The server refused something that the machine can't repair; `code` is the protocol's name for it. */
 	| { type: "refused"; peer: string | undefined; code: string; messageId: string | undefined };

@@ -6,6 +6,7 @@ import { removeExpired } from "../messages/expiry.ts";
 import { setOnline } from "../messages/presence.ts";
 import { deleteRequest } from "../messages/requests.ts";
 import { sendWithdrawals } from "../messages/withdrawing.ts";
+import { offerProfile, setProfile } from "../profile/sharing.ts";
 import { Cipher } from "../signal/cipher.ts";
 import { readMeta, requireAccount, writeMeta } from "../store/account.ts";
 import { conversation, flushConversations } from "../store/conversations.ts";
@@ -120,6 +121,7 @@ export class ClientMachine implements Machine {
 			context.held.clear();
 			context.withdrawals = undefined;
 			context.accepted.clear();
+			context.profiles.forget();
 			throw error;
 		} finally {
 			context.requests = [];
@@ -181,7 +183,10 @@ async function handle(context: Context, event: MachineEvent): Promise<void> {
 		case "do":
 			return doWish(context, event);
 		case "accept-request":
-			return shareAccepted(context, event.peer);
+			shareAccepted(context, event.peer);
+			return offerProfile(context, event.peer);
+		case "set-profile":
+			return setProfile(context, event.change);
 		case "delete-request":
 			return deleteHere(context, event.peer, deleteRequest(context, event.peer));
 		case "set-blocked":

@@ -7,6 +7,7 @@ import { acceptedPointer } from "../media/pointer.ts";
 import { isAction } from "../messages/accepted.ts";
 import { bodyOf, isOver, onAction, settleMessage } from "../messages/arriving.ts";
 import { acceptPeer, isRequest } from "../messages/requests.ts";
+import { onProfile } from "../profile/sharing.ts";
 import { usernameOrNothing } from "../signal/username.ts";
 import { findAction } from "../store/actions.ts";
 import { claimName } from "../store/contacts.ts";
@@ -152,6 +153,11 @@ export function onContent(
 		case "retryRequest":
 			dropPlaceholder(context, peer, account, id);
 			answerRetry(context, peer, account, entry.senderDevice, content.kind.value.messageId);
+			return;
+		case "profile":
+			dropPlaceholder(context, peer, account, id);
+			// Whose a new key is, nobody has said yet.
+			if (underKey === null) onProfile(context, peer, account, id, content.kind.value);
 			return;
 		case "senderKey":
 			// Of groups; in a conversation of two it means nothing.

@@ -5,6 +5,7 @@ import { uuidFromBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { isGroup } from "../groups/state.ts";
 import { sentBefore } from "../messages/again.ts";
+import { profileAgain } from "../profile/sharing.ts";
 import { ownBytes } from "../signal/bytes.ts";
 import { findAction } from "../store/actions.ts";
 import { isGone } from "../store/details.ts";
@@ -84,6 +85,8 @@ function askedContent(
 		const addressed = wasAddressed(context, peer, action.addressed, account, device);
 		return addressed && action.peer === peer ? ownBytes(action.content) : undefined;
 	}
+	const profile = profileAgain(context, peer, id);
+	if (profile !== undefined) return profile;
 	const other = context.store.get<{ content: Uint8Array<ArrayBuffer> }>(
 		// Nobody but own devices is in the conversation with oneself.
 		"SELECT content FROM resendable WHERE id = ? AND peer = ? AND (target = ? OR (target = '' AND peer = ?))",

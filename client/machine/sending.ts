@@ -6,6 +6,7 @@ import { type ConversationUp, ConversationUpSchema, type Send } from "../../prot
 import { uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
 import { onActionAccepted, onActionFailed, onOwnAccepted, sendMessage } from "../messages/doing.ts";
 import { acceptPeer } from "../messages/requests.ts";
+import { offerProfile } from "../profile/sharing.ts";
 import { setActionAddressed } from "../store/actions.ts";
 import { addOwnNumber, advanceCursor, conversation, type RosterDevice, rosterDevices } from "../store/conversations.ts";
 import {
@@ -48,6 +49,7 @@ const UNREADABLE = { kind: EnvelopeKind.SESSION, ciphertext: new Uint8Array(1) }
 export function sendText(context: Context, event: { id: string; peer: string; body: string }): void {
 	const { id, peer, body } = event;
 	acceptPeer(context, peer);
+	offerProfile(context, peer);
 	if (timerOf(context.store, peer) > 0) {
 		sendMessage(context, { id, peer, draft: { body } });
 		return;

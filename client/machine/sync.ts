@@ -1,5 +1,5 @@
 /** What one device of the account does appears on the others (rules SYNC-1 to SYNC-3). */
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
 	type ConversationFlag,
 	Setting,
@@ -17,7 +17,7 @@ import { GROUP_PATTERN } from "../groups/state.ts";
 import { nameOf } from "../messages/accepted.ts";
 import { onRead, takeAway } from "../messages/expiry.ts";
 import { changeBlock } from "../messages/presence.ts";
-import { acceptPeer } from "../messages/requests.ts";
+import { acceptPeer, isRequest } from "../messages/requests.ts";
 import type { MessageName } from "../messages/wishes.ts";
 import { ownBytes } from "../signal/bytes.ts";
 import { usernameOrNothing } from "../signal/username.ts";
@@ -31,7 +31,9 @@ import {
 } from "../store/account.ts";
 import { contactAccount, rememberContact } from "../store/contacts.ts";
 import { conversation, knowsOwnDevices, readPositions, setRead } from "../store/conversations.ts";
+import { messagesOf } from "../store/messages.ts";
 import { enqueue } from "../store/outbox.ts";
+import { forgetProfile } from "../store/profiles.ts";
 import { addReadTime } from "../store/read_times.ts";
 import { setBlock } from "../store/standings.ts";
 import { allItems, flagSubject, keepItem, lastChangeMs, standingThing, type Thing } from "../store/synced.ts";
@@ -67,9 +69,23 @@ export function sendShared(context: Context): void {
 }
 
 function enqueueItems(context: Context, items: readonly SyncItem[], target: string | null): void {
-	for (let from = 0; from < items.length; from += LIMITS.sync_items) {
-		enqueueSync(context, { items: items.slice(from, from + LIMITS.sync_items) }, target);
+	for (const part of parts(items)) enqueueSync(context, { items: part }, target);
+}
+
+/** As many items together as a message has room for. */
+function parts(items: readonly SyncItem[]): SyncItem[][] {
+	const all: SyncItem[][] = [];
+	let bytes = Number.POSITIVE_INFINITY;
+	for (const item of items) {
+		const size = toBinary(SyncItemSchema, item).length;
+		if (bytes + size > LIMITS.sync_bytes || (all.at(-1)?.length ?? 0) >= LIMITS.sync_items) {
+			all.push([]);
+			bytes = 0;
+		}
+		all.at(-1)?.push(item);
+		bytes += size;
 	}
+	return all;
 }
 
 /** A new device asks the others for what they know, once. */
@@ -177,8 +193,15 @@ function apply(context: Context, item: SyncItem, device: number): void {
 		case "deleted": {
 			const name = nameOf(item.kind.value.message);
 			if (name !== undefined) takeAway(context, name);
+			const peer = item.kind.value.conversation;
+			if (messagesOf(store, peer).length === 0 && isRequest(context, peer)) forgetProfile(store, peer);
 			return;
 		}
+		case "profile":
+			if (!newer) return;
+			context.profiles.forget();
+			context.notify({ type: "profile-changed", account: item.kind.value.account });
+			return;
 		case "standing":
 			if (newer) applyStanding(context, item.kind.value);
 			return;
@@ -222,6 +245,7 @@ function thingOf(kind: SyncItem["kind"]): Thing | undefined {
 		case "read":
 			return about(kind.case, kind.value.conversation);
 		case "identity":
+		case "profile":
 			return about(kind.case, kind.value.account);
 		case "contact": {
 			const known =

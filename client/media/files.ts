@@ -248,7 +248,7 @@ export class Files {
 		const { type } = notice;
 		const cleared = type === "message-changed" && notice.message.body === "" && notice.message.file === undefined;
 		// A picture is held, or let go, as groups change; holds are made longer now and then.
-		const pictures = type === "group-changed" || type === "account-caught-up";
+		const pictures = type === "group-changed" || type === "profile-changed" || type === "account-caught-up";
 		if (cleared || type === "message-removed" || pictures) this.#sweep();
 	}
 

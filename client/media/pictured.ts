@@ -8,6 +8,7 @@ import { requireAccount } from "../store/account.ts";
 import type { Store } from "../store/database.ts";
 import { allGroupChanges } from "../store/group_changes.ts";
 import { allGroups } from "../store/groups.ts";
+import { allProfiles } from "../store/profiles.ts";
 import { acceptedPicture } from "./picture.ts";
 
 export interface Pictured {
@@ -37,6 +38,10 @@ export function currentPictures(store: Store): ShownPictures {
 		else if (state !== undefined && pointer !== undefined) {
 			shown.current.set(pointer.blob, { peer, pointer, keeper: keepsPicture(state, own) });
 		}
+	}
+	for (const { account, profile } of allProfiles(store)) {
+		const pointer = acceptedPicture(profile.picture);
+		if (pointer !== undefined) shown.current.set(pointer.blob, { peer: account, pointer, keeper: account === own });
 	}
 	for (const { intention } of allGroupChanges(store)) {
 		const wanted = parseIntention(intention);

@@ -4,6 +4,7 @@ import { type Content, ContentSchema } from "../../protocol/gen/content_pb.js";
 import { LIMITS } from "../../protocol/limits.ts";
 import type { Context } from "../machine/context.ts";
 import { storeTexts } from "../machine/sending.ts";
+import { offerProfile } from "../profile/sharing.ts";
 import {
 	type ActionKind,
 	acceptAction,
@@ -32,6 +33,7 @@ export function sendMessage(context: Context, event: { id: string; peer: string;
 	const { store, account } = context;
 	const { id, peer, draft } = event;
 	acceptPeer(context, peer);
+	offerProfile(context, peer);
 	const sentAtMs = context.environment.nowMs();
 	const stamp = { id, sentAtMs, senderName: account.username };
 	const bytes = draftContent(stamp, draft, timerOf(store, peer));
@@ -88,6 +90,7 @@ export function doWish(context: Context, event: { id: string; peer: string; wish
 	if (action === undefined || !isPermitted(context, peer, account.accountId, action)) return;
 	storeTexts(context, peer);
 	acceptPeer(context, peer);
+	offerProfile(context, peer);
 	const { author, id: message } = action.kind === "timer" ? timerPlace(peer) : action.message;
 	if (action.kind !== "timer" && findMessage(store, author, message)?.peer !== peer) return;
 	const kind: ActionKind = action.kind;

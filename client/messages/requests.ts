@@ -5,6 +5,7 @@ import { uuidToBytes } from "../../protocol/ids.ts";
 import { isGroup } from "../groups/state.ts";
 import type { Context } from "../machine/context.ts";
 import { requestRetry } from "../machine/retry.ts";
+import { dropProfile } from "../profile/sharing.ts";
 import { privacySwitch, readReceipts } from "../store/account.ts";
 import { conversation } from "../store/conversations.ts";
 import { messagesOf } from "../store/messages.ts";
@@ -55,5 +56,6 @@ export function deleteRequest(context: Context, peer: string): MessageName[] {
 	if (!isRequest(context, peer)) return [];
 	const names = messagesOf(context.store, peer).map(({ sender, id }) => ({ author: sender, id }));
 	for (const name of names) takeAway(context, name);
+	dropProfile(context, peer);
 	return names;
 }

@@ -229,4 +229,8 @@ export const MIGRATIONS: readonly string[] = [
 		title TEXT NOT NULL, author TEXT NOT NULL, change TEXT NOT NULL, PRIMARY KEY (peer, version)
 	) WITHOUT ROWID;
 	`,
+	`
+	-- Who was sent the own profile last (peer: an account or a group), of when, and in which entry.
+	CREATE TABLE profiles_sent (peer TEXT PRIMARY KEY, changed_ms INTEGER NOT NULL, id TEXT NOT NULL) WITHOUT ROWID;
+	`,
 ];

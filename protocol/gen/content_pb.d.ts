@@ -71,6 +71,13 @@ export declare type SenderKey = Message<"parley.v1.SenderKey"> & {
    * @generated from field: bytes distribution = 2;
    */
   distribution: Uint8Array;
+
+  /**
+   * What the sender shows of themselves, if anything (rule PROFILE-1).
+   *
+   * @generated from field: parley.v1.Profile profile = 3;
+   */
+  profile?: Profile | undefined;
 };
 
 /**
@@ -78,6 +85,43 @@ export declare type SenderKey = Message<"parley.v1.SenderKey"> & {
  * Use `create(SenderKeySchema)` to create a new message.
  */
 export declare const SenderKeySchema: GenMessage<SenderKey>;
+
+/**
+ * What people show of themselves (rules PROFILE-1 to PROFILE-4).
+ *
+ * @generated from message parley.v1.Profile
+ */
+export declare type Profile = Message<"parley.v1.Profile"> & {
+  /**
+   * Milliseconds since 1970 by its author's clock, and later than the one of before: of two the later one counts.
+   *
+   * @generated from field: uint64 changed_ms = 1;
+   */
+  changedMs: bigint;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string about = 3;
+   */
+  about: string;
+
+  /**
+   * A serialized Attachment (rule PICTURE-1); empty where there is none.
+   *
+   * @generated from field: bytes picture = 4;
+   */
+  picture: Uint8Array;
+};
+
+/**
+ * Describes the message parley.v1.Profile.
+ * Use `create(ProfileSchema)` to create a new message.
+ */
+export declare const ProfileSchema: GenMessage<Profile>;
 
 /**
  * A file: what finds and opens its blob, and what is shown before it is fetched (rules ATTACH-1 to ATTACH-5).
@@ -276,6 +320,12 @@ export declare type SyncItem = Message<"parley.v1.SyncItem"> & {
      */
     value: SyncStanding;
     case: "standing";
+  } | {
+    /**
+     * @generated from field: parley.v1.SyncProfile profile = 9;
+     */
+    value: SyncProfile;
+    case: "profile";
   } | { case: undefined; value?: undefined };
 };
 
@@ -284,6 +334,29 @@ export declare type SyncItem = Message<"parley.v1.SyncItem"> & {
  * Use `create(SyncItemSchema)` to create a new message.
  */
 export declare const SyncItemSchema: GenMessage<SyncItem>;
+
+/**
+ * What an account shows of itself: the own one, or what somebody has sent.
+ *
+ * @generated from message parley.v1.SyncProfile
+ */
+export declare type SyncProfile = Message<"parley.v1.SyncProfile"> & {
+  /**
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * @generated from field: parley.v1.Profile profile = 2;
+   */
+  profile?: Profile | undefined;
+};
+
+/**
+ * Describes the message parley.v1.SyncProfile.
+ * Use `create(SyncProfileSchema)` to create a new message.
+ */
+export declare const SyncProfileSchema: GenMessage<SyncProfile>;
 
 /**
  * The user has read up to here, at `changed_ms`: from then on the time of what disappears runs (rule TIMER-4). Never goes
@@ -547,6 +620,12 @@ export declare type Content = Message<"parley.v1.Content"> & {
      */
     value: Timer;
     case: "timer";
+  } | {
+    /**
+     * @generated from field: parley.v1.Profile profile = 27;
+     */
+    value: Profile;
+    case: "profile";
   } | {
     /**
      * @generated from field: parley.v1.SenderKey sender_key = 40;

@@ -6,6 +6,7 @@ import { uuidFromBytes, uuidToBytes } from "../../../protocol/ids.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
 import { isMember } from "../../groups/roles.ts";
 import type { GroupState } from "../../groups/state.ts";
+import { noteKeyBegun, withKey } from "../../profile/sharing.ts";
 import { conversation, type RosterDevice } from "../../store/conversations.ts";
 import { addHolder, holderCount, holdersOf, lackingDevices, removeHoldersOf } from "../../store/group_roster.ts";
 import { beginSenderKey, endSenderKey, type GroupRow } from "../../store/groups.ts";
@@ -41,6 +42,7 @@ export async function currentDistribution(context: Context, row: GroupRow): Prom
 	context.groups.complete.delete(row.peer);
 	const distribution = randomUuid(context.environment.randomBytes(16));
 	beginSenderKey(store, row.peer, distribution, environment.nowMs());
+	noteKeyBegun(context, row.peer, distribution);
 	return distribution;
 }
 
@@ -117,7 +119,7 @@ async function sendKeys(
 	if (key === null) return devices.length;
 	const id = context.newMessageId();
 	const message = await context.groupCipher.distribution(peer, distribution);
-	const content = senderKeyContent(id, environment.nowMs(), key, message);
+	const content = senderKeyContent(id, environment.nowMs(), key, message, withKey(context));
 	const plaintext = plaintextOf(content, context.conversationId(peer));
 	const envelopes: Envelope[] = [];
 	let size = 0;

@@ -5,6 +5,7 @@ import type { SenderKey } from "../../../protocol/gen/content_pb.js";
 import { type Entry, EntrySchema } from "../../../protocol/gen/conversation_down_pb.js";
 import { isUuidV7, uuidFromBytes } from "../../../protocol/ids.ts";
 import { isMember } from "../../groups/roles.ts";
+import { onProfile } from "../../profile/sharing.ts";
 import { ownBytes } from "../../signal/bytes.ts";
 import { conversation } from "../../store/conversations.ts";
 import {
@@ -147,6 +148,10 @@ async function openPairwise(context: Context, peer: string, entry: Entry): Promi
 			if (content === undefined || content === "misplaced") return;
 			if (content.kind.case === "senderKey") {
 				await onSenderKey(context, peer, account, entry.senderDevice, content.kind.value);
+				const { profile } = content.kind.value;
+				const known = unacceptedKey(context, account, opened.identityKey) === null;
+				const id = uuidFromBytes(content.messageId);
+				if (profile !== undefined && known) onProfile(context, peer, account, id, profile);
 				return;
 			}
 			const state = groupState(context, peer);
