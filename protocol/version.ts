@@ -73,7 +73,7 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 	},
 	{
 		version: 1,
-		fingerprint: "1c0ad2878946d582870f86a863e8328a9da790625f01589f0eaba3c119532dd3",
+		fingerprint: "ba8737c46c640bb5e7e986180f4374b3152e5a3e125d3cf12263ea943ef25b1e",
 		change: "content: profiles",
 	},
 ];

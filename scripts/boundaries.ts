@@ -35,6 +35,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
 		rooms: ["protocol"],
 		packages: [
 			...SCHEMA_PACKAGES,
+			"@ffmpeg/core",
 			"@signalapp/libsignal-client",
 			"@signalapp/sqlcipher",
 			"node:",

@@ -7,7 +7,10 @@ import sharp from "sharp";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { main } from "../cli/main.ts";
 import { processTerminal } from "../cli/terminal.ts";
+import { openDataDirectory } from "../client/data_directory.ts";
 import { png } from "../client/media/testing.ts";
+import { Store } from "../client/store/database.ts";
+import { allPictures } from "../client/store/pictures.ts";
 import { systemClock } from "../client/transport/clock.ts";
 import { Api } from "../client/transport/http.ts";
 import { LIMITS } from "../protocol/limits.ts";
@@ -19,6 +22,7 @@ import { Person, until } from "../scripts/people.ts";
 
 const PATIENCE_MS = 60_000;
 const TEST_MS_MAX = 120_000;
+const DAY_MS = 24 * 60 * 60 * 1000;
 const TITLE = "Pictured";
 const PLACE = "N 47.0 E 8.3, a secret place";
 const folder = mkdtempSync(join(tmpdir(), "parley-pictures-"));
@@ -188,6 +192,38 @@ test("PICTURE-3 PICTURE-4 who comes sees the picture, though its setter is gone;
 	await carol.device.receive();
 	expect(imageAt(carol)?.blob).toBe(blob);
 	expect(await statusOf(later)).toBe(200);
+});
+
+/** Until when an account holds its pictures, as its device has it; changed where `untilMs` is given. The device is off. */
+function heldUntil(name: string, untilMs?: number): number[] {
+	const { database, key } = openDataDirectory(join(folder, name), undefined);
+	const store = Store.open(database, key);
+	try {
+		if (untilMs !== undefined) store.run("UPDATE pictures SET held_until_ms = ?", [untilMs]);
+		return allPictures(store).flatMap((row) => (row.delete_key === null ? [] : [row.held_until_ms]));
+	} finally {
+		store.close();
+	}
+}
+
+test("PICTURE-3 a hold is made longer when less than 30 days of it are left, not before", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	await alice.goOffline();
+	for (const [days, renewed] of [
+		[31, false],
+		[29, true],
+	] as const) {
+		const untilMs = Date.now() + days * DAY_MS;
+		expect(heldUntil("alice", untilMs)).toEqual([untilMs]);
+		await alice.goOnline();
+		await alice.device.receive();
+		await alice.goOffline();
+		const [now = 0] = heldUntil("alice");
+		expect(now > untilMs).toBe(renewed);
+		if (renewed) expect(now).toBeGreaterThan(Date.now() + 59 * DAY_MS);
+	}
+	await alice.goOnline();
 });
 
 test("PICTURE-1 the command line sets, shows, saves and removes a group's picture", {

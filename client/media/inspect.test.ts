@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp, { type Sharp } from "sharp";
+import { thumbHashToAverageRGBA } from "thumbhash";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { inspect, typeOnly, UnshowableError } from "./inspect.ts";
 import { assertShowable } from "./safety.ts";
@@ -75,6 +76,30 @@ test("ATTACH-7 a video passes libsignal's sanitizer, or isn't shown", async () =
 	await assertShowable(written(video), "video/mp4");
 	await expect(assertShowable(written(video.subarray(0, -1)), "video/mp4")).rejects.toThrow(UnshowableError);
 	await expect(assertShowable(written(video.subarray(0, 60)), "video/mp4")).rejects.toThrow(UnshowableError);
+});
+
+test.each(["mp4", "webm"])("ATTACH-1 a blurred preview is made of a %s, with its size and length", async (kind) => {
+	const found = await facts(readFileSync(new URL(`./fixtures/red.${kind}`, import.meta.url)));
+	expect(found).toMatchObject({ contentType: `video/${kind}`, width: 320, height: 180, durationMs: 2_000 });
+	const { r, g, b } = thumbHashToAverageRGBA(found.thumbHash);
+	expect(r).toBeGreaterThan(0.6);
+	expect(Math.max(g, b)).toBeLessThan(0.3);
+});
+
+test("ATTACH-1 a video that can't be decoded goes without a preview", async () => {
+	const whole = readFileSync(new URL("./fixtures/red.mp4", import.meta.url));
+	const media = whole.indexOf("mdat") + 4;
+	const broken = Buffer.from(whole).fill(0x5a, media, media + 300);
+	for (const video of [broken, Buffer.concat([mp4Head(1000), Buffer.alloc(1000, 7)])]) {
+		const found = await facts(video);
+		expect(found).toMatchObject({ contentType: "video/mp4" });
+		expect(found.width).toBeGreaterThan(0);
+		expect(found.thumbHash.length).toBe(0);
+	}
+	expect(await facts(Buffer.from("\x1aE\xdf\xa3 no video", "latin1"))).toMatchObject({
+		contentType: "video/webm",
+		width: 0,
+	});
 });
 
 test("ATTACH-1 a voice message's length and loudness are found out", async () => {

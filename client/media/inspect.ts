@@ -6,6 +6,7 @@ import type { FileHandle } from "node:fs/promises";
 import type { Sharp } from "sharp";
 import { rgbaToThumbHash } from "thumbhash";
 import { LIMITS } from "../../protocol/limits.ts";
+import { firstFrame } from "./frame.ts";
 import { mp4Facts } from "./mp4.ts";
 import { UNKNOWN_TYPE } from "./pointer.ts";
 import { oggSeconds, wavSound } from "./sound.ts";
@@ -52,6 +53,9 @@ export async function inspect(file: FileHandle, size: number): Promise<FileFacts
 		case "image/gif":
 			return { ...NOTHING, contentType, ...(await imageFileFacts(file, size)) };
 		case "video/mp4":
+			return { ...NOTHING, contentType, ...(await videoFacts(file, "mov", await mp4Facts(file, size))) };
+		case "video/webm":
+			return { ...NOTHING, contentType, ...(await videoFacts(file, "matroska", NOTHING)) };
 		case "audio/mp4":
 			return { ...NOTHING, contentType, ...(await mp4Facts(file, size)) };
 		case "audio/wav":
@@ -125,6 +129,23 @@ export async function imageFacts(bytes: Uint8Array): Promise<ImageFacts> {
 	} catch (error) {
 		throw new UnshowableError(`the image can't be shown: ${reason(error)}`, { cause: error });
 	}
+}
+
+/** What the headers tell, completed by what the first frame shows. A video that can't be decoded is sent without. */
+async function videoFacts(
+	file: FileHandle,
+	format: "mov" | "matroska",
+	{ width, height, durationMs }: Pick<FileFacts, "width" | "height" | "durationMs">,
+): Promise<Pick<FileFacts, "width" | "height" | "durationMs" | "thumbHash">> {
+	const frame = await firstFrame(file, format);
+	if (frame === undefined) return { width, height, durationMs, thumbHash: new Uint8Array() };
+	const { thumbHash } = await imageFacts(frame.png);
+	return {
+		width: width || frame.width,
+		height: height || frame.height,
+		durationMs: durationMs || frame.durationMs,
+		thumbHash,
+	};
 }
 
 async function head(file: FileHandle): Promise<Uint8Array> {
