@@ -92,3 +92,38 @@ test("CLIENT-4 both compute the same safety number; a man in the middle changes 
 	expect(safetyNumber(world.alice.store, BOB)?.displayable).not.toBe(bobs.displayable);
 	expect(compareScanned(world.alice.store, BOB, bobs.scannable)).toBe(false);
 });
+
+test("CLIENT-4 a key that waits for acceptance is the one that people compare", async () => {
+	const before = safetyNumber(world.alice.store, BOB)?.displayable;
+	world.alice.inbox.push({ type: "set-verified", peer: BOB, verified: true });
+	await world.settle();
+	reinstall(world.bob);
+	world.text(world.bob, "my new phone");
+	await world.settle();
+	const [alices, bobs] = [safetyNumber(world.alice.store, BOB), safetyNumber(world.bob.store, ALICE)];
+	expect(alices?.displayable).toBe(bobs?.displayable);
+	expect(alices?.displayable).not.toBe(before);
+	expect(compareScanned(world.alice.store, BOB, bobs?.scannable ?? new Uint8Array(0))).toBe(true);
+});
+
+test("CLIENT-3 while a changed key waits, a third one waits too, though the old one is not verified any more", async () => {
+	world.alice.inbox.push({ type: "set-verified", peer: BOB, verified: true });
+	await world.settle();
+	reinstall(world.bob);
+	world.text(world.bob, "my new phone");
+	await world.settle();
+	const known = findIdentity(world.alice.store, BOB);
+	if (known === undefined) throw new Error("no identity");
+	expect(known.pending_key).not.toBe(null);
+	putIdentity(world.alice.store, { ...known, verified: 0 });
+	reinstall(world.bob);
+	world.text(world.bob, "and another");
+	await world.settle();
+	expect(world.alice.notices.at(-1)).toBeDefined();
+	expect(findIdentity(world.alice.store, BOB)?.key).toEqual(known.key);
+	expect(findIdentity(world.alice.store, BOB)?.pending_key).not.toEqual(known.pending_key);
+	const logged = world.server.log.length;
+	world.text(world.alice, "to nobody yet");
+	await world.settle();
+	expect(world.server.log.length).toBe(logged);
+});

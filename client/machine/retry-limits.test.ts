@@ -5,7 +5,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { enqueue } from "../store/outbox.ts";
 import { history } from "../store/queries.ts";
 import { retryContent } from "./content.ts";
-import { ALICE, BOB, type TestDevice, TestWorld } from "./testing.ts";
+import { ALICE, BOB, says, type TestDevice, TestWorld } from "./testing.ts";
 
 let world: TestWorld;
 beforeEach(async () => {
@@ -81,4 +81,43 @@ test("RETRY-1 what is one's own, of another conversation, or was for other devic
 	for (const wanted of [notes, theirs, world.alice.machine.newMessageId()]) await ask(world.bob, ALICE, wanted);
 	expect(resends(world.alice)).toBe(before);
 	expect(history(world.bob.store, ALICE, 9).map(({ body }) => body)).toEqual(["hello", "hi", "Bob's own"]);
+});
+
+/** An entry of Alice's that nobody can read, as a server that plays with Bob may make it up. */
+function unreadable(number: number, id: string) {
+	const value = {
+		...{ $typeName: "parley.v1.Entry" as const, number, serverTimeMs: 1n, messageId: uuidToBytes(id) },
+		...{ senderAccount: uuidToBytes(ALICE), senderDevice: 1, kind: 2, ciphertext: new Uint8Array(40).fill(3) },
+	};
+	return says(ALICE, { case: "entry", value });
+}
+
+test("RETRY-1 REFUSED-2 a server that repeats an unreadable message under new numbers makes nobody ask for it for ever", async () => {
+	const id = world.alice.machine.newMessageId();
+	for (let number = 3; number < 13; number++) {
+		await world.bob.machine.step([unreadable(number, id)]);
+	}
+	expect(resends(world.bob)).toBe(LIMITS.retry_requests_per_message);
+});
+
+test("RETRY-1 after 32 unreadable messages in a row their device is asked for none, until one of it can be read", async () => {
+	for (let number = 3; number < 43; number++) {
+		await world.bob.machine.step([unreadable(number, world.alice.machine.newMessageId())]);
+	}
+	expect(resends(world.bob)).toBe(32);
+	const failing = () => counts(world.bob, "failing", "asked") ?? 0;
+	expect(failing()).toBe(40);
+});
+
+test("RETRY-1 an edit that was for the old key goes to nobody who shows another one", async () => {
+	const id = world.text(world.alice, "first");
+	await world.settle();
+	const edit = world.wish(world.alice, { kind: "edit", message: { author: ALICE, id }, body: "second", ranges: [] });
+	await world.settle();
+	const before = resends(world.alice);
+	await ask(world.bob, ALICE, edit);
+	expect(resends(world.alice)).toBe(before + 1);
+	world.alice.store.run("UPDATE actions SET addressed = NULL");
+	await ask(world.bob, ALICE, edit);
+	expect(resends(world.alice)).toBe(before + 1);
 });

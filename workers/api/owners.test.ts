@@ -10,6 +10,8 @@ import { addDevice, call, fixture, furtherDevice, refusal, register } from "../.
 import { DeviceDirectory } from "./directory/devices.ts";
 import { Directory } from "./directory/directory.ts";
 import { accountStub } from "./env.ts";
+import { mediaSubject } from "./media.ts";
+import { asCaller } from "./sockets.ts";
 import { verifyToken } from "./tokens.ts";
 
 const DAY_MS = 86_400_000;
@@ -235,4 +237,37 @@ test("LINK-2 who asks a mailbox again and again is limited by address", async ()
 	const take = () => call(`/v1/links/${"B".repeat(22)}/take`, { method: "POST", bindings: { LIMIT_LINK } });
 	expect([(await take()).status, (await take()).status]).toEqual([404, 404]);
 	expect(await refusal(await take())).toEqual([429, "rate_limited"]);
+});
+
+test("DEVICE-3 ACCOUNT-6 an unlinked device opens no conversation that it was in, before any of them hears of it", async () => {
+	const [alice, bob] = [await register(1), await register(2)];
+	const next = await addDevice(1, 1, alice);
+	const open = (token: string) =>
+		call(`/v1/direct/${bob.accountId}/socket`, { token, headers: { upgrade: "websocket" } });
+	expect((await open(next.accessToken)).status).toBe(101);
+	const CHANGES = { send: async () => undefined } as unknown as Queue;
+	const options = { method: "DELETE", token: alice.accessToken, bindings: { CHANGES } };
+	expect((await call(`/v1/devices/${next.deviceId}`, options)).status).toBe(204);
+	expect(await refusal(await open(next.accessToken))).toEqual([401, "unauthorized"]);
+	expect((await open(alice.accessToken)).status).toBe(101);
+});
+
+test("ACCOUNT-3 an object is told whose request it is, and gets no token", () => {
+	const headers = { authorization: "Bearer x", "x-parley-account": "somebody", "x-parley-device": "9" };
+	const request = new Request("https://parley.test/v1/socket", { headers: { ...headers, upgrade: "websocket" } });
+	const passed = asCaller(request, { accountId: "me", device: 2 });
+	expect(Object.fromEntries(passed.headers)).toEqual({
+		...{ upgrade: "websocket", "x-parley-account": "me", "x-parley-device": "2" },
+	});
+});
+
+test("GRANT-1 BLOB-1 files are asked for within the account's limit, and their Worker's name of it needs the secret", async () => {
+	const { accountId, accessToken: token } = await register(3);
+	const bindings = { LIMIT_ACCOUNT: { limit: async ({ key }: { key: string }) => ({ success: key !== accountId }) } };
+	for (const path of [`/v1/media/blobs/${ANY}`, `/v1/media/uploads/${ANY}`]) {
+		expect(await refusal(await call(path, { token, bindings }))).toEqual([429, "rate_limited"]);
+	}
+	const other = { ...env, MEDIA_SUBJECT_SECRET: "z".repeat(40) };
+	expect(await mediaSubject(other, accountId)).not.toBe(await mediaSubject(env, accountId));
+	expect(await mediaSubject(env, accountId)).toBe(await mediaSubject(env, accountId));
 });

@@ -61,13 +61,17 @@ test("ACCOUNT-4 a deletion stays noted, and its object keeps its list, until fil
 	const alice = await register(2);
 	await talk(alice.accountId, alice.accessToken);
 	const CHANGES = { send: async () => undefined } as unknown as Queue;
-	await call("/v1/accounts/me", { method: "DELETE", token: alice.accessToken, bindings: { CHANGES } });
+	const down = { getByName: () => ({ retire: () => Promise.reject(new Error("down")) }) };
+	const ACCOUNT = down as unknown as DurableObjectNamespace;
+	await call("/v1/accounts/me", { method: "DELETE", token: alice.accessToken, bindings: { ACCOUNT, CHANGES } });
 	const message = { type: "account-deleted", accountId: alice.accountId };
 	const directory = new Directory(env.DIRECTORY);
 	const silent = { removeMember: () => Promise.reject(new Error("down")) };
 	const CONVERSATION = { getByName: () => silent } as unknown as DurableObjectNamespace;
 	expect(await workThrough(message, { CONVERSATION })).toBe("again");
 	expect(await accountStub(env, alice.accountId).conversations("")).toHaveLength(1);
+	// Its tokens open nothing from the first attempt on.
+	expect(await accountStub(env, alice.accountId).has(1)).toBe(false);
 	const MEDIA = { eraseSubject: () => Promise.reject(new Error("down")) } as unknown as ApiEnv["MEDIA"];
 	expect(await workThrough(message, { MEDIA })).toBe("again");
 	expect(await directory.deletionsBefore(Number.MAX_SAFE_INTEGER)).toEqual([alice.accountId]);

@@ -6,6 +6,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { MEDIA_HEADERS, MEDIA_PATHS } from "../../protocol/media.ts";
 import { refusal } from "../../test/api-caller.ts";
 import { newDeleteKey, TUS, Uploader } from "../../test/media-uploader.ts";
+import { readGrant } from "./grants.ts";
 
 const uploader = await Uploader.create();
 const now_s = () => Math.floor(Date.now() / 1000);
@@ -76,6 +77,12 @@ test("GRANT-1 without a secret no grant is made or taken", async () => {
 	const bindings = { MEDIA_GRANT_SECRET: "short" };
 	const response = await uploader.ask(MEDIA_PATHS.grants, { method: "POST", bindings });
 	expect(await refusal(response)).toEqual([500, "internal"]);
+	// A grant under a secret that anybody could guess is none either.
+	const grant = await forged({}, "short");
+	const headers = new Headers({ [MEDIA_HEADERS.grant]: grant });
+	await expect(readGrant({ ...env, MEDIA_GRANT_SECRET: "short" }, headers, Date.now())).rejects.toMatchObject({
+		code: "internal",
+	});
 });
 
 test("the media Worker is not told who calls", async () => {

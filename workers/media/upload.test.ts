@@ -1,3 +1,5 @@
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { LIMITS } from "../../protocol/limits.ts";
@@ -185,7 +187,15 @@ describe("checksums", () => {
 
 	test("UPLOAD-6 a creation whose bytes don't match creates nothing", async () => {
 		const headers = { "upload-length": "5000", "content-type": "application/offset+octet-stream" };
+		const quota = env.MEDIA_QUOTA.getByName(await uploader.subject());
+		const counted = () =>
+			runInDurableObject(quota, (_, { storage }) => storage.sql.exec("SELECT blob FROM blobs").toArray().length);
+		const before = await counted();
 		const response = await uploader.create({ ...headers, ...checksum("sha1", LARGE) }, SMALL);
 		expect([response.headers.get("location"), await refusal(response)]).toEqual([null, [460, "checksum_mismatch"]]);
+		expect(await counted()).toBe(before);
+		const other = await uploader.create({ ...headers, "content-type": "text/plain" }, SMALL);
+		expect(await refusal(other)).toEqual([415, "content_type_unsupported"]);
+		expect(await counted()).toBe(before);
 	});
 });
