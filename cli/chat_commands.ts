@@ -53,7 +53,7 @@ export async function runChatCommand(context: ChatCommandContext, line: string):
 			return said(await messages.react(id, text));
 		}
 		case "edit": {
-			const { id, text } = await target(context, rest, "out");
+			const { id, text } = await target(context, rest, "text");
 			return said(await messages.edit(id, text));
 		}
 		case "delete": {
@@ -80,7 +80,7 @@ export async function runChatCommand(context: ChatCommandContext, line: string):
 			return said(await messages.closePoll(id));
 		}
 		case "timer":
-			if (rest === "") return timerText(name, await messages.timer(name));
+			if (rest === "") return timerText(nameOf(context), await messages.timer(name));
 			return said(await messages.setTimer(name, durationArgument(rest)));
 		case "mute": {
 			const seconds = rest === "" ? 8 * 60 * 60 : durationArgument(rest);
@@ -121,16 +121,23 @@ export function commandArguments(
 	return [verb, first, peer, ...words.slice(1)];
 }
 
+/** What people call the one, or the group, with whom the chat is. */
+function nameOf({ parley, peer, name }: ChatCommandContext): string {
+	return peer !== undefined && isGroup(peer) ? parley.nameOf(peer) : name;
+}
+
 /** The message that is named by `#id` at the beginning, else the newest that fits. */
 async function target(
 	{ parley, name }: ChatCommandContext,
 	rest: string,
-	kind: "in" | "out" | "poll",
+	kind: "in" | "out" | "text" | "poll",
 ): Promise<{ id: string; text: string }> {
 	const [, id, text = ""] = /^#([0-9a-f-]+)\s*(.*)$/is.exec(rest) ?? [];
 	if (id !== undefined) return { id, text };
 	const newest = (await parley.history(name, 200)).reverse().find((message) => {
-		if (kind === "poll") return parley.messages.view(message)?.poll !== undefined;
+		const view = parley.messages.view(message);
+		if (kind === "poll") return view?.poll !== undefined;
+		if (kind === "text") return message.outgoing && view?.poll === undefined && view?.deleted === false;
 		return message.outgoing === (kind === "out") && message.body !== undefined;
 	});
 	if (newest === undefined)

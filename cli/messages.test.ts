@@ -88,6 +88,8 @@ test("CLIENT-2 reply, react and edit are done here at once, and a message is nam
 	expect(out).toContain(`#${id.slice(-8)}`);
 	expect(out).toContain("↪ hello you — and more");
 	expect(out).toContain("(edited, 👍 alice)");
+	expect(out).not.toContain("was: hello");
+	expect((await run("history", BOB, "--edits")).out).toMatch(/was: hello$/m);
 	await queued("react", id);
 	expect((await history())[0]?.reactions).toBe(undefined);
 });
@@ -114,6 +116,7 @@ test("POLL-1 poll and vote, by text and by place", async () => {
 	expect(await history()).toMatchObject([{ poll: { options, multiple: true, closed: false } }]);
 	expect((await run("history", BOB)).out).toContain("1. now 1 alice");
 	expect((await run("vote", id, "never")).code).toBe(2);
+	expect((await run("edit", id, "Where?")).code).toBe(2);
 	await queued("vote", id, "--end");
 	expect((await run("vote", id, "1")).code).toBe(5);
 });
@@ -213,6 +216,7 @@ test("a chat takes the same after a slash, for the newest message where no id is
 		"/edit hello you\n",
 		"/react 👍\n",
 		"/poll When? | now | later\n",
+		"/edit hello all\n",
 		"/vote 2\n",
 		"/what\n",
 		"/timer 1h\n",
@@ -223,7 +227,7 @@ test("a chat takes the same after a slash, for the newest message where no id is
 	// Nothing of Bob's is there to react to.
 	expect(err).toContain("there is no message yet");
 	expect(await history()).toMatchObject([
-		{ text: "hello you", earlier: [{ text: "hello" }] },
+		{ text: "hello all", earlier: [{ text: "hello" }, { text: "hello you" }] },
 		{ text: "When?", poll: { options: [{ voters: [] }, { voters: [expect.any(String)] }] } },
 	]);
 }, 20_000);

@@ -3,7 +3,7 @@ import type { StoredMessage } from "../client/machine/interface.ts";
 import type { MessageView } from "../client/messages/view.ts";
 import type { TextRange, TextStyle } from "../client/messages/wishes.ts";
 import type { Parley } from "../client/parley.ts";
-import { messageLine, messageObject } from "./message_text.ts";
+import { messageLine, messageObject, timeText } from "./message_text.ts";
 import { durationWords } from "./options.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
@@ -28,6 +28,14 @@ export function shownLine(parley: Parley, message: StoredMessage, colors: Colors
 	];
 	const line = messageLine(message, name, colors, [...before, text].join(" "));
 	return [line + marks(parley, view, colors), ...pollLines(parley, view, colors)].join("\n");
+}
+
+/** The texts before edits, the first first, one line each. */
+export function earlierLines(parley: Parley, message: StoredMessage, colors: Colors): string[] {
+	const earlier = parley.messages.view(message)?.earlier ?? [];
+	return earlier.map(({ body, ranges, timeMs }) => {
+		return `          ${colors.dim(`${timeText(timeMs)} was:`)} ${styled(body, ranges, colors)}`;
+	});
 }
 
 /** The object for programs. */

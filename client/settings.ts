@@ -1,10 +1,12 @@
 /** What a person sets up, the same on all devices of the account (rules SYNC-1 and SYNC-2). */
 import { z } from "zod";
 import { ConversationFlag } from "../protocol/gen/content_pb.js";
+import { Failure } from "./failure.ts";
+import { isGroup } from "./groups/state.ts";
 import { type PrivacySwitch, privacySwitch, readReceipts } from "./store/account.ts";
 import type { Store } from "./store/database.ts";
 import { messagesOf } from "./store/messages.ts";
-import { blockOf, seenMs, strangers } from "./store/standings.ts";
+import { blockedPeers, blockOf, seenMs, strangers } from "./store/standings.ts";
 import { conversationFlag } from "./store/synced.ts";
 import type { Api } from "./transport/http.ts";
 import type { Runner } from "./transport/runner.ts";
@@ -64,13 +66,20 @@ export class Settings {
 		await this.#runner.perform({ type: "delete-request", peer: await this.#resolve(name) });
 	}
 
-	/** Nothing comes from whom the user blocks, and they don't learn it (rule BLOCK-1). */
+	/** Nothing comes from whom the user blocks, and they don't learn it (rule BLOCK-1). Throws `Failure` `bad_argument`. */
 	async setBlocked(name: string, on: boolean): Promise<void> {
-		await this.#runner.perform({ type: "set-blocked", peer: await this.#resolve(name), on });
+		const peer = await this.#resolve(name);
+		if (isGroup(peer)) throw new Failure("bad_argument", "a person can be blocked, a group can't: leave it");
+		await this.#runner.perform({ type: "set-blocked", peer, on });
 	}
 
 	async blocked(name: string): Promise<boolean> {
 		return blockOf(this.#store, await this.#resolve(name)).blocked;
+	}
+
+	/** The accounts that the user blocks. */
+	blockedAccounts(): string[] {
+		return blockedPeers(this.#store);
 	}
 
 	/** When somebody was there last, as far as this device has noticed; milliseconds since 1970. */

@@ -76,4 +76,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "ba8737c46c640bb5e7e986180f4374b3152e5a3e125d3cf12263ea943ef25b1e",
 		change: "content: profiles",
 	},
+	{
+		version: 1,
+		fingerprint: "7b49d620ab6caf155d5db9db505ce3caff693047e6b7cb353c50157c2fdbae4e",
+		change: "groups: a state's rank",
+	},
 ];

@@ -8,7 +8,7 @@ import { Person, until } from "./people.ts";
 type Step = (what: string, work: () => Promise<string>) => Promise<void>;
 
 /** How long a message of the group lasts after it was read. */
-const TIMER_SECONDS = 2;
+const TIMER_SECONDS = 1;
 /** What must not come gets so long to come. */
 const MOMENT_MS = 700;
 
@@ -114,7 +114,7 @@ async function timer(scene: Scene): Promise<string> {
 	const text = `${mark} burn after reading`;
 	const { id } = await alice.device.send(group, text);
 	await see(scene, group, text, [laptop, bob.device, carol.device]);
-	await sleep((TIMER_SECONDS + 1) * 1_000);
+	await sleep((TIMER_SECONDS + 0.5) * 1_000);
 	const unread = [bob.device, carol.device];
 	for (const device of unread) if (!(await has(device, group, text))) throw new Error("gone before it was read");
 	if (await has(alice.device, group, text)) throw new Error("still at the sender's");

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import { main } from "../cli/main.ts";
@@ -160,10 +161,14 @@ test(
 test(
 	"GROUP-12 the command line makes a group, talks in it and shows how far each member is",
 	async () => {
-		const title = `By command ${mark}`;
+		let title = `By command ${mark}`;
+		/** What is entered in the next chat. */
+		const entered: string[] = [];
 		const run = async (...args: string[]) => {
 			const out: string[] = [];
-			const terminal = { ...processTerminal(), out: (line: string) => void out.push(line), note: () => {} };
+			const input = new PassThrough();
+			input.end(entered.splice(0).join("\n"));
+			const terminal = { ...processTerminal(), out: (line: string) => void out.push(line), note: () => {}, input };
 			const data = join(folder, "erin");
 			const code = await main(["--json", "--data", data, "--server", backend.url, ...args], terminal);
 			const objects: unknown[] = out.map((line) => JSON.parse(line));
@@ -209,6 +214,16 @@ test(
 			{ type: "group-changed", version: 4, title, change: { rules: true } },
 		]);
 		expect(await run("group", "info", "no such group")).toMatchObject({ code: 4 });
+		expect(await run("block", `group:${title}`)).toMatchObject({ code: 2 });
+		// A chat goes on though its group is called otherwise now.
+		entered.push("/group rename mountains", "/block", "still here", "/group info");
+		const { code, objects: said } = await run("chat", `group:${title}`);
+		title = "mountains";
+		expect(code).toBe(0);
+		expect(said).toContainEqual(expect.objectContaining({ type: "message", text: "still here", with: title }));
+		const shown = said.filter((one) => z.object({ type: z.literal("group") }).safeParse(one).success);
+		expect(shown).toMatchObject([{ title }, { title }]);
+		await eventually(async () => (await bob.history(`group:${title}`)).at(-1)?.body === "still here");
 		expect(await run("group", "leave", title)).toMatchObject({ code: 0, objects: [{ member: false }] });
 	},
 	TEST_MS_MAX,

@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { type Command, CommanderError, InvalidArgumentError } from "commander";
 import { Failure } from "../../client/failure.ts";
+import { isGroup } from "../../client/groups/state.ts";
 import type { StoredMessage } from "../../client/machine/interface.ts";
 import type { TimelineItem } from "../../client/messages/timeline.ts";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";
@@ -51,7 +52,8 @@ Example:
 
 class Chat {
 	readonly #context: Context;
-	readonly #name: string;
+	/** As it was entered; of a group its id, since its title may change meanwhile. */
+	#name: string;
 	readonly #programFor: (inner: Terminal) => Command;
 	readonly #readline: Interface;
 	/** undefined where output is not a terminal, or JSON: then lines only follow each other. */
@@ -80,9 +82,10 @@ class Chat {
 		const entered = this.#readline[Symbol.asyncIterator]();
 		try {
 			this.#peer = await parley.follow(this.#name);
+			if (isGroup(this.#peer)) this.#name = `group:${this.#peer}`;
 			this.#parley = parley;
 			for (const item of await parley.messages.timeline(this.#name, 20)) this.#item(parley, item);
-			this.#greet(parley);
+			this.#greet(parley, await parley.settings.lastSeenMs(this.#name));
 			if (this.#screen !== undefined) this.#readline.write((await parley.messages.draft(this.#name)) ?? "");
 			this.#markRead();
 			await parley.settings.setOnline(true);
@@ -105,11 +108,18 @@ class Chat {
 		}
 	}
 
-	#greet(parley: Parley): void {
+	/** What people call it. */
+	get #title(): string {
+		const group = this.#peer !== undefined && isGroup(this.#peer) ? this.#parley?.nameOf(this.#peer) : undefined;
+		return group ?? this.#name;
+	}
+
+	#greet(parley: Parley, seenMs: number | undefined): void {
 		if (this.#screen === undefined || this.#peer === undefined) return;
+		const seen = seenMs === undefined ? "" : ` Last seen ${new Date(seenMs).toLocaleString()}.`;
 		const who = this.#context.terminal.colors.bold(printable(parley.nameOf(this.#peer)));
 		const hint = this.#context.terminal.colors.dim("Enter sends, /quit or Ctrl-D ends.");
-		this.#screen.add("", `Chat with ${who}. ${hint}`);
+		this.#screen.add("", `Chat with ${who}.${seen} ${hint}`);
 		this.#screen.prompt("> ");
 	}
 
@@ -126,10 +136,12 @@ class Chat {
 				if (notice.message.peer === this.#peer) this.#changed(notice.message);
 				return;
 			case "typing":
-				if (notice.peer === this.#peer) this.#setTyping(notice.started, this.#parley.nameOf(notice.account));
+				if (notice.peer !== this.#peer) return;
+				if (this.#context.json) this.#context.print(typingObject(this.#parley, notice), "");
+				else this.#setTyping(notice.started, this.#parley.nameOf(notice.account));
 				return;
 			case "refused":
-				if (notice.peer === this.#peer) this.#say(refusalText(notice.code, this.#name));
+				if (notice.peer === this.#peer) this.#say(refusalText(notice.code, this.#title));
 				return;
 			case "line-failed":
 				if (notice.peer !== undefined || notice.attempts !== 3) return;
@@ -149,10 +161,10 @@ class Chat {
 				else this.#screen.replace(notice.id, this.#context.terminal.colors.dim("(gone)"));
 				return;
 			case "presence":
-				if (notice.peer === this.#peer) this.#say(`${this.#name} ${notice.online ? "is here" : "has left"}.`);
+				if (notice.peer === this.#peer) this.#presence(notice, this.#parley.nameOf(notice.peer));
 				return;
 			case "timer-changed":
-				if (notice.peer === this.#peer) this.#say(timerText(this.#name, notice.seconds));
+				if (notice.peer === this.#peer) this.#say(timerText(this.#title, notice.seconds));
 				return;
 			case "file-fetched":
 				void this.#image(notice.id);
@@ -186,8 +198,8 @@ class Chat {
 			case "file-progress":
 				if (this.#screen === undefined) printNotice(this.#context, this.#parley, notice);
 				else if ("peer" in notice && notice.peer !== this.#peer) return;
-				else if (notice.type === "identity-changed") this.#say(identityText(this.#name, notice.blocked));
-				else if (notice.type === "log-went-back") this.#say(logWentBack(this.#name));
+				else if (notice.type === "identity-changed") this.#say(identityText(this.#title, notice.blocked));
+				else if (notice.type === "log-went-back") this.#say(logWentBack(this.#title));
 				else if (notice.type === "missed") this.#say(`Entries ${notice.from} to ${notice.to} were removed unread.`);
 				return;
 			default:
@@ -260,6 +272,11 @@ class Chat {
 		await this.#programFor(inner).parseAsync([...(json ? ["--json"] : []), ...args], { from: "user" });
 	}
 
+	#presence({ peer: account, online, seenMs }: Extract<ParleyNotice, { type: "presence" }>, name: string): void {
+		if (this.#context.json) this.#context.print({ type: "presence", with: name, account, online, seenMs }, "");
+		else this.#say(`${name} ${online ? "is here" : "has left"}.`);
+	}
+
 	#item(parley: Parley, item: TimelineItem): void {
 		if (item.type === "message") {
 			this.#line(item.message);
@@ -309,7 +326,7 @@ class Chat {
 		else this.#screen.add("", line);
 	}
 
-	#setTyping(started: boolean, who = this.#name): void {
+	#setTyping(started: boolean, who = this.#title): void {
 		clearTimeout(this.#typingEnds);
 		// Their "stopped" may be lost: it is never stored.
 		if (started) this.#typingEnds = setTimeout(() => this.#setTyping(false), TYPING_LASTS_MS);
@@ -326,4 +343,9 @@ class Chat {
 	#markRead(): void {
 		if (this.#peer !== undefined) this.#parley?.markAllRead(this.#peer);
 	}
+}
+
+function typingObject(parley: Parley, { peer, account, started }: Extract<ParleyNotice, { type: "typing" }>) {
+	const where = { with: parley.nameOf(peer), ...(isGroup(peer) ? { group: peer } : {}) };
+	return { type: "typing", ...where, account, started };
 }

@@ -4,7 +4,7 @@ import type { Parley } from "../../client/parley.ts";
 import { changeLine, changeObject } from "../change_text.ts";
 import { type Context, contextOf } from "../context.ts";
 import { limitOption } from "../options.ts";
-import { shortId, shownLine, shownObject } from "../shown.ts";
+import { earlierLines, shortId, shownLine, shownObject } from "../shown.ts";
 import { printable, type Terminal } from "../terminal.ts";
 
 export function addHistory(program: Command, terminal: Terminal): void {
@@ -13,25 +13,28 @@ export function addHistory(program: Command, terminal: Terminal): void {
 		.description("Print the messages with somebody and what changed between them, oldest first (works offline)")
 		.argument("<with>", "a username, or an account id")
 		.addOption(limitOption(50))
+		.option("--edits", "show the texts before edits, too")
 		.addHelpText("after", "\nExamples:\n  $ parley history bob\n  $ parley --json history bob --limit 1000")
-		.action(async (name: string, options: { limit: number }, command: Command) => {
+		.action(async (name: string, options: { limit: number; edits?: boolean }, command: Command) => {
 			const context = contextOf(command, terminal);
 			await context.withParley(async (parley) => {
 				const { name: shown } = parley.profiles.of(await parley.profiles.accountOf(name));
 				const header = `${printable(name)} shows the name “${printable(shown)}”`;
 				if (shown !== "" && !context.json) terminal.note(terminal.colors.dim(header));
-				for (const item of await parley.messages.timeline(name, options.limit)) printItem(context, parley, item);
+				for (const item of await parley.messages.timeline(name, options.limit))
+					printItem(context, parley, item, options.edits === true);
 			});
 		});
 }
 
-function printItem(context: Context, parley: Parley, item: TimelineItem): void {
+function printItem(context: Context, parley: Parley, item: TimelineItem, edits: boolean): void {
 	const { colors } = context.terminal;
 	switch (item.type) {
 		case "message": {
 			const { message } = item;
 			const line = `${colors.dim(shortId(message.id))} ${shownLine(parley, message, colors)}`;
-			context.print(shownObject(parley, message), line);
+			const earlier = edits ? earlierLines(parley, message, colors) : [];
+			context.print(shownObject(parley, message), [line, ...earlier].join("\n"));
 			return;
 		}
 		case "group-changed":

@@ -60,10 +60,14 @@ export function addBlock(program: Command, terminal: Terminal): void {
 		program
 			.command(verb)
 			.description(on ? "Let nothing come from somebody; they don't learn it" : "Let somebody's messages come again")
-			.argument("<with>", "a username, or an account id")
+			.argument(on ? "[with]" : "<with>", `a username, or an account id${on ? "; left out, all are listed" : ""}`)
 			.addHelpText("after", `\nExample:\n  $ parley ${verb} bob`)
-			.action(async (name: string, _options: unknown, command: Command) => {
+			.action(async (name: string | undefined, _options: unknown, command: Command) => {
 				const context = contextOf(command, terminal);
+				if (name === undefined) {
+					await context.withParley(async (parley) => listBlocked(context, parley));
+					return;
+				}
 				await context.withParley(async (parley) => {
 					await parley.settings.setBlocked(name, on);
 					await parley.flush();
@@ -73,6 +77,13 @@ export function addBlock(program: Command, terminal: Terminal): void {
 					on ? `${printable(name)} is blocked.` : `${printable(name)} is not blocked any more.`,
 				);
 			});
+	}
+}
+
+function listBlocked(context: Context, parley: Parley): void {
+	for (const account of parley.settings.blockedAccounts()) {
+		const name = parley.nameOf(account);
+		context.print({ type: "blocked", with: name, account }, printable(name));
 	}
 }
 

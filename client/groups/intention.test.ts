@@ -12,7 +12,7 @@ function state(changes: Partial<GroupState> = {}): GroupState {
 		{ account: BOB, role: "member" as const },
 	];
 	const none = new Uint8Array(0);
-	const base = { group: "12".repeat(32), version: 7, title: "friends", description: "", picture: none };
+	const base = { group: "12".repeat(32), version: 7, rank: 7, title: "friends", description: "", picture: none };
 	return { ...base, members, rules: FIRST_RULES, linkSecret: none, ...changes };
 }
 

@@ -32,6 +32,8 @@ export interface GroupState {
 	/** 64 hex digits. */
 	group: string;
 	version: number;
+	/** Grows with each state, also where the server counts versions again (rule GROUP-19). */
+	rank: number;
 	title: string;
 	description: string;
 	/** A serialized `Attachment`; empty where there is none. */
@@ -58,6 +60,7 @@ export function serializeState(state: GroupState): Uint8Array<ArrayBuffer> {
 	const message = create(GroupStateSchema, {
 		group: fromHex(state.group),
 		version: state.version,
+		rank: state.rank === state.version ? 0 : state.rank,
 		title: state.title,
 		description: state.description,
 		picture: state.picture,
@@ -86,7 +89,9 @@ export function parseState(bytes: Uint8Array): GroupState | undefined {
 		const { version, title, description, picture, linkSecret } = message;
 		if (linkSecret.length !== 0 && linkSecret.length !== 32) return;
 		if (title.length > GROUP_TEXT.title || description.length > GROUP_TEXT.description) return;
-		return { group: toHex(message.group), version, title, description, picture, members, rules, linkSecret };
+		const rank = message.rank === 0 ? version : message.rank;
+		if (rank < version) return;
+		return { group: toHex(message.group), version, rank, title, description, picture, members, rules, linkSecret };
 	} catch {
 		return undefined;
 	}

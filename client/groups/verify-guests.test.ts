@@ -15,7 +15,7 @@ const [ADA, BOB, DORA, EVE] = ["a", "b", "d", "e"].map((one) => `${one.repeat(8)
 ];
 const LINK = { ...FIRST_RULES, link: true };
 const BEFORE: GroupState = {
-	...{ group: GROUP, version: 1, title: "friends", description: "", rules: LINK },
+	...{ group: GROUP, version: 1, rank: 1, title: "friends", description: "", rules: LINK },
 	...{ picture: new Uint8Array(0), linkSecret: new Uint8Array(0) },
 	members: [
 		{ account: ADA, role: "admin" },
@@ -31,7 +31,7 @@ function objection(after: Partial<GroupState>, declined?: string) {
 		version: 2,
 		...(declined === undefined ? {} : { declined: uuidToBytes(declined) }),
 	});
-	const next = { ...BEFORE, version: 2, ...after };
+	const next = { ...BEFORE, version: 2, rank: 2, ...after };
 	const claim = { group: GROUP, before: BEFORE, author: DORA, change, present: undefined, self: BOB };
 	// Without a sender the state comes from outside the log: what the server was told is not compared.
 	return objectionTo({ ...claim, after: next, sender: undefined });
@@ -60,7 +60,12 @@ test("GROUP-10 the server was told of the roles that the state gives, and of no 
 	const admin = (account: string) => ({ account: uuidToBytes(account), role: GroupRole.ADMIN });
 	const members: Member[] = [...BEFORE.members, { account: EVE, role: "member" }];
 	const before = { ...BEFORE, members };
-	const after = { ...before, version: 2, members: members.map(({ account }) => ({ account, role: "admin" as const })) };
+	const after = {
+		...before,
+		version: 2,
+		rank: 2,
+		members: members.map(({ account }) => ({ account, role: "admin" as const })),
+	};
 	const claim = { group: GROUP, before, after, author: ADA, sender: ADA, present: undefined, self: BOB };
 	const told = (...accounts: string[]) =>
 		objectionTo({ ...claim, change: create(GroupChangeSchema, { version: 2, roles: accounts.map(admin) }) });

@@ -16,6 +16,7 @@ function state(changes: Partial<GroupState> = {}): GroupState {
 	return {
 		group: GROUP,
 		version: 1,
+		rank: changes.version ?? 1,
 		title: "friends",
 		description: "",
 		picture: none,
@@ -210,6 +211,20 @@ const CASES: Case[] = [
 	},
 	{ what: "another group's state", by: ADA, after: { group: "34".repeat(32) }, objection: "other_group" },
 	{ what: "an old version", by: ADA, before: { version: 2 }, after: { version: 2 }, objection: "other_version" },
+	{
+		what: "a lower rank though a later version",
+		by: ADA,
+		before: { version: 2, rank: 9 },
+		after: { version: 3, rank: 9 },
+		objection: "other_version",
+	},
+	{
+		what: "a rank far away",
+		by: ADA,
+		before: { version: 2 },
+		after: { version: 3, rank: 1_003 },
+		objection: "other_version",
+	},
 	{
 		what: "another version than the entry's",
 		by: ADA,

@@ -5,6 +5,9 @@ import { differenceOf, type StateDifference } from "./difference.ts";
 import { isAdmin, isMember, type Present, permits } from "./roles.ts";
 import { type GroupState, type Member, parseMembers, parseRules, sameRules } from "./state.ts";
 
+/** No author has seen more changes than another by so many, after a server was put back (rule GROUP-19). */
+const RANKS_AHEAD = 1_000;
+
 /** What is checked beside the signature, which the caller has verified. */
 export interface Claim {
 	/** 64 hex digits: the group in whose log the change stands. */
@@ -43,12 +46,14 @@ export type Objection =
 export function objectionTo(claim: Claim): Objection | undefined {
 	const { before, after, author, sender, change, self } = claim;
 	if (after.group !== claim.group) return "other_group";
-	if (after.version !== change.version || after.version <= (before?.version ?? 0)) return "other_version";
+	if (after.version !== change.version || after.rank <= (before?.rank ?? 0)) return "other_version";
+	// Nobody may use up the ranks.
+	if (after.rank > Math.max(after.version, (before?.rank ?? after.rank) + RANKS_AHEAD)) return "other_version";
 	if (sender !== undefined && sender !== author) return "other_author";
 	if (before === undefined) return objectionToFirst(after, author, self);
 	const difference = differenceOf(before, after);
 	// Where changes are missing, what the server was told of this one is not the whole difference.
-	const whole = after.version === before.version + 1;
+	const whole = after.version === before.version + 1 && after.rank === before.rank + 1;
 	if (whole && sender !== undefined && !announces(change, difference, after)) return "other_than_announced";
 	return isMember(before, author)
 		? objectionToMember(claim, before, difference)

@@ -45,6 +45,7 @@ export function onOpened(context: Context, peer: string): void {
 	const connection = { ...newConnection(), open: true, acknowledged: cursor, news: context.connection(peer).news };
 	context.connections.set(peer, connection);
 	context.groups.caughtUp.delete(peer);
+	context.groups.fetched.delete(peer);
 	context.groups.rosterChanged(peer);
 	sayHello(context, peer);
 }

@@ -1,6 +1,7 @@
 /** Trust on first use, and what happens when a key changes (rule CLIENT-3). */
 import { fromBase64url, sameBytes } from "../signal/bytes.ts";
 import { groupsWith } from "../store/group_roster.ts";
+import { findGroup, setRefetch } from "../store/groups.ts";
 import { findIdentity, putIdentity } from "../store/identities.ts";
 import { acceptUnderKey, forgetAddressees } from "../store/messages.ts";
 import { forgetProfileSent } from "../store/profiles.ts";
@@ -75,6 +76,9 @@ export function acceptIdentity(context: Context, peer: string): void {
 /** Whoever was left out of groups for want of an accepted key is let in. */
 function touchGroups(context: Context, account: string): void {
 	for (const group of groupsWith(context.store, account)) {
+		// What was refused while the key was not accepted is asked for.
+		const row = findGroup(context.store, group);
+		if (row !== undefined && row.seen_version > row.version) setRefetch(context.store, group, true);
 		context.groups.rosterChanged(group);
 		context.touched.add(group);
 	}

@@ -1,5 +1,7 @@
 /** What the server says of positions in the log, and the way back from those that were never true (rule CLIENT-6). */
+import { isGroup } from "../groups/state.ts";
 import { conversation, rewind } from "../store/conversations.ts";
+import { lowerSeenVersion } from "../store/groups.ts";
 import { failBeyond } from "../store/messages.ts";
 import { forgetReadTimes } from "../store/read_times.ts";
 import type { Context } from "./context.ts";
@@ -33,6 +35,8 @@ export function goBack(context: Context, peer: string, head: number): boolean {
 	failBeyond(context.store, peer, head);
 	const position = rewind(context.store, peer, head);
 	forgetReadTimes(context.store, peer, head);
+	// Changes after the head are lost: their versions come again (rule GROUP-19).
+	if (isGroup(peer)) lowerSeenVersion(context.store, peer, 0);
 	context.notify({ type: "log-went-back", peer, from: Math.max(cursor, read), to: head });
 	const connection = context.connection(peer);
 	connection.acknowledged = position;

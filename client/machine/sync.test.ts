@@ -123,6 +123,20 @@ test("SYNC-2 a read position only grows, and what is no item of this version is 
 	expect(context.store.value("SELECT COUNT(*) AS value FROM conversations WHERE peer <> ?", [BOB])).toBe(0);
 });
 
+test("SYNC-1 a group is read, muted and pinned on all devices like any other conversation", () => {
+	const context = aliceContext();
+	const group = "ab".repeat(32);
+	const flag = { conversation: group, flag: ConversationFlag.PINNED, value: 1n };
+	onSync(context, 2, sync({ changedMs: 5n, kind: { case: "flag", value: flag } }));
+	expect(conversationFlag(context.store, group, ConversationFlag.PINNED)).toBe(1);
+	onSync(context, 2, sync({ changedMs: 5n, kind: { case: "read", value: { conversation: group, upTo: 7 } } }));
+	expect(conversation(context.store, group).read).toBe(7);
+	putRosterDevice(context.store, BOB, { account: ALICE, device: 2, registration_id: 5 });
+	share(context, { case: "flag", value: { ...flag, value: 0n } });
+	share(context, { case: "read", value: { conversation: group, upTo: 8 } });
+	expect(context.shared).toHaveLength(2);
+});
+
 test("SYNC-2 a name that leads elsewhere here keeps leading there", () => {
 	const context = aliceContext();
 	rememberContact(context.store, "bob", BOB);

@@ -130,9 +130,10 @@ export class Messages {
 		return this.#do(found.peer, { kind: "reaction", message: this.#there(found), emoji });
 	}
 
-	/** Throws `Failure` `too_late` after 24 hours. */
+	/** Throws `Failure` `too_late` after 24 hours, `bad_argument` for a poll: people have voted on what it says. */
 	async edit(part: string, text: string, marked = false): Promise<Done> {
 		const found = this.find(part);
+		if (this.view(found)?.poll !== undefined) throw new Failure("bad_argument", "a poll can't be edited");
 		const { body, ranges } = this.#written(text, marked);
 		const name = this.#own(found, LIMITS.edit_hours);
 		return this.#do(found.peer, { kind: "edit", message: name, body, ranges: ranges ?? [] });

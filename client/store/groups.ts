@@ -21,6 +21,8 @@ export type GroupRow = {
 	sent: number;
 	/** 1 while members wait for keys though there is nothing to send. */
 	wanted: number;
+	/** 1 while the state has to be asked for. */
+	refetch: number;
 };
 
 export function findGroup(store: Store, peer: string): GroupRow | undefined {
@@ -54,6 +56,15 @@ export function setGroupState(
 
 export function setSeenVersion(store: Store, peer: string, version: number): void {
 	store.run("UPDATE groups SET seen_version = MAX(seen_version, ?) WHERE peer = ?", [version, peer]);
+}
+
+export function setRefetch(store: Store, peer: string, refetch: boolean): void {
+	store.run("UPDATE groups SET refetch = ? WHERE peer = ?", [refetch ? 1 : 0, peer]);
+}
+
+/** The log went back, or the server has an earlier state: its next change has a version that was seen already. */
+export function lowerSeenVersion(store: Store, peer: string, version: number): void {
+	store.run("UPDATE groups SET seen_version = MIN(seen_version, ?) WHERE peer = ?", [version, peer]);
 }
 
 export function setMember(store: Store, peer: string, member: boolean): void {

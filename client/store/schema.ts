@@ -233,4 +233,13 @@ export const MIGRATIONS: readonly string[] = [
 	-- Who was sent the own profile last (peer: an account or a group), of when, and in which entry.
 	CREATE TABLE profiles_sent (peer TEXT PRIMARY KEY, changed_ms INTEGER NOT NULL, id TEXT NOT NULL) WITHOUT ROWID;
 	`,
+	`
+	-- Requests to send a group message again, of devices whose account the verified state doesn't list yet. message: wire id.
+	CREATE TABLE late_retries (
+		position INTEGER PRIMARY KEY AUTOINCREMENT, peer TEXT NOT NULL, account TEXT NOT NULL, device INTEGER NOT NULL,
+		message BLOB NOT NULL, UNIQUE (peer, account, device, message)
+	);
+	-- refetch: 1 while the state has to be asked for, because a change was refused under a key that is accepted by now.
+	ALTER TABLE groups ADD COLUMN refetch INTEGER NOT NULL DEFAULT 0;
+	`,
 ];

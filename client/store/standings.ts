@@ -68,6 +68,13 @@ export function blockOf(store: Store, peer: string): { blocked: boolean; due: bo
 	return { blocked: row?.blocked === 1, due: row?.block_due === 1 };
 }
 
+/** Whom the user blocks. */
+export function blockedPeers(store: Store): string[] {
+	return store
+		.all<{ peer: string }>("SELECT peer FROM standings WHERE blocked = 1 ORDER BY peer")
+		.map(({ peer }) => peer);
+}
+
 export function setBlock(store: Store, peer: string, block: { blocked: boolean; due: boolean }): void {
 	store.run(
 		`INSERT INTO standings (peer, blocked, block_due) VALUES (?, ?, ?)

@@ -188,6 +188,14 @@ export declare type GroupState = Message<"parley.v1.GroupState"> & {
    * @generated from field: bytes link_secret = 8;
    */
   linkSecret: Uint8Array;
+
+  /**
+   * Grows with each state as the version does, also where the server was put back to an earlier one and counts versions
+   * again; 0: it is the version (rule GROUP-19).
+   *
+   * @generated from field: uint32 rank = 9;
+   */
+  rank: number;
 };
 
 /**

@@ -7,6 +7,7 @@ import { ChangeGroupRequest, CreateGroupRequest, JoinGroupRequest } from "../../
 import { uuidToBytes } from "../../../protocol/ids.ts";
 import { differenceOf } from "../../groups/difference.ts";
 import { type Intention, intend, isTitle } from "../../groups/intention.ts";
+import { isAdmin, isMember } from "../../groups/roles.ts";
 import {
 	FIRST_RULES,
 	type GroupState,
@@ -105,6 +106,7 @@ function creation(context: Context, row: GroupChangeRow, wire: string, intention
 	const state: GroupState = {
 		group: row.peer,
 		version: 1,
+		rank: 1,
 		title: intention.title,
 		description: intention.description,
 		picture: new Uint8Array(0),
@@ -138,16 +140,22 @@ function change(
 	const present = presentAccounts(context, row.peer);
 	const after = intend(before, context.account.accountId, intention, intention.do === "join" ? undefined : present);
 	if (typeof after === "string") return after;
-	const next = { ...after, version: group.seen_version + 1 };
+	const version = group.seen_version + 1;
+	const next = { ...after, version, rank: Math.max(before.rank + 1, version) };
 	const difference = differenceOf(before, next);
-	// An account that is gone is on no roster any more.
-	const removed = difference.removed.filter((account) => present?.has(account) ?? true);
+	const isBack =
+		version <= before.version && present !== undefined && isAdmin(before, context.account.accountId, present);
+	const added = isBack ? next.members.filter(({ account }) => !present.has(account)) : difference.added;
+	// An account that is gone is on no roster any more. A roster of before has who was removed meanwhile (rule GROUP-19).
+	const removed = isBack
+		? [...present].filter((account) => !isMember(next, account))
+		: difference.removed.filter((account) => present?.has(account) ?? true);
 	const listed = ({ account, role }: Member) => ({ accountId: account, role });
 	const body: ChangeGroupRequest = {
 		messageId,
 		version: next.version,
 		state: seal(context, next),
-		...(difference.added.length === 0 ? {} : { added: difference.added.map(listed) }),
+		...(added.length === 0 ? {} : { added: added.map(listed) }),
 		...(removed.length === 0 ? {} : { removed }),
 		...(difference.roles.length === 0 ? {} : { roles: difference.roles.map(listed) }),
 		...(difference.rules ? { rules: next.rules } : {}),

@@ -34,7 +34,8 @@ async function three(): Promise<[GroupDevice, GroupDevice, GroupDevice]> {
 
 /** A change that the server lets through, whoever signs it; what it was told is `told`. */
 async function forge(by: GroupDevice, after: Partial<GroupState>, told: { added?: string[]; removed?: string[] } = {}) {
-	const state = { ...stateOf(by), version: stateOf(by).version + 1, ...after };
+	const version = stateOf(by).version + 1;
+	const state = { ...stateOf(by), version, rank: version, ...after };
 	const key = findGroup(by.store, GROUP)?.key;
 	if (key === undefined || key === null) throw new Error("no key");
 	const at = { group: GROUP, version: state.version, author: by.account };

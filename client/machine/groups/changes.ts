@@ -17,7 +17,15 @@ import {
 	setUnreachable,
 } from "../../store/group_changes.ts";
 import { parkEntry, unparkEntry } from "../../store/group_entries.ts";
-import { addGroup, addRequest, findGroup, setGroupKey } from "../../store/groups.ts";
+import {
+	addGroup,
+	addRequest,
+	findGroup,
+	lowerSeenVersion,
+	setGroupKey,
+	setRefetch,
+	setSeenVersion,
+} from "../../store/groups.ts";
 import type { Context } from "../context.ts";
 import {
 	buildCall,
@@ -122,6 +130,11 @@ export function onGroupRefused(
 		fail(context, row, code);
 		return;
 	}
+	// The server was put back to an earlier state, and counts on from there (rule GROUP-19): no entry has to come first.
+	if (limit !== undefined && limit <= (findGroup(context.store, peer)?.version ?? 0)) {
+		lowerSeenVersion(context.store, peer, 0);
+		setSeenVersion(context.store, peer, limit);
+	}
 	// Others were faster. The change is made anew on what they made of the group.
 	setChangeNeeds(context.store, row.id, limit ?? 0);
 	const intention = parseIntention(row.intention);
@@ -133,6 +146,7 @@ export function onGroupRefused(
 /** The call failed for the moment: it is made again with the next connection, or a minute later. */
 export function onGroupFailed(context: Context, peer: string, wire: string): void {
 	context.groups.calls.delete(wire === FETCH ? fetchName(peer) : wire);
+	if (wire === FETCH) context.groups.fetched.delete(peer);
 }
 
 /** Asks for the state as it is now; `secret` is an invite link's, for those who are no members. */
@@ -150,6 +164,7 @@ export function onFetched(context: Context, peer: string, group: Group | undefin
 		return;
 	}
 	addGroup(context.store, peer);
+	setRefetch(context.store, peer, false);
 	unparkEntry(context.store, peer, 0);
 	const { version, state } = group;
 	const ciphertext = changeOf({ do: "state", version, state });

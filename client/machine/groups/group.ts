@@ -24,10 +24,13 @@ export async function finishGroup(context: Context, peer: string): Promise<void>
 		caughtUp &&
 		row?.version === 0 &&
 		row.key !== null &&
-		!changeWaits(context.store, peer, Number.MAX_SAFE_INTEGER)
+		!changeWaits(context.store, peer, Number.MAX_SAFE_INTEGER) &&
+		!context.groups.fetched.has(peer)
 	) {
+		context.groups.fetched.add(peer);
 		fetchGroup(context, peer, undefined);
 	}
+	if (caughtUp && row?.refetch === 1) fetchGroup(context, peer, undefined);
 	await pumpGroup(context, peer);
 }
 

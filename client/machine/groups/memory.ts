@@ -14,6 +14,8 @@ export class GroupMemory {
 	readonly settled = new Set<string>();
 	/** Groups whose log is here up to its head. */
 	readonly caughtUp = new Set<string>();
+	/** Groups whose state was asked for on this connection: one that can't be believed is not asked for again at once. */
+	readonly fetched = new Set<string>();
 	/** Calls to the server that are on the way, by wire id, or by `fetch` and the group. */
 	readonly calls = new Set<string>();
 	/** Accounts that the server says are gone. */
@@ -23,7 +25,16 @@ export class GroupMemory {
 
 	/** As after a failed step: sockets and calls are lost too. */
 	forget(): void {
-		const all = [this.states, this.present, this.complete, this.leftOut, this.settled, this.caughtUp, this.calls];
+		const all = [
+			this.fetched,
+			this.states,
+			this.present,
+			this.complete,
+			this.leftOut,
+			this.settled,
+			this.caughtUp,
+			this.calls,
+		];
 		for (const one of [...all, this.gone, this.doubted]) one.clear();
 	}
 

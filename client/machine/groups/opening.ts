@@ -24,7 +24,9 @@ import {
 	setWanted,
 } from "../../store/groups.ts";
 import { findIdentity } from "../../store/identities.ts";
+import { keepLateRetry, takeLateRetries } from "../../store/late_retries.ts";
 import type { Context } from "../context.ts";
+import { answerRetry } from "../retry.ts";
 import { claim } from "../sending.ts";
 import { changeDone, changeFailed, isJoining } from "./changes.ts";
 import { renewSenderKey } from "./roster.ts";
@@ -44,8 +46,8 @@ export function openChange(context: Context, peer: string, entry: Entry): boolea
 	if (change.state.length === 0) return noteRequest(context, peer, change);
 	const sender = entry.number === FETCHED ? undefined : uuidFromBytes(entry.senderAccount);
 	const wire = uuidFromBytes(entry.messageId);
-	if (change.version <= row.seen_version) {
-		// A fetched state was newer.
+	if (change.version <= (entry.number === FETCHED ? row.version : row.seen_version)) {
+		// A fetched state was newer, or this one is no news.
 		changeDone(context, wire);
 		return true;
 	}
@@ -66,6 +68,12 @@ export function openChange(context: Context, peer: string, entry: Entry): boolea
 	const guest = isJoining(context, peer);
 	// Who comes by the link, or comes back, takes the state as it is, like at the first time.
 	const before = row.member === 0 ? undefined : groupState(context, peer);
+	if (before !== undefined && change.version <= before.version && state.rank <= before.rank) {
+		// It comes again after the log went back: never back to an older state (rule GROUP-19).
+		setSeenVersion(context.store, peer, change.version);
+		changeDone(context, wire);
+		return true;
+	}
 	const objection = objectionTo({
 		group: peer,
 		before,
@@ -152,8 +160,10 @@ function accept(
 	const difference = before === undefined ? undefined : differenceOf(before, state);
 	if (difference !== undefined && difference.removed.length > 0) renewSenderKey(context, peer);
 	const ownDevice = author === account.accountId && entry.senderDevice === account.deviceId;
+	// After a restore of the server a change brings back who is in the state already (rule GROUP-19).
+	const back = change.added.some((one) => one.account.length === 16 && uuidFromBytes(one.account) !== author);
 	const others =
-		difference === undefined ? state.version === 1 : difference.added.some((one) => one.account !== author);
+		difference === undefined ? state.version === 1 : back || difference.added.some((one) => one.account !== author);
 	if (ownDevice && others) setWanted(store, peer, true);
 	if (entry.number !== FETCHED || before !== undefined) {
 		const change = summary(before, state, difference);
@@ -164,7 +174,16 @@ function accept(
 		context.notify({ type: "group-changed", peer, version, title, author, change });
 	}
 	changeDone(context, uuidFromBytes(entry.messageId));
+	answerLateRetries(context, peer, state);
 	context.touched.add(peer);
+}
+
+/** Who has come with the state may have asked for messages before it was verified. */
+function answerLateRetries(context: Context, peer: string, state: GroupState): void {
+	for (const late of takeLateRetries(context.store, peer)) {
+		if (isMember(state, late.account)) answerRetry(context, peer, late.account, late.device, late.message);
+		else keepLateRetry(context.store, peer, late);
+	}
 }
 
 /** What people are told of a change. */

@@ -18,6 +18,7 @@ import {
 } from "../../store/group_entries.ts";
 import { addGroup, findGroup, setGroupKey } from "../../store/groups.ts";
 import { findIdentity } from "../../store/identities.ts";
+import { keepLateRetry } from "../../store/late_retries.ts";
 import { parseContent } from "../content.ts";
 import type { Context } from "../context.ts";
 import { unacceptedKey } from "../identity.ts";
@@ -155,16 +156,24 @@ async function openPairwise(context: Context, peer: string, entry: Entry): Promi
 				return;
 			}
 			const state = groupState(context, peer);
-			if (state === undefined || !isMember(state, account)) return;
+			const known = state !== undefined && isMember(state, account);
 			if (content.kind.case === "retryRequest") {
-				answerRetry(context, peer, account, entry.senderDevice, content.kind.value.messageId);
-			} else {
+				const { messageId } = content.kind.value;
+				if (known) answerRetry(context, peer, account, entry.senderDevice, messageId);
+				else waitForMember(context, peer, account, entry.senderDevice, messageId);
+			} else if (known) {
 				const underKey = unacceptedKey(context, account, opened.identityKey);
 				onContent(context, peer, account, entry, content, underKey);
 			}
 			return;
 		}
 	}
+}
+
+/** The change that brings the member may wait for its author's key: what the member asks for is answered after it. */
+function waitForMember(context: Context, peer: string, account: string, device: number, wanted: Uint8Array): void {
+	if (wanted.length !== 16) return;
+	keepLateRetry(context.store, peer, { account, device, message: ownBytes(wanted) });
 }
 
 /** Before the first state any member's word on the group's key is taken: it has to open a state that proves itself. */

@@ -187,6 +187,10 @@ export class GroupServer {
 		switch (frame.case) {
 			case "hello": {
 				const head = group.log.length;
+				if (frame.value.cursor > head) {
+					push(from, refusal(ErrorCode.CURSOR_BEYOND_HEAD, undefined, head));
+					return;
+				}
 				const roster = frame.value.rosterVersion === group.rosterVersion ? {} : { roster: this.#roster(group) };
 				const watermarks = [...group.marks].map(([name, mark]) => watermark(name, mark));
 				push(
@@ -331,8 +335,8 @@ function watermark(name: string, mark: { delivered: number; read: number }) {
 	return { $typeName: "parley.v1.Watermark" as const, account: uuidToBytes(account), device, after: 0, ...mark };
 }
 
-function refusal(code: ErrorCode, messageId: Uint8Array = new Uint8Array(0)): ConversationDown {
-	const value = { $typeName: "parley.v1.Refused" as const, code, messageId, limit: 0, retryAfterMs: 0 };
+function refusal(code: ErrorCode, messageId: Uint8Array = new Uint8Array(0), limit = 0): ConversationDown {
+	const value = { $typeName: "parley.v1.Refused" as const, code, messageId, limit, retryAfterMs: 0 };
 	return down({ case: "refused", value });
 }
 
