@@ -2,6 +2,7 @@
 import colors from "picocolors";
 import { boundaryFindings } from "./boundaries.ts";
 import { migrationFindings, protocolFindings } from "./generated.ts";
+import { limitFindings } from "./limits.ts";
 import { type Finding, run, sourceFiles } from "./repository.ts";
 import { RULES_PAGE, ruleFindings } from "./rules.ts";
 import { styleFindings } from "./style.ts";
@@ -16,6 +17,7 @@ const CHECKS: readonly Check[] = [
 	["rules and tests", () => listed(rules())],
 	["style", () => listed(styleFindings(sourceFiles([".ts", ".proto", ".md", ".sql", ".toml"])))],
 	["generated protocol", () => listed(protocolFindings())],
+	["generated limits", () => listed(limitFindings())],
 	["generated migrations", () => listed(migrationFindings())],
 	["dead code", () => tool("knip", ["--no-progress"])],
 ];

@@ -1,0 +1,58 @@
+/** `specs/limits.md`: the table of protocol/limits.ts for who reads no code. Run as a script it writes the page. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { LIMITS } from "../protocol/limits.ts";
+import { type Finding, ROOT } from "./repository.ts";
+
+const PAGE = "specs/limits.md";
+
+const HEAD = `# Limits
+
+Made from \`protocol/limits.ts\` by \`npm run generate\`. The server enforces them where it can see them, and a refusal's code is in
+[protocol.md](protocol.md); what only clients see they enforce when they send and when they receive.
+
+| Limit | Value | What |
+|---|---|---|
+`;
+
+/** A limit with what the source says of it. */
+interface Limit {
+	name: string;
+	value: number;
+	what: string;
+}
+
+/** The limits of a source like protocol/limits.ts, each with the comment before it. Throws for a name without a value. */
+export function readLimits(source: string, values: Readonly<Record<string, number>>): Limit[] {
+	return [...source.matchAll(/(?:\/\*\* ([^*]*) \*\/\n)?\t([a-z_]+): /g)].map(([, what, name = ""]) => {
+		const value = values[name];
+		if (value === undefined) throw new Error(`${name} is no limit`);
+		return { name, value, what: what ?? "" };
+	});
+}
+
+/** A number with its unit, which stands last in the name. Bytes as people say them. */
+export function inWords(name: string, value: number): string {
+	if (!name.endsWith("_bytes")) return value.toLocaleString("en");
+	for (const [unit, size] of [
+		["GiB", 1024 ** 3],
+		["MiB", 1024 ** 2],
+		["KiB", 1024],
+	] as const) {
+		if (value >= size && value % size === 0) return `${(value / size).toLocaleString("en")} ${unit}`;
+	}
+	return value.toLocaleString("en");
+}
+
+function page(): string {
+	const limits = readLimits(readFileSync(join(ROOT, "protocol/limits.ts"), "utf8"), LIMITS);
+	return HEAD + limits.map(({ name, value, what }) => `| \`${name}\` | ${inWords(name, value)} | ${what} |\n`).join("");
+}
+
+/** Whether the page is current. */
+export function limitFindings(): Finding[] {
+	if (readFileSync(join(ROOT, PAGE), "utf8") === page()) return [];
+	return [{ path: PAGE, line: 0, what: "is out of date: run `npm run generate`" }];
+}
+
+if (import.meta.main ?? process.argv[1] === import.meta.filename) writeFileSync(join(ROOT, PAGE), page());
