@@ -14,6 +14,9 @@ export const LIMITS = {
 	window_entries: 256,
 	/** Bytes of ciphertext that are on the way to one device. */
 	window_bytes: 1024 * 1024,
+	/** The same to all devices of a conversation; beyond it each has the next limit. */
+	windows_bytes: 32 * 1024 * 1024,
+	window_bytes_least: 32 * 1024,
 	/** Entries after which a device acknowledges at the latest. */
 	acknowledge_entries: 64,
 	/** Frames of one socket that are answered without a pause. */

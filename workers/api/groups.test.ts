@@ -1,50 +1,22 @@
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
-import type { RegisterResponse } from "../../protocol/http.ts";
 import { ChangedGroup, Group, LINK_SECRET_HEADER } from "../../protocol/http_groups.ts";
-import { groupId } from "../../protocol/ids.ts";
 import { call, refusal, register } from "../../test/api-caller.ts";
+import {
+	base64url,
+	change,
+	newGroup,
+	OPEN,
+	open,
+	random,
+	STATE,
+	settle,
+	shared,
+	UPGRADE,
+} from "../../test/api-groups.ts";
 import type { GroupChangeRequest } from "../conversation-do/interface.ts";
-import { newId, TestSocket, up } from "../conversation-do/testing.ts";
+import { newId } from "../conversation-do/testing.ts";
 import { type ApiEnv, accountStub, conversationStub } from "./env.ts";
-import { workThrough } from "./testing.ts";
-
-const OPEN = { add: "members", edit: "members", send: "members", link: false, approval: false };
-const UPGRADE = { upgrade: "websocket" };
-
-const base64url = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64url");
-const random = () => crypto.getRandomValues(new Uint8Array(32));
-const STATE = base64url(new TextEncoder().encode("sealed"));
-
-async function newGroup(founder: RegisterResponse, members: RegisterResponse[], fields: object = {}) {
-	const seed = random();
-	const id = await groupId(seed);
-	const body = {
-		...{ seed: base64url(seed), messageId: base64url(newId()), rules: OPEN, state: STATE },
-		members: members.map(({ accountId }) => ({ accountId, role: "member" })),
-		...fields,
-	};
-	const response = await call(`/v1/groups/${id}`, { method: "POST", token: founder.accessToken, body });
-	return { id, body, response };
-}
-
-const change = (id: string, actor: RegisterResponse, version: number, fields: object = {}) =>
-	call(`/v1/groups/${id}/changes`, {
-		method: "POST",
-		token: actor.accessToken,
-		body: { messageId: base64url(newId()), version, state: STATE, ...fields },
-	});
-
-async function open(id: string, { accessToken }: RegisterResponse): Promise<TestSocket> {
-	const { webSocket } = await call(`/v1/groups/${id}/socket`, { token: accessToken, headers: UPGRADE });
-	if (webSocket === null) throw new Error("no socket");
-	const socket = new TestSocket(webSocket);
-	socket.send(up({ case: "hello", value: { protocolVersion: 1, cursor: 0 } }));
-	return socket;
-}
-
-const shared = (rosterVersion: number) =>
-	up({ case: "send", value: { messageId: newId(), rosterVersion, shared: new Uint8Array([1]) } });
 
 test("GROUP-2 a group is founded, changed and talked in", async () => {
 	const [alice, bob, carol] = [await register(0), await register(1), await register(2)];
@@ -88,9 +60,6 @@ test("GROUP-6 who is removed loses its socket at once, and the group leaves its 
 	expect(await accountStub(env, bob.accountId).membership(bob.deviceId, id)).toBe("stranger");
 	expect(await accountStub(env, alice.accountId).membership(alice.deviceId, id)).toBe("member");
 });
-
-/** Lets the queue's consumer work through a group's message. */
-const settle = (group: string, accountIds: string[]) => workThrough({ type: "group-changed", group, accountIds });
 
 test("GROUP-6 a member that an earlier change's message took from its account's list comes back to it", async () => {
 	const [alice, bob] = [await register(0), await register(1)];

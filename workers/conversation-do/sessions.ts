@@ -29,8 +29,14 @@ export interface SocketState {
 	caughtUp: boolean;
 }
 
+/** Bytes that are on the way to all sockets of a conversation: a thousand that come back at once share the memory. */
+interface Way {
+	bytes: number;
+}
+
 /** A socket that is open. */
 export class Session {
+	way: Way = { bytes: 0 };
 	state: SocketState;
 	readonly key: string;
 	readonly accountBytes: Uint8Array;
@@ -58,9 +64,15 @@ export class Session {
 		this.position = state.caughtUp ? head : state.cursor;
 	}
 
-	/** Whether one more entry may be on the way. */
+	/** Whether one more entry may be on the way. Where it may not, there is one whose arrival is to be acknowledged. */
 	hasRoom(): boolean {
-		return this.#entries < LIMITS.window_entries && this.#bytes < LIMITS.window_bytes;
+		if (this.#entries >= LIMITS.window_entries || this.#bytes >= LIMITS.window_bytes) return false;
+		return this.#bytes < LIMITS.window_bytes_least || this.way.bytes < LIMITS.windows_bytes;
+	}
+
+	/** Bytes that are on the way to it. */
+	get onTheWay(): number {
+		return this.#bytes;
 	}
 
 	/** An entry was sent. */
@@ -68,6 +80,7 @@ export class Session {
 		this.#way.push(number, bytes);
 		this.#entries += 1;
 		this.#bytes += bytes;
+		this.way.bytes += bytes;
 	}
 
 	/** Everything up to the cursor has arrived. */
@@ -76,7 +89,9 @@ export class Session {
 			const first = this.#way[this.#first];
 			if (first === undefined || first > cursor) break;
 			this.#entries -= 1;
-			this.#bytes -= this.#way[this.#first + 1] ?? 0;
+			const bytes = this.#way[this.#first + 1] ?? 0;
+			this.#bytes -= bytes;
+			this.way.bytes -= bytes;
 			this.#first += 2;
 		}
 		if (this.#first < 128) return;
@@ -90,6 +105,7 @@ export class Session {
 		this.#way = [];
 		this.#first = 0;
 		this.#entries = 0;
+		this.way.bytes -= this.#bytes;
 		this.#bytes = 0;
 	}
 }
@@ -98,6 +114,7 @@ export class Session {
 export class Sessions {
 	readonly #all: Map<number, Session> = new Map();
 	readonly #connected: Map<string, Session> = new Map();
+	readonly #way: Way = { bytes: 0 };
 
 	[Symbol.iterator](): IterableIterator<Session> {
 		return this.#all.values();
@@ -112,6 +129,7 @@ export class Sessions {
 	}
 
 	add(session: Session): void {
+		session.way = this.#way;
 		this.#all.set(session.state.id, session);
 		if (session.state.greeted) this.greeted(session);
 	}
@@ -122,7 +140,7 @@ export class Sessions {
 	}
 
 	delete(session: Session): void {
-		this.#all.delete(session.state.id);
+		if (this.#all.delete(session.state.id)) this.#way.bytes -= session.onTheWay;
 		if (this.#connected.get(session.key) === session) this.#connected.delete(session.key);
 	}
 
