@@ -153,7 +153,10 @@ async function measured(run: () => Promise<void>): Promise<MediaWay> {
 }
 
 const order = MediaOrderSchema.parse(JSON.parse(process.argv[2] ?? ""));
+// The whole client, with its database: what a person's process has in memory beside the file.
+if (order.target !== "bare") await import("../client/parley.ts");
 const target = order.target === "bare" ? bare(order) : await parley(order);
+const rss_mib_begin = process.memoryUsage.rss() / 2 ** 20;
 const up = await measured(() => target.up());
 await target.prepare?.();
 let bytes = 0;
@@ -161,6 +164,6 @@ const down = await measured(async () => {
 	for await (const piece of target.down()) bytes += piece.length;
 });
 const rss_mib_max = process.resourceUsage().maxRSS / 1024;
-const report: MediaReport = { bytes, up, down, rss_mib_max };
+const report: MediaReport = { bytes, up, down, rss_mib_max, rss_mib_begin };
 process.stdout.write(`${JSON.stringify(report)}\n`);
 process.exit(0);

@@ -128,6 +128,8 @@ export const MediaReportSchema = z.strictObject({
 	up: MediaWay,
 	down: MediaWay,
 	rss_mib_max: z.number(),
+	/** As `rss_mib_max`, before the first byte: Node, and for Parley the whole client with libsignal and SQLCipher. */
+	rss_mib_begin: z.number(),
 });
 export type MediaReport = z.infer<typeof MediaReportSchema>;
 

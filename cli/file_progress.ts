@@ -10,10 +10,9 @@ const PAUSE_MS = 100;
 /** Tells of the progress of one command's files; `end` takes the bar away. */
 export class ProgressLine {
 	readonly #context: Context;
-	#startedMs = 0;
-	#startedAt = 0;
+	/** By file and direction: several may be on their way. */
+	readonly #files = new Map<string, { startedMs: number; startedAt: number; percent: number }>();
 	#toldMs = 0;
-	#toldPercent = -1;
 
 	constructor(context: Context) {
 		this.#context = context;
@@ -25,21 +24,23 @@ export class ProgressLine {
 		const { id, direction, done, total } = notice;
 		const now = performance.now();
 		const percent = Math.floor((done / total) * 100);
-		if (this.#toldPercent === -1) [this.#startedMs, this.#startedAt] = [now, done];
+		const key = `${direction} ${id}`;
+		const file = this.#files.get(key) ?? { startedMs: now, startedAt: done, percent: -1 };
+		this.#files.set(key, file);
 		if (json) {
-			if (percent !== this.#toldPercent) this.#context.print({ type: "progress", id, direction, done, total }, "");
+			if (percent !== file.percent) this.#context.print({ type: "progress", id, direction, done, total }, "");
 		} else if (terminal.progress !== undefined && (now - this.#toldMs >= PAUSE_MS || done === total)) {
 			this.#toldMs = now;
 			const full = Math.round((done / total) * BAR_CHARACTERS);
 			const bar = `${"█".repeat(full)}${terminal.colors.dim("░".repeat(BAR_CHARACTERS - full))}`;
-			const seconds = (now - this.#startedMs) / 1000;
-			const rate = seconds < 0.5 ? "" : `  ${sizeText(Math.round((done - this.#startedAt) / seconds))}/s`;
+			const seconds = (now - file.startedMs) / 1000;
+			const rate = seconds < 0.5 ? "" : `  ${sizeText(Math.round((done - file.startedAt) / seconds))}/s`;
 			const arrow = direction === "up" ? "↑" : "↓";
 			terminal.progress(
 				`${arrow} ${bar} ${String(percent).padStart(3)} %  ${sizeText(done)} of ${sizeText(total)}${rate}`,
 			);
 		}
-		this.#toldPercent = percent;
+		file.percent = percent;
 	}
 
 	end(): void {

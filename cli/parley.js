@@ -10,6 +10,7 @@ const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (major > 22 || (major === 22 && minor >= 18)) {
 	silenceExperimentalWarnings();
 	keepMemorySmall();
+	await import("./stripped.js");
 	const { main } = await import("./main.ts");
 	process.exitCode = await main(process.argv.slice(2));
 } else {

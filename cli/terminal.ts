@@ -2,6 +2,11 @@
 import pico from "picocolors";
 import type { Parley } from "../client/parley.ts";
 
+const CLEAR_LINE = "\r\x1b[2K";
+/** What is wider than the terminal is cut: a line that wraps could not be taken away. */
+const NO_WRAP = "\x1b[?7l";
+const WRAP = "\x1b[?7h";
+
 export interface Terminal {
 	/** One line for programs and people who want the result. */
 	out(line: string): void;
@@ -29,12 +34,22 @@ export function processTerminal(): Terminal {
 		if (error.code === "EPIPE") process.exit(0);
 		throw error;
 	});
+	let showing = false;
+	const progress = (line: string | undefined): void => {
+		if (line === undefined && !showing) return;
+		showing = line !== undefined;
+		process.stderr.write(showing ? `${CLEAR_LINE}${NO_WRAP}${line}${WRAP}` : CLEAR_LINE);
+	};
 	return {
-		out: (line) => void process.stdout.write(`${line}\n`),
-		note: (line) => void process.stderr.write(`${line}\n`),
-		...(process.stderr.isTTY
-			? { progress: (line) => void process.stderr.write(line === undefined ? "\r\x1b[2K" : `\r\x1b[2K${line}`) }
-			: {}),
+		out: (line) => {
+			progress(undefined);
+			process.stdout.write(`${line}\n`);
+		},
+		note: (line) => {
+			progress(undefined);
+			process.stderr.write(`${line}\n`);
+		},
+		...(process.stderr.isTTY ? { progress } : {}),
 		async readAll() {
 			const chunks: Buffer[] = [];
 			for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));

@@ -8,9 +8,9 @@ const ROW = /^\|[^|]*\|[^|]*\| `([^`]+)`: (.+) \|$/;
 test("REFUSED-1 each row of the page of bad days names a test that runs", () => {
 	const rows = readFileSync("specs/bad-days.md", "utf8")
 		.split("\n")
-		.slice(6)
-		.filter((line) => line !== "");
-	expect(rows.length).toBeGreaterThan(30);
+		// Not the heads of the tables.
+		.filter((line) => line.startsWith("|") && !line.startsWith("| What |") && !line.startsWith("|---"));
+	expect(rows.length).toBeGreaterThan(90);
 	for (const row of rows) {
 		const [, path = "", title = ""] = ROW.exec(row) ?? [];
 		expect(path, row).not.toBe("");

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { isGroup } from "../../client/groups/state.ts";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
+import { ProgressLine } from "../file_progress.ts";
 import { printGroupNotice } from "../group_text.ts";
 import { identityText, logWentBack, refusalText } from "../message_text.ts";
 import { secondsOption, timerText } from "../options.ts";
@@ -35,6 +36,8 @@ Examples:
 		.action(async (options: ReceiveOptions, command: Command) => {
 			const context = contextOf(command, terminal);
 			const newest = new Map<string, number>();
+			// Uploads that were interrupted go on, and small files are fetched.
+			const progress = new ProgressLine(context);
 			let parley: Parley | undefined;
 			const markRead = (): void => {
 				if (options.keepUnread === true || parley === undefined) return;
@@ -44,11 +47,13 @@ Examples:
 			await context.withParley(
 				async (opened) => {
 					parley = opened;
-					await opened.receive({ timeoutMs: options.timeout * 1000, beforeEnd: markRead });
+					const received = opened.receive({ timeoutMs: options.timeout * 1000, beforeEnd: markRead });
+					await received.finally(() => progress.end());
 					if (options.follow !== true) return;
 					await terminal.interrupted();
 				},
 				(notice) => {
+					progress.show(notice);
 					if (notice.type === "message" && notice.message.number !== undefined) {
 						newest.set(notice.message.peer, notice.message.number);
 					}

@@ -3,9 +3,18 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { type FileHandle, open as openFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DigestingPassThrough } from "@signalapp/libsignal-client/dist/incremental_mac.js";
 import { afterAll, expect, test } from "vitest";
 import { LIMITS } from "../../protocol/limits.ts";
-import { type BlobSeal, blobSize, chunkBytesFor, incrementalMacSize, paddedSize, TamperedError } from "./blob.ts";
+import {
+	type BlobSeal,
+	blobSize,
+	chunkBytesFor,
+	chunkChoice,
+	incrementalMacSize,
+	paddedSize,
+	TamperedError,
+} from "./blob.ts";
 import { openBlob } from "./open.ts";
 import { sealBlob } from "./seal.ts";
 
@@ -84,7 +93,19 @@ test("ATTACH-2 sizes are padded to steps of five percent, and never beyond the l
 	}
 	expect(paddedSize(1_000_000)).toBe(paddedSize(1_010_000));
 	const largest = LIMITS.attachment_bytes;
-	expect(incrementalMacSize(largest, chunkBytesFor(largest))).toBeLessThanOrEqual(4096);
+	expect(incrementalMacSize(largest, chunkBytesFor(largest))).toBeLessThanOrEqual(4096 + 32);
+});
+
+test("ATTACH-3 the largest files have as many checksums as libsignal makes of whole chunks", async () => {
+	const [chunkBytes, chunks] = [CHUNK, 3];
+	const steps = new DigestingPassThrough(randomBytes(32), chunkChoice(chunkBytes)).resume();
+	steps.write(Buffer.alloc(chunks * chunkBytes));
+	await new Promise<void>((resolve) => steps.end(resolve));
+	const extra = steps.getFinalDigest().length / 32 - chunks;
+	const largest = LIMITS.attachment_bytes;
+	const whole = blobSize(largest) / chunkBytesFor(largest);
+	expect(Number.isInteger(whole)).toBe(true);
+	expect(incrementalMacSize(largest, chunkBytesFor(largest))).toBe((whole + extra) * 32);
 });
 
 const CHUNK = 64 * 1024;

@@ -16,7 +16,7 @@ const STEP_MAC_BYTES = 32;
 /** The smallest file is padded to this, as in Signal. */
 const PADDED_BYTES_MIN = 541;
 const CHUNK_BYTES_MIN = 64 * 1024;
-/** So the incremental MAC has at most 4 KiB, since a message carries it once for each device. */
+/** So the incremental MAC has little more than 4 KiB, since a message carries it once for each device. */
 const CHUNKS_MAX = 128;
 
 /** A file's size rounded up to a power of 1.05, so that the blob's size says little (rule ATTACH-2). */
@@ -38,9 +38,12 @@ export function chunkBytesFor(size: number): number {
 	return Math.max(CHUNK_BYTES_MIN, Math.ceil(blobSize(size) / CHUNKS_MAX / CHUNK_BYTES_MIN) * CHUNK_BYTES_MIN);
 }
 
-/** The length of the incremental MAC that belongs to a file's size and the size of its chunks. */
+/**
+ * The length of the incremental MAC that belongs to a file's size and the size of its chunks. After a blob of whole chunks,
+ * as the largest is, libsignal has one more for the nothing at its end.
+ */
 export function incrementalMacSize(size: number, chunkBytes: number): number {
-	return Math.ceil(blobSize(size) / chunkBytes) * STEP_MAC_BYTES;
+	return (Math.floor(blobSize(size) / chunkBytes) + 1) * STEP_MAC_BYTES;
 }
 
 /** libsignal's form of a chunk size. Throws a RangeError where it takes another. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { safeFileName } from "./file_name.ts";
+import { numberedName, safeFileName } from "./file_name.ts";
 
 test.each([
 	["photo.jpg", "photo.jpg"],
@@ -27,4 +27,13 @@ test("ATTACH-4 a long name keeps its extension and is cut between characters", (
 	const name = safeFileName(`${"文".repeat(200)}.tar.gz`);
 	expect(Buffer.byteLength(name)).toBeLessThanOrEqual(255);
 	expect(name).toMatch(/^文+\.gz$/);
+});
+
+test("ATTACH-4 a name that is taken gets a number, and stays within what a name may have", () => {
+	expect(numberedName("photo.jpg", 1)).toBe("photo.jpg");
+	expect(numberedName("photo.jpg", 2)).toBe("photo (2).jpg");
+	expect(numberedName("README", 3)).toBe("README (3)");
+	const longest = `${"x".repeat(251)}.jpg`;
+	expect(numberedName(longest, 1)).toBe(longest);
+	expect(numberedName(longest, 12)).toBe(`${"x".repeat(246)} (12).jpg`);
 });

@@ -18,16 +18,21 @@ export function safeFileName(name: string): string {
 	return shortened(RESERVED.test(visible) ? `_${visible}` : visible);
 }
 
-/** Cut to the limit, with its extension. */
-function shortened(name: string): string {
-	if (Buffer.byteLength(name) <= LIMITS.file_name_bytes) return name;
+/** The name as it is called where others of the same name are there already: `photo (2).jpg`. No longer than a name may be. */
+export function numberedName(name: string, number: number): string {
+	return number === 1 ? name : shortened(name, ` (${number})`);
+}
+
+/** Cut to the limit, with its extension and what goes before that. */
+function shortened(name: string, suffix = ""): string {
 	const extension = /\.[A-Za-z0-9]{1,10}$/.exec(name)?.[0] ?? "";
+	const whole = name.slice(0, name.length - extension.length);
+	let room = LIMITS.file_name_bytes - Buffer.byteLength(extension + suffix);
 	let stem = "";
-	let room = LIMITS.file_name_bytes - extension.length;
-	for (const character of name.slice(0, name.length - extension.length)) {
+	for (const character of whole) {
 		room -= Buffer.byteLength(character);
 		if (room < 0) break;
 		stem += character;
 	}
-	return stem + extension;
+	return stem + suffix + extension;
 }

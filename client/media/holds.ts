@@ -24,10 +24,8 @@ export async function holdBlob(
 	const { grant } = await http.api.mediaGrant();
 	const headers = { [MEDIA_HEADERS.grant]: grant, [MEDIA_HEADERS.deleteHash]: await deleteHash(deleteKey) };
 	try {
-		const { body } = await http.send({ method: "PUT", path: MEDIA_PATHS.hold(blob), headers, signal });
-		const pieces: Uint8Array[] = [];
-		for await (const piece of body) pieces.push(piece);
-		return MediaHold.parse(JSON.parse(Buffer.concat(pieces).toString())).expiresAtMs;
+		const text = await http.text({ method: "PUT", path: MEDIA_PATHS.hold(blob), headers, signal });
+		return MediaHold.parse(JSON.parse(text)).expiresAtMs;
 	} catch (error) {
 		const gone = error instanceof ServerRefusal && (error.code === "not_found" || error.code === "too_many_holds");
 		if (gone) return undefined;

@@ -8,7 +8,8 @@ import type { Api } from "../transport/http.ts";
 
 /** Without a byte in either direction the connection counts as lost. */
 const SILENCE_MS = 30_000;
-const REFUSAL_BYTES_MAX = 64 * 1024;
+/** No answer but a blob has more. */
+const ANSWER_BYTES_MAX = 64 * 1024;
 
 export interface MediaRequest {
 	method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -52,8 +53,17 @@ export class MediaHttp {
 	/** As `send`, for an answer whose body says nothing that is needed. */
 	async done(request: MediaRequest): Promise<IncomingHttpHeaders> {
 		const { headers, body } = await this.send(request);
-		body.resume();
+		// Read to its end, so that the connection can be used again; cut off where that doesn't come.
+		readSome(body).catch(() => {});
 		return headers;
+	}
+
+	/** As `send`, for an answer that is read whole: no longer than any of this interface. */
+	async text(request: MediaRequest): Promise<string> {
+		const { status, body } = await this.send(request);
+		const text = await readSome(body);
+		if (text === undefined) throw new ServerRefusal(status, "unexpected_answer", "the server's answer has no end");
+		return text;
 	}
 
 	close(): void {
@@ -110,18 +120,23 @@ export class MediaHttp {
 }
 
 async function refusalOf(body: IncomingMessage, status: number): Promise<ServerRefusal> {
+	const refusal = HttpError.safeParse(parsed((await readSome(body)) ?? ""));
+	if (refusal.success) return new ServerRefusal(status, refusal.data.code, refusal.data.message, refusal.data.limit);
+	return new ServerRefusal(status, "unexpected_answer", `the server answered ${status}`);
+}
+
+/** An answer's body as text; undefined where it is longer than it may be, and then the connection is cut. */
+async function readSome(body: IncomingMessage): Promise<string | undefined> {
 	const pieces: Uint8Array[] = [];
 	let read = 0;
 	body.on("error", () => {});
 	body.on("data", (bytes: Uint8Array) => {
 		read += bytes.length;
-		if (read <= REFUSAL_BYTES_MAX) pieces.push(bytes);
+		if (read <= ANSWER_BYTES_MAX) pieces.push(bytes);
 		else body.destroy();
 	});
 	if (!body.destroyed) await once(body, "close").catch(() => undefined);
-	const refusal = HttpError.safeParse(parsed(Buffer.concat(pieces).toString()));
-	if (refusal.success) return new ServerRefusal(status, refusal.data.code, refusal.data.message, refusal.data.limit);
-	return new ServerRefusal(status, "unexpected_answer", `the server answered ${status}`);
+	return read <= ANSWER_BYTES_MAX ? Buffer.concat(pieces).toString() : undefined;
 }
 
 function parsed(text: string): unknown {

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { MediaHold } from "../../protocol/http.ts";
 import { LIMITS } from "../../protocol/limits.ts";
-import { blobIdOf, MEDIA_HEADERS, MEDIA_HOLD_MS, MEDIA_PATHS, storageKeyOf } from "../../protocol/media.ts";
+import { blobIdOf, deleteHash, MEDIA_HEADERS, MEDIA_HOLD_MS, MEDIA_PATHS, storageKeyOf } from "../../protocol/media.ts";
 import { refusal } from "../../test/api-caller.ts";
 import { later, newDeleteKey, noise, objectOf, TUS, Uploader, wrapBucket } from "../../test/media-uploader.ts";
 import { download } from "./download.ts";
@@ -250,6 +250,39 @@ describe("holds", () => {
 		await remove(blob, deleteKey);
 		await remove(blob, key);
 		expect(await stored(blob)).toBe(false);
+	});
+
+	test("BLOB-3 a hold that begins while the last one ends keeps the blob", async () => {
+		const { blob, deleteKey } = await uploader.upload(BYTES);
+		const { key, hash } = await newDeleteKey();
+		const stub = await objectOf(blob);
+		const subject = await other.subject();
+		await runInDurableObject(stub, async (object) => {
+			// Both in one turn: the hold has asked its quota, and the answer is not here yet.
+			const holding = object.hold(hash, subject);
+			const ending = object.endHold(await deleteHash(deleteKey));
+			expect(await Promise.all([holding, ending])).toEqual([expect.any(Number), "ok"]);
+		});
+		expect(await stored(blob)).toBe(true);
+		expect((await remove(blob, key)).status).toBe(204);
+		expect(await stored(blob)).toBe(false);
+	});
+
+	test("BLOB-3 QUOTA-1 who holds a blob anew while the older hold ends is still counted", async () => {
+		const { blob, deleteKey } = await uploader.upload(BYTES);
+		const others = await newDeleteKey();
+		await hold(other, blob, others.hash);
+		const { hash } = await newDeleteKey();
+		const subject = await uploader.subject();
+		await runInDurableObject(await objectOf(blob), async (object) => {
+			const ended = await deleteHash(deleteKey);
+			await Promise.all([object.hold(hash, subject), object.endHold(ended)]);
+		});
+		const name = await storageKeyOf(blob);
+		const rows = await runInDurableObject(env.MEDIA_QUOTA.getByName(subject), (_object, state) =>
+			state.storage.sql.exec("SELECT 1 FROM blobs WHERE blob = ?", name).toArray(),
+		);
+		expect(rows.length).toBe(1);
 	});
 
 	test("BLOB-3 a blob has room for so many holds", async () => {

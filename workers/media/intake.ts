@@ -14,6 +14,8 @@ const CHECKPOINT_MS = 5_000;
  */
 const idle: Uint8Array<ArrayBuffer>[] = [];
 const IDLE_PARTS_MAX = 2;
+/** Every PATCH reads the tail: of one that came byte by byte the rows are put together. */
+const TAIL_ROWS_MAX = 64;
 
 export interface IntakeContext {
 	records: Records;
@@ -96,6 +98,11 @@ export class Intake {
 		await this.#sending?.done;
 		this.#context.records.atomically(() => {
 			this.keepParts();
+			// All of the tail is in memory too.
+			if (this.#context.records.tailRows() > TAIL_ROWS_MAX) {
+				this.#context.records.clearTail();
+				this.#recorded = this.#context.records.partsEnd();
+			}
 			this.#record();
 		});
 	}

@@ -170,6 +170,15 @@ export class Records {
 		}
 	}
 
+	tailRows(): number {
+		return this.#sql.exec<{ count: number }>("SELECT COUNT(*) AS count FROM tail").one().count;
+	}
+
+	/** For who writes all of it anew. */
+	clearTail(): void {
+		this.#sql.exec("DELETE FROM tail");
+	}
+
 	/** All or nothing. */
 	atomically(change: () => void): void {
 		this.#storage.transactionSync(change);

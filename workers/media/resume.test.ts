@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test, vi } from "vitest";
 import { MEDIA_UPLOAD_MS, storageKeyOf } from "../../protocol/media.ts";
 import { refusal } from "../../test/api-caller.ts";
-import { broken, LARGE, later, objectOf, SMALL, TUS, Uploader, wrapBucket } from "../../test/media-uploader.ts";
+import { broken, LARGE, later, noise, objectOf, SMALL, TUS, Uploader, wrapBucket } from "../../test/media-uploader.ts";
 import { PART_BYTES } from "./records.ts";
 
 const uploader = await Uploader.create();
@@ -29,6 +29,22 @@ describe("bad days", () => {
 		await evictDurableObject(await objectOf(blob));
 		expect(await uploader.holds(blob, LARGE)).toBe(true);
 		expect(await uploader.offset(location)).toBe(LARGE.length);
+	});
+
+	test("UPLOAD-2 an upload that comes byte by byte leaves few rows, and becomes the blob", async () => {
+		const bytes = noise(150);
+		const { location, blob } = await uploader.start(bytes.length);
+		let most = 0;
+		for (let at = 0; at < bytes.length; at++) {
+			await uploader.patch(location, at, bytes.slice(at, at + 1));
+			const rows = await runInDurableObject(await objectOf(blob), (_object, state) =>
+				at === bytes.length - 1 ? 0 : state.storage.sql.exec("SELECT 1 FROM tail").toArray().length,
+			);
+			most = Math.max(most, rows);
+		}
+		expect(most).toBeGreaterThan(1);
+		expect(most).toBeLessThan(70);
+		expect(await uploader.holds(blob, bytes)).toBe(true);
 	});
 
 	test("UPLOAD-2 a slow part is written down every few seconds, so that a crash costs no more", async () => {

@@ -9,7 +9,7 @@ import { type Bucket, Storage } from "./bucket.ts";
 import { drain } from "./drain.ts";
 import type { MediaEnv } from "./env.ts";
 import type { MediaQuota, QuotaAnswer } from "./quota.ts";
-import { type BlobState, Records } from "./records.ts";
+import { type BlobState, type Hold, Records } from "./records.ts";
 import { faultResponse, notFound, Refusal } from "./refusal.ts";
 import { Runs } from "./runs.ts";
 import { readPatch } from "./tus.ts";
@@ -124,18 +124,31 @@ export class StoredBlob extends DurableObject<MediaEnv> {
 		const state = this.#live();
 		if (state?.phase !== "complete" || state.length === undefined) return "not_found";
 		const held = this.#records.holds();
-		const same = held.some((each) => each.deleteHash === deleteHash && each.subject === subject);
-		if (!same && held.length >= LIMITS.media_holds) return "too_many";
-		const expires_ms = this.now() + MEDIA_HOLD_MS;
+		const before = held.find((each) => each.deleteHash === deleteHash && each.subject === subject);
+		if (before === undefined && held.length >= LIMITS.media_holds) return "too_many";
+		const hold = { deleteHash, subject, expires_ms: this.now() + MEDIA_HOLD_MS };
+		// Before the quota is asked: what ends meanwhile must see that this subject holds the blob, else the hold would
+		// count for nobody, or the blob would go.
+		this.#records.hold(hold);
 		const quota = this.#quota(subject);
-		const answer = await quota.hold(this.#key, state.length, expires_ms);
-		if (answer !== "ok") return answer;
-		if (this.#live()?.phase !== "complete") {
-			await quota.release(this.#key);
-			return "not_found";
+		let answer: QuotaAnswer | undefined;
+		try {
+			answer = await quota.hold(this.#key, state.length, hold.expires_ms);
+		} finally {
+			if (answer !== "ok") await this.#takeBack(state, hold, before);
 		}
-		this.#records.hold({ deleteHash, subject, expires_ms });
-		return expires_ms;
+		if (answer !== "ok") return answer;
+		if (this.#holds().some((each) => isSame(each, hold))) return hold.expires_ms;
+		// It was ended meanwhile.
+		if (!this.#holds().some((each) => each.subject === subject)) await quota.release(this.#key);
+		return "not_found";
+	}
+
+	/** A hold that the quota has refused goes, or is again what it was. */
+	async #takeBack(state: BlobState, hold: Hold, before: Hold | undefined): Promise<void> {
+		if (!this.#holds().some((each) => isSame(each, hold))) return;
+		if (before === undefined) await this.#endHolds(state, (each) => isSame(each, hold));
+		else this.#records.hold(before);
 	}
 
 	/** Rule BLOB-4. A wrong hash and an unknown blob have one answer. */
@@ -220,8 +233,13 @@ export class StoredBlob extends DurableObject<MediaEnv> {
 		};
 	}
 
+	/** Also where everything is gone. */
+	#holds(): Hold[] {
+		return this.#records.state() === undefined ? [] : this.#records.holds();
+	}
+
 	/** Ends some holds; without any left the blob goes. Else the alarm is set for the next that ends. */
-	async #endHolds(state: BlobState, ends: (hold: ReturnType<Records["holds"]>[number]) => boolean) {
+	async #endHolds(state: BlobState, ends: (hold: Hold) => boolean) {
 		const [ended, left] = [this.#records.holds().filter(ends), this.#records.holds().filter((hold) => !ends(hold))];
 		for (const hold of ended) this.#records.endHold(hold);
 		const subjects = new Set(ended.map(({ subject }) => subject));
@@ -229,7 +247,11 @@ export class StoredBlob extends DurableObject<MediaEnv> {
 		try {
 			if (left.length === 0) await this.#markRemoved();
 			else await this.ctx.storage.setAlarm(Math.min(...left.map(({ expires_ms }) => expires_ms)));
-			for (const subject of subjects) await this.#quota(subject).release(this.#key);
+			for (const subject of subjects) {
+				// It may hold the blob again by now.
+				if (this.#holds().some((hold) => hold.subject === subject)) continue;
+				await this.#quota(subject).release(this.#key);
+			}
 			if (left.length === 0) await this.#sweep(state);
 			return "ok";
 		} catch (error) {
@@ -280,6 +302,10 @@ export function progressHeaders(progress: Progress | undefined): Record<string, 
 		"upload-expires": new Date(expires_ms).toUTCString(),
 		...(length === undefined ? { "upload-defer-length": "1" } : { "upload-length": String(length) }),
 	};
+}
+
+function isSame(one: Hold, other: Hold): boolean {
+	return one.deleteHash === other.deleteHash && one.subject === other.subject;
 }
 
 function failureOf(error: unknown): Failure {
