@@ -69,7 +69,7 @@ async function openEntry(context: Context, peer: string, account: string, entry:
 }
 
 /** Whether a message, or something done with one, is here under this id. */
-function isKnown({ store }: Context, account: string, id: string): boolean {
+export function isKnown({ store }: Context, account: string, id: string): boolean {
 	const message = findMessage(store, account, id) ?? findAction(store, account, id);
 	return message !== undefined || isGone(store, account, id);
 }

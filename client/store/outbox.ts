@@ -50,9 +50,19 @@ export function outboxEntry(store: Store, id: string): OutboxRow | undefined {
 	return store.get<OutboxRow>("SELECT * FROM outbox WHERE id = ?", [id]);
 }
 
-/** Encrypted and not accepted, in order. */
+/** Encrypted and not accepted, in order; a group's sender keys before what can't be read without them (rule GROUP-12). */
 export function encryptedOutbox(store: Store, peer: string): OutboxRow[] {
-	return store.all<OutboxRow>("SELECT * FROM outbox WHERE peer = ? AND frame IS NOT NULL ORDER BY position", [peer]);
+	return store.all<OutboxRow>(
+		"SELECT * FROM outbox WHERE peer = ? AND frame IS NOT NULL ORDER BY target IS NOT 'keys', position",
+		[peer],
+	);
+}
+
+/** Whether frames with sender keys are under way that were encrypted for another roster than this one. */
+export function hasOlderKeys(store: Store, peer: string, rosterVersion: number): boolean {
+	const older =
+		"SELECT position FROM outbox WHERE peer = ? AND target = 'keys' AND frame IS NOT NULL AND roster_version <> ?";
+	return store.get(older, [peer, rosterVersion]) !== undefined;
 }
 
 /** The next ones to encrypt, in order. */

@@ -64,7 +64,9 @@ export function send(
 		out.refuse(session, ErrorCode.CONVERSATION_FULL, { messageId, limit, retryAfterMs: FULL_MS });
 		return;
 	}
-	const empty = message.envelopes.length === 0 && message.shared.length === 0;
+	// Nobody else is there to read it (rule KEPT-1).
+	const alone = roster.devices.length === 1;
+	const empty = message.envelopes.length === 0 && (message.shared.length === 0 || alone);
 	const blockers = blockersOf(state, device.account);
 	const kept = blockers === undefined ? message : withoutThem(message, blockers);
 	const bytes = blockers === undefined ? payload : payloadOf(kept);

@@ -112,7 +112,10 @@ export function onGroupAnswered(context: Context, peer: string, wire: string, an
 	setUnreachable(context.store, row.id, answer.unreachable);
 	const what = parseIntention(row.intention).do;
 	if (what === "leave") onGroupGone(context, peer);
-	if (what === "leave" || (row.request !== null && parseCall(row.request).do === "request")) changeDone(context, wire);
+	const requested = row.request !== null && parseCall(row.request).do === "request";
+	// Of a change from before an absence the entry never comes.
+	const past = answer.version > 0 && answer.version <= (findGroup(context.store, peer)?.seen_version ?? 0);
+	if (what === "leave" || requested || past) changeDone(context, wire);
 	else if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
 }
 

@@ -9,7 +9,7 @@ import type { GroupState } from "../../groups/state.ts";
 import { noteKeyBegun, withKey } from "../../profile/sharing.ts";
 import { conversation, type RosterDevice } from "../../store/conversations.ts";
 import { addHolder, holderCount, holdersOf, lackingDevices, removeHoldersOf } from "../../store/group_roster.ts";
-import { beginSenderKey, endSenderKey, type GroupRow } from "../../store/groups.ts";
+import { beginSenderKey, endSenderKey, type GroupRow, setWanted } from "../../store/groups.ts";
 import { enqueue, type OutboxRow, outboxEntry, removeOutbox, setFrame } from "../../store/outbox.ts";
 import { emptyContent, plaintextOf, senderKeyContent } from "../content.ts";
 import type { Context } from "../context.ts";
@@ -171,7 +171,7 @@ export function dropDistribution(context: Context, row: OutboxRow, again: boolea
 	if (!again) {
 		const leftOut = context.groups.leftOutOf(row.peer);
 		for (const device of holdersOf(context.store, row.id)) leftOut.add(nameOf(device));
-	}
+	} else setWanted(context.store, row.peer, true);
 	removeHoldersOf(context.store, row.id);
 	context.groups.complete.delete(row.peer);
 }

@@ -66,14 +66,18 @@ export function openChange(context: Context, peer: string, entry: Entry): boolea
 	const state = parseState(signed.state);
 	if (state === undefined) return refuse(context, peer, change, "malformed", author, wire);
 	const guest = isJoining(context, peer);
-	// Who comes by the link, or comes back, takes the state as it is, like at the first time.
-	const before = row.member === 0 ? undefined : groupState(context, peer);
-	if (before !== undefined && change.version <= before.version && state.rank <= before.rank) {
+	const known = row.member === 0 ? undefined : groupState(context, peer);
+	if (known !== undefined && change.version <= known.version && state.rank <= known.rank) {
 		// It comes again after the log went back: never back to an older state (rule GROUP-19).
 		setSeenVersion(context.store, peer, change.version);
 		changeDone(context, wire);
 		return true;
 	}
+	// Who comes by the link, or comes back, takes the state as it is, like at the first time. Who was removed and added while
+	// it was away has not seen by whom it could be.
+	const news = known !== undefined && change.version > known.version && state.rank > known.rank;
+	const back = news && adds(change, context.account.accountId);
+	const before = back ? undefined : known;
 	const objection = objectionTo({
 		group: peer,
 		before,
@@ -87,8 +91,14 @@ export function openChange(context: Context, peer: string, entry: Entry): boolea
 	if (objection !== undefined && !(guest && objection === "not_for_us")) {
 		return refuse(context, peer, change, objection, author, wire);
 	}
+	if (back) renewSenderKey(context, peer);
 	accept(context, row, before, state, signed, entry, change);
 	return true;
+}
+
+/** Whether the server was told to put the account on the roster. */
+function adds(change: GroupChange, self: string): boolean {
+	return change.added.some(({ account }) => account.length === 16 && uuidFromBytes(account) === self);
 }
 
 function parseChange(bytes: Uint8Array): GroupChange | undefined {

@@ -22,7 +22,7 @@ import { keepLateRetry } from "../../store/late_retries.ts";
 import { parseContent } from "../content.ts";
 import type { Context } from "../context.ts";
 import { unacceptedKey } from "../identity.ts";
-import { addPlaceholder, moveCursor, onContent } from "../receiving.ts";
+import { addPlaceholder, isKnown, moveCursor, onContent } from "../receiving.ts";
 import { answerRetry, noteReadable, requestRetry } from "../retry.ts";
 import { isPlausible } from "../rewind.ts";
 import { openChange } from "./opening.ts";
@@ -108,6 +108,10 @@ async function openMessage(
 		case "no-key":
 			return false;
 		case "repeated":
+			// The key may have come only with a place of its chain that lies behind a message which is new here (rule RETRY-2).
+			if (isKnown(context, account, uuidFromBytes(entry.messageId))) return true;
+			addPlaceholder(context, peer, account, entry);
+			requestRetry(context, peer, `${account}.${device}`, entry.messageId);
 			return true;
 		case "undecryptable":
 			addPlaceholder(context, peer, account, entry);

@@ -8,7 +8,7 @@ import type { GroupState } from "../../groups/state.ts";
 import { conversation } from "../../store/conversations.ts";
 import { findRosterDevice, noteLeftOut } from "../../store/group_roster.ts";
 import { countSent, findGroup, setWanted } from "../../store/groups.ts";
-import { type OutboxRow, removeOutbox, setFrame, waitingOutbox } from "../../store/outbox.ts";
+import { hasOlderKeys, type OutboxRow, removeOutbox, setFrame, waitingOutbox } from "../../store/outbox.ts";
 import { plaintextOf } from "../content.ts";
 import type { Context } from "../context.ts";
 import { isBlocked } from "../identity.ts";
@@ -32,6 +32,8 @@ export async function pumpGroup(context: Context, peer: string): Promise<void> {
 	for (const one of waiting) if (one.target !== null) await sendToOne(context, one, one.target, state);
 	const shared = waiting.filter(({ target }) => target === null);
 	if (shared.length === 0 && row.wanted === 0) return;
+	// They will be refused: what is sent meanwhile would be read by nobody who waits for them.
+	if (hasOlderKeys(store, peer, conversation(store, peer).roster_version)) return;
 	const distribution = await currentDistribution(context, row);
 	if (!(await distribute(context, row, state, distribution, WINDOW - connection.inFlight.size))) return;
 	setWanted(store, peer, false);
