@@ -16,6 +16,7 @@ export const LIMITS = {
 	window_bytes: 1024 * 1024,
 	/** The same to all devices of a conversation; beyond it each has the next limit. */
 	windows_bytes: 32 * 1024 * 1024,
+	/** What may be on the way to one device however many others there are. */
 	window_bytes_least: 32 * 1024,
 	/** Entries after which a device acknowledges at the latest. */
 	acknowledge_entries: 64,
