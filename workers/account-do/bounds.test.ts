@@ -90,3 +90,13 @@ test("REFUSED-2 a mebibyte of garbage and a storm of tiny frames close their sen
 	const next = await TestSocket.ready(id);
 	expect(await next.take(3)).toEqual(["news 1", "end", "counts 30 30"]);
 });
+
+test("PREKEY-1 a device that runs low of either kind is told", async () => {
+	const { id, stub } = await newAccount();
+	const keys = prekeys(1, 25);
+	await stub.addDevice(2, { ...keys, oneTimeKyberPreKeys: keys.oneTimeKyberPreKeys.slice(0, 3) });
+	const socket = await TestSocket.ready(id, 2);
+	expect(await socket.take(2)).toEqual(["end", "counts 25 3"]);
+	await stub.takePreKeys();
+	expect(await socket.next()).toBe("counts 24 2");
+});
