@@ -26,8 +26,8 @@ export function addReceive(program: Command, terminal: Terminal): void {
 		.addHelpText(
 			"after",
 			`
-Messages are decrypted and stored before the server removes them, so each is printed once; \`parley history\` shows them
-again. The outbox is sent on the way.
+Messages are decrypted and stored before the server removes them, so each is printed once, also what came while another
+command ran; \`parley history\` shows them again. The outbox is sent on the way.
 
 Examples:
   $ parley receive
@@ -40,12 +40,17 @@ Examples:
 			const progress = new ProgressLine(context);
 			let parley: Parley | undefined;
 			const markRead = (): void => {
+				parley?.messages.allShown();
 				if (options.keepUnread === true || parley === undefined) return;
 				for (const [peer, number] of newest) parley.markRead(peer, number);
 				newest.clear();
 			};
 			await context.withParley(
 				async (opened) => {
+					for (const message of opened.messages.unshown()) {
+						if (message.number !== undefined) newest.set(message.peer, message.number);
+						printNotice(context, opened, { type: "message", message });
+					}
 					parley = opened;
 					const received = opened.receive({ timeoutMs: options.timeout * 1000, beforeEnd: markRead });
 					await received.finally(() => progress.end());

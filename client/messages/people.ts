@@ -5,13 +5,14 @@ import { Failure } from "../failure.ts";
 import { isAdmin } from "../groups/roles.ts";
 import { isGroup, parseState } from "../groups/state.ts";
 import type { LocalAccount, Machine, StoredMessage } from "../machine/interface.ts";
+import { readMeta, writeMeta } from "../store/account.ts";
 import { findAction } from "../store/actions.ts";
 import { contactAccount } from "../store/contacts.ts";
 import type { Store } from "../store/database.ts";
 import { rosterMembers } from "../store/group_roster.ts";
 import { findGroup } from "../store/groups.ts";
 import { outboxEntry } from "../store/outbox.ts";
-import { message, namedMessages } from "../store/queries.ts";
+import { lastRow, message, namedMessages, unshown } from "../store/queries.ts";
 import { draftOf, timerOf } from "../store/standings.ts";
 import type { Clock } from "../transport/clock.ts";
 import type { Runner } from "../transport/runner.ts";
@@ -65,6 +66,21 @@ export class Messages {
 		const only = found[0];
 		if (only === undefined) throw new Failure("no_such_message", `there is no message ${part} here`);
 		return only;
+	}
+
+	/**
+	 * What came while nobody looked, as while a command sent something: received, not read on any device, and not shown
+	 * before the last `allShown`; oldest first.
+	 */
+	unshown(): StoredMessage[] {
+		const { store, clock } = this.#options;
+		return unshown(store, readMeta<number>(store, "shown_row") ?? 0, clock.nowMs());
+	}
+
+	/** Everything that is stored by now has been shown. */
+	allShown(): void {
+		const { store } = this.#options;
+		writeMeta(store, "shown_row", lastRow(store));
 	}
 
 	/** The newest messages with somebody, oldest first, and what has changed between them. */

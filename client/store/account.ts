@@ -19,6 +19,7 @@ export type MetaKey =
 	| "last_message_id"
 	| "read_receipts"
 	| "auto_download_bytes"
+	| "shown_row"
 	| PrivacySwitch;
 
 /** What a person can switch off; all are on at first. */

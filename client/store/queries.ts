@@ -18,6 +18,21 @@ export function history(store: Store, peer: string, limit: number, nowMs = 0): S
 	return rows.reverse().map(toStoredMessage);
 }
 
+/** Received and not read, and stored after the row `shown`: what came while a command ran that prints nothing. */
+export function unshown(store: Store, shown: number, nowMs: number): StoredMessage[] {
+	const rows = store.all<MessageRow>(
+		`SELECT m.* FROM messages m JOIN conversations c ON c.peer = m.peer
+		 WHERE m.row > ? AND m.outgoing = 0 AND m.number > c.read AND ${STILL_THERE} ORDER BY m.row`,
+		[shown, nowMs],
+	);
+	return rows.map(toStoredMessage);
+}
+
+/** The last row of all messages. */
+export function lastRow(store: Store): number {
+	return store.value<number>("SELECT MAX(row) AS value FROM messages") ?? 0;
+}
+
 /** A message by its id; the own one, should two senders have used the same id. */
 export function message(store: Store, id: string, nowMs = 0): StoredMessage | undefined {
 	const row = store.get<MessageRow>(
