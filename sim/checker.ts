@@ -52,6 +52,12 @@ class Reading {
 		return first > 0 ? this.rosters[first]?.head : undefined;
 	}
 
+	/** Where the log ended when the device came for the last time; it may have left before with things unread. */
+	lastArrivalOf(device: DeviceName): number {
+		const absent = this.rosters.findLastIndex(({ devices }) => !devices.has(device));
+		return absent < 0 ? 0 : (this.rosters[absent + 1]?.head ?? 0);
+	}
+
 	/** Whether the device is one of its account's at the end. */
 	remains(device: DeviceName): boolean {
 		return this.end?.devices.includes(device) ?? true;
@@ -141,6 +147,11 @@ function observe(reading: Reading, seen: Observation): void {
 		case "roster":
 			reading.rosters.push({ devices: new Set(seen.devices), head: seen.head });
 			return;
+		case "failed":
+			reading.offered.delete(seen.id);
+			return;
+		case "state":
+		case "left-over":
 		case "object-crashed":
 			return;
 		case "rested":
@@ -249,11 +260,14 @@ function checkDelivered(reading: Reading, end: Of<"ended">): void {
 		}
 		const have = new Set(entries.map(({ number }) => number));
 		// Who was removed may have left early.
-		const lacking = reading.remains(device) ? expected.filter((number) => !have.has(number)) : [];
+		const arrival = reading.lastArrivalOf(device);
+		const due = expected.filter((number) => number > arrival);
+		const lacking = reading.remains(device) ? due.filter((number) => !have.has(number)) : [];
 		if (lacking.length > 0) reading.fail("DELIVERED-1", `${device} never got ${lacking.join(", ")}`);
 		const rested = reading.rested?.get(device) ?? 0;
-		if (rested < expected.length && lacking.length === 0 && reading.remains(device)) {
-			reading.fail("NUDGE-1", `${device} was not woken for ${expected.slice(rested).join(", ")}`);
+		if (rested < entries.length && lacking.length === 0 && reading.remains(device)) {
+			const late = entries.slice(rested).map(({ number }) => number);
+			reading.fail("NUDGE-1", `${device} was not woken for ${late.join(", ")}`);
 		}
 		for (const caughtUp of reading.caughtUp) {
 			if (caughtUp.device !== device) continue;

@@ -3,6 +3,7 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type ConversationDown, ConversationDownSchema } from "../protocol/gen/conversation_down_pb.js";
 import type { ConversationUp } from "../protocol/gen/conversation_up_pb.js";
 import type { ConversationEvent, Effect } from "../workers/conversation-do/core.ts";
+import type { GroupJson } from "../workers/conversation-do/group.ts";
 import type { LogRow, Store } from "../workers/conversation-do/store.ts";
 import type { Random } from "./random.ts";
 import type { SimulatedStore } from "./store.ts";
@@ -29,11 +30,21 @@ export interface Fault {
 	forgetsVersions?: boolean;
 	/** Another store for the core that wakes. */
 	wrapStore?(store: SimulatedStore, waking: Waking, random: Random): Store;
+	/** Changes a call to a group on its way to the object. */
+	asked?(event: GroupCall, group: GroupJson | undefined): GroupCall;
+	/** What a device of a group does wrong. */
+	client?: GroupClientFault;
 	/** Changes a frame on its way to the object. */
 	up?(frame: ConversationUp, head: number): void;
 	/** Changes what a turn does. */
 	effects?(effects: readonly Effect[], event: ConversationEvent, random: Random): readonly Effect[];
 }
+
+/** A call that changes a group. */
+export type GroupCall = Extract<ConversationEvent, { type: "changeGroup" | "requestToJoin" }>;
+
+/** What a device of a group does wrong: it keeps its sender key, believes any author, … */
+export type GroupClientFault = "keeps-sender-key" | "believes-anybody" | "forgets-holders" | "gives-old-keys";
 
 export const NO_FAULT: Fault = { name: "none", breaks: [] };
 
@@ -64,7 +75,7 @@ export const FAULTS: readonly Fault[] = [
 ];
 
 /** The store with some methods replaced. */
-function changed(store: SimulatedStore, methods: Partial<Store>): Store {
+export function changed(store: SimulatedStore, methods: Partial<Store>): Store {
 	return {
 		together: (step) => store.together(step),
 		head: () => store.head(),
@@ -88,8 +99,8 @@ function changed(store: SimulatedStore, methods: Partial<Store>): Store {
 }
 
 function withoutLastRow(store: SimulatedStore, waking: Waking): Store {
-	const { rows, state } = store.image();
-	if (waking === "crash") store.restore({ rows: rows.slice(0, -1), state });
+	const image = store.image();
+	if (waking === "crash") store.restore({ ...image, rows: image.rows.slice(0, -1) });
 	return store;
 }
 
@@ -117,7 +128,7 @@ function wipingEarly(store: SimulatedStore): Store {
 }
 
 /** What a device may read begins before its arrival. */
-function withoutArrivals(store: SimulatedStore): Store {
+export function withoutArrivals(store: SimulatedStore): Store {
 	const readState: Store["readState"] = () => store.readState()?.replaceAll(/"arrived":\d+/g, '"arrived":0');
 	return changed(store, { readState });
 }

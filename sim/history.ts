@@ -1,5 +1,7 @@
 /** What a world records: the observations that the checker judges, and a trace for people. */
 
+import type { GroupState } from "../client/groups/state.ts";
+
 /** A device's name in a world: account id and device id. */
 export type DeviceName = string;
 
@@ -24,6 +26,21 @@ export type Observation =
 	| { type: "refused"; device: DeviceName; code: string; id: string | undefined }
 	/** The object has a new roster on its disk; the log ends at `head`. */
 	| { type: "roster"; version: number; devices: readonly DeviceName[]; head: number }
+	/** A state of a group that the device has verified; `intent`: for what it was made, `number`: of its entry. */
+	| {
+			type: "state";
+			device: DeviceName;
+			number: number;
+			author: string;
+			intent: string;
+			/** Not known before, or after an absence: taken as it is. */
+			first: boolean;
+			state: GroupState;
+	  }
+	/** The message will never be sent, for a reason that people are told. */
+	| { type: "failed"; device: DeviceName; code: string; id: string }
+	/** What the device still has to send when the world ends. */
+	| { type: "left-over"; device: DeviceName; messages: number; changes: number }
 	| { type: "object-crashed" }
 	/** The world has calmed down, and nudges have had their time. */
 	| { type: "rested" }
@@ -52,7 +69,11 @@ export class History {
 	observe(observation: Observation): void {
 		this.observations.push(observation);
 		if (observation.type === "ended") this.note(`ended head=${observation.head}`);
-		else this.note(Object.values(observation).join(" "));
+		else if (observation.type === "state") {
+			const { device, number, author, intent, state } = observation;
+			const members = state.members.map(({ account, role }) => `${account.slice(0, 4)}${role === "admin" ? "*" : ""}`);
+			this.note(`state ${device} ${number} v${state.version} ${author.slice(0, 8)} ${intent} ${members.join(" ")}`);
+		} else this.note(Object.values(observation).join(" "));
 	}
 
 	/** Records something for the trace only. */

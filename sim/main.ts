@@ -1,6 +1,8 @@
-/** `node sim/main.ts --seeds N [--from SEED] [--real] [--devices] [--fault NAME] [--json]`: runs worlds and prints broken promises. */
+/** `node sim/main.ts --seeds N [--from SEED] [--real] [--devices | --groups] [--fault NAME] [--json]`: runs worlds and prints broken promises. */
 import { parseArgs } from "node:util";
 import { FAULTS, NO_FAULT } from "./faults.ts";
+import { GROUP_FAULTS } from "./group-faults.ts";
+import { runGroupWorld } from "./group-world.ts";
 import { runMachineWorld } from "./machine-world.ts";
 import { type Outcome, runWorld } from "./world.ts";
 
@@ -16,6 +18,9 @@ const { values } = parseArgs({
 		real: { type: "boolean", default: false },
 		/** Worlds in which devices are linked and unlinked. */
 		devices: { type: "boolean", default: false },
+		/** Worlds with a group that changes all the time; about fifteen a second. */
+		groups: { type: "boolean", default: false },
+		help: { type: "boolean", default: false },
 		json: { type: "boolean", default: false },
 		/** The whole trace of each world. */
 		trace: { type: "boolean", default: false },
@@ -23,15 +28,16 @@ const { values } = parseArgs({
 });
 const seeds = Number(values.seeds);
 const from = Number(values.from);
-const fault = values.fault === undefined ? NO_FAULT : FAULTS.find(({ name }) => name === values.fault);
+const faults = values.groups ? GROUP_FAULTS : FAULTS;
+const fault = values.fault === undefined ? NO_FAULT : faults.find(({ name }) => name === values.fault);
 // Faults are planted in the light client's worlds.
-const wrongPair = values.real && values.fault !== undefined;
-if (!Number.isSafeInteger(seeds) || !Number.isSafeInteger(from) || fault === undefined || wrongPair) {
+const wrongPair = values.real && (values.fault !== undefined || values.groups);
+if (!Number.isSafeInteger(seeds) || !Number.isSafeInteger(from) || fault === undefined || wrongPair || values.help) {
 	console.error(
-		"usage: node sim/main.ts --seeds N [--from SEED] [--real] [--devices] [--fault NAME] [--json] [--trace]",
+		"usage: node sim/main.ts --seeds N [--from SEED] [--real] [--devices | --groups] [--fault NAME] [--json] [--trace]",
 	);
-	console.error(`faults: ${FAULTS.map(({ name }) => name).join(", ")}`);
-	process.exit(2);
+	console.error(`faults: ${faults.map(({ name }) => name).join(", ")}`);
+	process.exit(values.help ? 0 : 2);
 }
 
 const started = performance.now();
@@ -41,7 +47,9 @@ const broken: Outcome[] = [];
 for (let seed = from; seed < from + seeds && broken.length < 5; seed++) {
 	const outcome = await (values.real
 		? runMachineWorld(seed, values.devices)
-		: runWorld(seed, fault, values.devices || fault.changing === true));
+		: values.groups
+			? runGroupWorld(seed, fault)
+			: runWorld(seed, fault, values.devices || fault.changing === true));
 	worlds++;
 	entries += outcome.entries;
 	if (values.trace) console.log(outcome.trace.join("\n"));
@@ -61,7 +69,7 @@ process.exitCode = broken.length > 0 ? 1 : 0;
 function report(outcome: Outcome): void {
 	if (!values.trace) console.log(outcome.trace.slice(-LAST_EVENTS).join("\n"));
 	console.log(
-		`\nseed ${outcome.seed} is broken; again with: ${values.real ? "--real " : ""}${values.devices ? "--devices " : ""}--from ${outcome.seed} --seeds 1 --trace`,
+		`\nseed ${outcome.seed} is broken; again with: ${values.real ? "--real " : ""}${values.devices ? "--devices " : ""}${values.groups ? "--groups " : ""}--from ${outcome.seed} --seeds 1 --trace`,
 	);
 	for (const { rule, what } of outcome.violations) console.log(`  ${rule}: ${what}`);
 }

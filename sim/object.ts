@@ -12,7 +12,14 @@ import {
 	type Effect,
 	type SocketState,
 } from "../workers/conversation-do/core.ts";
-import type { RosterMember } from "../workers/conversation-do/interface.ts";
+import type { GroupJson } from "../workers/conversation-do/group.ts";
+import type {
+	GroupChanged,
+	GroupRole,
+	GroupView,
+	Refused,
+	RosterMember,
+} from "../workers/conversation-do/interface.ts";
 import type { Accounts } from "./account.ts";
 import type { Changes } from "./changes.ts";
 import { type Device, deviceName } from "./device.ts";
@@ -51,6 +58,9 @@ export class ObjectHost {
 	members: readonly Device[] = [];
 	/** The accounts' devices as the directory has them, where they change. */
 	changes: Changes | undefined;
+	/** Founded by a call, not by its first connection. */
+	readonly isGroup: boolean;
+	#answer: GroupChanged | Refused | undefined;
 	#options: HostOptions;
 	#store = new SimulatedStore();
 	#core: ConversationCore | undefined;
@@ -64,15 +74,16 @@ export class ObjectHost {
 	#waking: Waking = "start";
 	#rosterVersion = 0;
 
-	constructor(options: HostOptions) {
+	constructor(options: HostOptions, isGroup = false) {
 		this.#options = options;
+		this.isGroup = isGroup;
 	}
 
 	/** A device's connection arrives. A conversation without a roster is founded first. */
 	connect(link: Link, device: Device): void {
 		const { schedule, random } = this.#options;
 		if (link.broken) return;
-		if (!this.#wake().founded) {
+		if (!this.#wake().founded && !this.isGroup) {
 			this.#turn({ type: "found", members: this.changes?.members() ?? membersOf(this.members) });
 		}
 		const state = this.#admit(link, device);
@@ -105,6 +116,41 @@ export class ObjectHost {
 		});
 		this.#turn({ type: "connected", socket: state });
 		schedule.after(random.between(1, 50), () => device.opened(link));
+	}
+
+	/** A call to a group; undefined where the object crashed in its turn. */
+	ask(
+		event: Extract<ConversationEvent, { type: "changeGroup" | "requestToJoin" }>,
+	): GroupChanged | Refused | undefined {
+		this.#answer = undefined;
+		const asked = this.#options.fault.asked?.(event, this.#group()) ?? event;
+		return this.#turn(asked) ? this.#answer : undefined;
+	}
+
+	/** A group as its members and who has the link see it. */
+	view(account: string, linkSecretHash: string | undefined): GroupView | undefined {
+		return this.#wake().view(account, linkSecretHash);
+	}
+
+	/** The account is gone. Says whether that was committed. */
+	removeMember(account: string): boolean {
+		return !this.#wake().founded || this.#turn({ type: "removeMember", account });
+	}
+
+	/** A group as it is on disk. */
+	#group(): GroupJson | undefined {
+		const text = this.#store.readGroup();
+		return text === undefined ? undefined : JSON.parse(text);
+	}
+
+	/** Members of a group with their roles, as they are on disk. */
+	roles(): [account: string, role: GroupRole][] {
+		return this.#group()?.roles ?? [];
+	}
+
+	/** Everything that was ever logged, by number. */
+	get payloads(): ReadonlyMap<number, Uint8Array> {
+		return this.#store.payloads;
 	}
 
 	/** The queue's call. Says whether it was committed; one that comes before the founding changes nothing. */
@@ -175,7 +221,7 @@ export class ObjectHost {
 		const leaving = fault.effects?.(effects, event, random) ?? effects;
 		if (crashing && fault.sendsBeforeCommit === true) for (const effect of leaving) this.#send(effect);
 		if (!committed) this.#store.restore(image);
-		else if (event.type === "found" || event.type === "setDevices") this.#noteRoster();
+		else if (event.type !== "frame") this.#noteRoster(event.type === "changeGroup");
 		if (crashing) {
 			// The alarm is on the disk as the rows are; everything else of this turn is lost.
 			if (committed) for (const effect of effects) if (effect.type === "alarm") this.#setAlarm(effect.at_ms);
@@ -186,15 +232,15 @@ export class ObjectHost {
 		return true;
 	}
 
-	/** The roster as it is on disk, where it has changed. */
-	#noteRoster(): void {
+	/** The roster as it is on disk, where it has changed. `entry`: the change is an entry, which the new members get. */
+	#noteRoster(entry: boolean): void {
 		const state = this.#store.readState();
 		if (state === undefined) return;
 		const { version, devices }: { version: number; devices: { account: string; device: number }[] } = JSON.parse(state);
 		if (version === this.#rosterVersion) return;
 		this.#rosterVersion = version;
 		const names = devices.map(({ account, device }) => deviceName(account, device));
-		const head = this.#store.head()?.number ?? 0;
+		const head = (this.#store.head()?.number ?? 0) - (entry ? 1 : 0);
 		this.#options.history.observe({ type: "roster", version, devices: names, head });
 	}
 
@@ -220,8 +266,8 @@ export class ObjectHost {
 				// Somebody stays in these worlds.
 				return;
 			case "answer":
-				// To who changed a group: not in these worlds.
-				break;
+				this.#answer = effect.answer;
+				return;
 			case "nudge":
 				this.#nudge(effect);
 				return;

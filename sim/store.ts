@@ -6,6 +6,7 @@ import type { LogEntry, LogRow, Oldest, Store } from "../workers/conversation-do
 export interface DiskImage {
 	rows: readonly LogRow[];
 	state: string | undefined;
+	group: string | undefined;
 }
 
 /** A store that can be looked at and put back as a whole. */
@@ -13,17 +14,20 @@ export class SimulatedStore implements Store {
 	/** Ascending by number. */
 	#rows: readonly LogRow[] = [];
 	#state: string | undefined;
+	/** What came last under each number, also where it was wiped or undone: what an eavesdropper would have. */
+	readonly payloads = new Map<number, Uint8Array>();
 	/** Direct conversations have none. */
 	#group: string | undefined;
 
 	image(): DiskImage {
-		return { rows: this.#rows, state: this.#state };
+		return { rows: this.#rows, state: this.#state, group: this.#group };
 	}
 
 	/** What was not committed is lost. */
 	restore(image: DiskImage): void {
 		this.#rows = image.rows;
 		this.#state = image.state;
+		this.#group = image.group;
 	}
 
 	readGroup(): string | undefined {
@@ -51,6 +55,7 @@ export class SimulatedStore implements Store {
 
 	append(row: LogRow, recycled: number | undefined): void {
 		if (this.#rows.some(({ number }) => number === row.number)) throw new Error("number taken");
+		if (row.payload !== null) this.payloads.set(row.number, row.payload);
 		this.#rows = [...this.#rows.filter(({ number }) => number !== recycled), { ...row }];
 	}
 
