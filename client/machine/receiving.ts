@@ -175,6 +175,11 @@ function findPlaceholder(context: Context, peer: string, account: string, id: st
 	return known?.status === "undecryptable" && known.peer === peer ? known : undefined;
 }
 
+/** Whether the content takes the place of one that could not be read. */
+export function isAwaited(context: Context, peer: string, account: string, content: Content): boolean {
+	return findPlaceholder(context, peer, account, uuidFromBytes(content.messageId)) !== undefined;
+}
+
 /** A resent message takes the place of its placeholder (rule RETRY-1); undefined where there is none. */
 function fillWith(context: Context, message: NewMessage): NewMessage | undefined {
 	const known = findPlaceholder(context, message.peer, message.sender, message.id);

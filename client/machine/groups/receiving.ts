@@ -22,7 +22,7 @@ import { keepLateRetry } from "../../store/late_retries.ts";
 import { parseContent } from "../content.ts";
 import type { Context } from "../context.ts";
 import { unacceptedKey } from "../identity.ts";
-import { addPlaceholder, isKnown, moveCursor, onContent } from "../receiving.ts";
+import { addPlaceholder, isAwaited, isKnown, moveCursor, onContent } from "../receiving.ts";
 import { answerRetry, noteReadable, requestRetry } from "../retry.ts";
 import { isPlausible } from "../rewind.ts";
 import { openChange } from "./opening.ts";
@@ -166,6 +166,12 @@ async function openPairwise(context: Context, peer: string, entry: Entry): Promi
 				if (known) answerRetry(context, peer, account, entry.senderDevice, messageId);
 				else waitForMember(context, peer, account, entry.senderDevice, messageId);
 			} else if (known) {
+				// What was sent before and can't be read has its placeholder; anything else is a message like any other.
+				const says = content.kind.case !== undefined && content.kind.case !== "profile";
+				if (says && !maySend(context, peer, state, account) && !isAwaited(context, peer, account, content)) {
+					context.notify({ type: "group-warning", peer, code: "MESSAGE_NOT_PERMITTED", account });
+					return;
+				}
 				const underKey = unacceptedKey(context, account, opened.identityKey);
 				onContent(context, peer, account, entry, content, underKey);
 			}
@@ -201,6 +207,8 @@ async function onSenderKey(
 export function askForMessages(context: Context, peer: string): void {
 	if (!context.groups.caughtUp.has(peer) || groupState(context, peer) === undefined) return;
 	for (const row of unaskedEntries(context.store, peer)) {
+		// Whether its sender might send is not known before the change.
+		if (changeWaits(context.store, peer, row.number)) return;
 		const entry = fromBinary(EntrySchema, row.entry);
 		const account = uuidFromBytes(entry.senderAccount);
 		markAsked(context.store, peer, row.number);

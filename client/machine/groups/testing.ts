@@ -113,6 +113,9 @@ export class GroupWorld {
 	readonly server = new GroupServer();
 	readonly devices: GroupDevice[] = [];
 	nowMs = Date.UTC(2026, 10, 1);
+	/** Which requests are held back until `release`; set by tests. */
+	holds: (device: GroupDevice, request: MachineRequest) => boolean = () => false;
+	#held: { device: GroupDevice; request: MachineRequest }[] = [];
 	#random = 0;
 	readonly environment = {
 		nowMs: () => this.nowMs,
@@ -152,9 +155,19 @@ export class GroupWorld {
 			const device = this.devices.find((one) => one.inbox.length > 0 && (only ?? one) === one);
 			if (device === undefined) return;
 			const requests = await device.machine.step(device.inbox.splice(0, device.batch));
-			for (const request of requests) this.#carryOut(device, request);
+			for (const request of requests) {
+				if (this.holds(device, request)) this.#held.push({ device, request });
+				else this.#carryOut(device, request);
+			}
 		}
 		throw new Error("the machines do not come to rest");
+	}
+
+	/** Carries out what was held back. */
+	async release(): Promise<void> {
+		this.holds = () => false;
+		for (const { device, request } of this.#held.splice(0)) this.#carryOut(device, request);
+		await this.settle();
 	}
 
 	/** As the server, to whoever is connected. */
