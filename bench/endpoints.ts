@@ -10,7 +10,7 @@ export interface Endpoint {
 	/** Sends the message of this number. */
 	send(counter: number): void;
 	/** Says what it has received, where the protocol wants that. Called every 100 ms. */
-	acknowledge(): void;
+	acknowledge(delay_ms?: number): void;
 	close(): void;
 }
 

@@ -11,7 +11,9 @@ import { type Endpoint, type EndpointEvents, openBareEndpoint } from "./endpoint
 import { type LoadOrder, LoadOrderSchema, type LoadReport, type Percentiles } from "./orders.ts";
 import { openParleyEndpoint } from "./parley-endpoint.ts";
 
+/** How long an arrival waits for a message beside which it is acknowledged, and how often that is looked at. */
 const ACKNOWLEDGE_MS = 100;
+const LOOK_MS = 25;
 /** From the last send until nothing is on the way and everything is acknowledged. */
 const SETTLE_MS = 500;
 /** Registrations and sockets that are opened at once. */
@@ -158,8 +160,8 @@ async function exchange(order: LoadOrder, pairs: readonly Open[]): Promise<LoadR
 	const members = opened.map(({ member }) => member);
 	const endpoints = opened.flatMap(({ endpoint }) => endpoint ?? []);
 	const timer = setInterval(() => {
-		for (const endpoint of endpoints) endpoint.acknowledge();
-	}, ACKNOWLEDGE_MS);
+		for (const endpoint of endpoints) endpoint.acknowledge(ACKNOWLEDGE_MS);
+	}, LOOK_MS);
 	// A window of one leaves one member silent.
 	members.forEach((member, index) => {
 		const share = index % 2 === 0 ? Math.ceil(order.window / 2) : Math.floor(order.window / 2);

@@ -38,19 +38,22 @@ export async function openParleyEndpoint(
 	const [own, peer] = member === 0 ? pair : [pair[1], pair[0]];
 	let cursor = 0;
 	let acknowledged = 0;
+	/** Since when something waits to be acknowledged, in milliseconds of `performance.now`. */
+	let due_ms = 0;
 	let caughtUp = false;
 	let welcome: (rosterVersion: number) => void = () => {};
 	const welcomed = new Promise<number>((done) => {
 		welcome = done;
 	});
 
-	const acknowledge = () => {
-		if (cursor === acknowledged) return;
+	const acknowledge = (delay_ms = 0) => {
+		if (cursor === acknowledged || performance.now() - due_ms < delay_ms) return;
 		acknowledged = cursor;
 		socket.send(up({ frame: { case: "acknowledge", value: { cursor } } }));
 	};
 	const arrived = (number: number) => {
 		// The object pushes in the log's order, so what arrives completes everything before it.
+		if (cursor === acknowledged) due_ms = performance.now();
 		if (number > cursor) cursor = number;
 		if (cursor - acknowledged >= LIMITS.acknowledge_entries) acknowledge();
 		if (catchUp !== undefined && caughtUp && cursor >= catchUp) events.caughtUp();
