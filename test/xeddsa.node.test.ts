@@ -1,5 +1,7 @@
 import { KEMKeyPair, PrivateKey } from "@signalapp/libsignal-client";
 import { expect, test } from "vitest";
+import type { PreKeyUpload } from "../protocol/http.ts";
+import { checkPreKeys } from "../workers/api/signatures.ts";
 import { isCurve25519Key, isKyber1024Key, verifyXeddsa } from "../workers/api/xeddsa.ts";
 
 test("PREKEY-3 the edge accepts what libsignal signs, 50 times of 50", () => {
@@ -46,7 +48,31 @@ test("PREKEY-3 key types are told apart by length and type byte", () => {
 	expect(isKyber1024Key(flip(kyber, 0))).toBe(false);
 });
 
-function flip(bytes: Uint8Array, index: number): Uint8Array {
+test("PREKEY-3 a prekey of another type is refused, though the identity key has signed it", () => {
+	const identity = PrivateKey.generate();
+	const text = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64url");
+	const signed = (key: Uint8Array<ArrayBuffer>) => ({ id: 1, key: text(key), signature: text(identity.sign(key)) });
+	const curve = PrivateKey.generate().getPublicKey().serialize();
+	const kyber = KEMKeyPair.generate().getPublicKey().serialize();
+	const check = (upload: Partial<PreKeyUpload>) =>
+		checkPreKeys(identity.getPublicKey().serialize(), { oneTimePreKeys: [], oneTimeKyberPreKeys: [], ...upload });
+	check({ signedPreKey: signed(curve), lastResortKyberPreKey: signed(kyber), oneTimeKyberPreKeys: [signed(kyber)] });
+	check({ oneTimePreKeys: [{ id: 1, key: text(curve) }] });
+	for (const upload of [
+		{ signedPreKey: signed(flip(curve, 0)) },
+		{ signedPreKey: signed(kyber) },
+		{ lastResortKyberPreKey: signed(flip(kyber, 0)) },
+		{ lastResortKyberPreKey: signed(curve) },
+		{ oneTimeKyberPreKeys: [signed(kyber), signed(flip(kyber, 0))] },
+		{ oneTimePreKeys: [{ id: 1, key: text(flip(curve, 0)) }] },
+	]) {
+		expect(() => check(upload)).toThrow(expect.objectContaining({ code: "malformed" }));
+	}
+	const other = { ...signed(kyber), signature: signed(curve).signature };
+	expect(() => check({ oneTimeKyberPreKeys: [other] })).toThrow(expect.objectContaining({ code: "bad_signature" }));
+});
+
+function flip(bytes: Uint8Array, index: number): Uint8Array<ArrayBuffer> {
 	const changed = Uint8Array.from(bytes);
 	changed[index] = (changed[index] ?? 0) ^ 0x01;
 	return changed;

@@ -1,8 +1,12 @@
 /** What an account keeps is bounded, and goes when its reason goes. */
 import { runInDurableObject } from "cloudflare:test";
 import type { env } from "cloudflare:workers";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
+import { AccountUpSchema } from "../../protocol/gen/account_pb.js";
+import { fromHex } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { ACCOUNT_HEADER, DEVICE_HEADER } from "../conversation-do/interface.ts";
 import { joinConversation, newAccount, newConversation, prekeys, TestSocket, upgrade } from "./testing.ts";
 
 /** The rows of a table of the account's object. */
@@ -106,4 +110,46 @@ test("PREKEY-1 a device that runs low of either kind is told", async () => {
 	expect(await socket.take(2)).toEqual(["end", "counts 25 3"]);
 	await stub.takePreKeys();
 	expect(await socket.next()).toBe("counts 24 2");
+});
+
+test("SOCKET-1 what a superseded socket still sends does nothing, and is not answered", async () => {
+	const { id, stub } = await newAccount();
+	const older = await TestSocket.ready(id);
+	await older.take(2);
+	const reference = await joinConversation(stub);
+	await stub.nudge(reference, [1], 5);
+	expect(await older.next()).toBe("news 5");
+	const seen = toBinary(
+		AccountUpSchema,
+		create(AccountUpSchema, {
+			frame: { case: "seen", value: { conversation: fromHex(reference.conversation), upTo: 5 } },
+		}),
+	);
+	const newer = await runInDurableObject(stub, async (account, state) => {
+		const [ours] = state.getWebSockets();
+		const headers = { upgrade: "websocket", [ACCOUNT_HEADER]: id, [DEVICE_HEADER]: "1" };
+		const response = await account.fetch(new Request("https://account/socket", { headers }));
+		// It was on the way when the newer one came.
+		if (ours !== undefined) for (const frame of [seen.buffer, "text"]) account.webSocketMessage(ours, frame);
+		return response.status;
+	});
+	expect(newer).toBe(101);
+	expect(await rows(stub, "news")).toBe(1);
+	expect(await older.next()).toBe("refused SUPERSEDED 0");
+	expect(await older.closed).toBe(4001);
+	const next = await TestSocket.ready(id);
+	expect(await next.take(3)).toEqual(["news 5", "end", "counts 30 30"]);
+});
+
+test("SOCKET-1 a second hello is refused, repeats nothing, and the socket stays", async () => {
+	const { id, stub } = await newAccount();
+	const reference = await joinConversation(stub);
+	await stub.nudge(reference, [1], 5);
+	const socket = await TestSocket.ready(id);
+	expect(await socket.take(3)).toEqual(["news 5", "end", "counts 30 30"]);
+	for (const protocolVersion of [1, 2]) socket.send({ case: "hello", value: { protocolVersion } });
+	expect(await socket.take(2)).toEqual(["refused MALFORMED 0", "refused MALFORMED 0"]);
+	socket.send({ case: "seen", value: { conversation: fromHex(reference.conversation), upTo: 5 } });
+	await stub.nudge(reference, [1], 6);
+	expect(await socket.next()).toBe("news 6");
 });

@@ -34,6 +34,16 @@ test("REFUSED-1 registrations are limited by address, before anything of them is
 	expect(await refusal(await from("198.51.100.21"))).toEqual([400, "malformed"]);
 });
 
+test("REFUSED-1 LINK-4 requests to add a device are limited by address, before anything of them is read", async () => {
+	const from = (address: string) =>
+		call("/v1/devices", { method: "POST", body: "{", headers: { "cf-connecting-ip": address } });
+	const codes = await untilLimited(REGISTRATIONS, () => from("198.51.100.25"));
+	expect(codes.at(-1)).toBe("rate_limited");
+	expect(codes.length).toBeGreaterThan(REGISTRATIONS);
+	expect(new Set(codes.slice(0, -1))).toEqual(new Set(["malformed"]));
+	expect(await refusal(await from("198.51.100.26"))).toEqual([400, "malformed"]);
+});
+
 /**
  * What is asked once a binding has nothing left for a key, and how much it had. Spending it here takes a moment; as many
  * requests would take minutes. Where the period ended in between it is spent again.
