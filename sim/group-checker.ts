@@ -68,8 +68,8 @@ function checkStates(states: readonly Of<"state">[], rosters: readonly Of<"roste
 			fail("GROUP-2", `${device} went from version ${before.state.version} to ${version}`);
 		}
 		if (before === undefined || first || number === 0 || version !== before.state.version + 1) continue;
-		// Whoever was on the roster when the change was made, before it.
-		const roster = rosters.findLast(({ head }) => head < number - 1)?.devices ?? [];
+		// Whoever was on the roster when the change was made, before it. Devices and accounts come and go without an entry.
+		const roster = rosters.findLast(({ head, entry }) => (entry ? head < number - 1 : head < number))?.devices ?? [];
 		const objection = unauthorised(before.state, state, author, roster);
 		if (objection !== undefined) fail("GROUP-10", `${device} believes version ${version} by ${author}: ${objection}`);
 	}

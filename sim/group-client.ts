@@ -19,7 +19,7 @@ import { addressName, bodyText, encodeUp } from "./bodies.ts";
 import { deviceName } from "./device.ts";
 import { hashOf, type Wanted } from "./group-half.ts";
 import { decodeJson, encodeJson, GivenKey, Sealed, SenderKeys } from "./group-keys.ts";
-import { AGAIN_MS, type Connection, GroupLine, holder, isChange } from "./group-line.ts";
+import { AGAIN_MS, type Connection, GroupLine, holder, isChange, keysFirst } from "./group-line.ts";
 
 /** In the outbox: a message, or the own sender key for who lacks it. */
 interface Waiting {
@@ -110,7 +110,7 @@ export class GroupClient extends GroupLine {
 			case "welcome":
 				connection.welcomed = true;
 				if (frame.value.roster !== undefined) this.onRoster(frame.value.roster);
-				for (const { id, frame } of this.outbox) if (frame !== undefined) this.send(id, frame);
+				for (const { id, frame } of keysFirst(this.outbox)) if (frame !== undefined) this.send(id, frame);
 				return;
 			case "entry": {
 				const { number } = frame.value;
@@ -165,7 +165,9 @@ export class GroupClient extends GroupLine {
 		const id = refused.messageId.length === 16 ? uuidFromBytes(refused.messageId) : "";
 		const sent = this.outbox.find((one) => one.id === id);
 		connection.inFlight.delete(id);
-		if (refused.code === ErrorCode.STALE_ROSTER && sent !== undefined) {
+		if (refused.code === ErrorCode.STALE_ROSTER) {
+			// Who haunts has sent it twice, and has had an answer.
+			if (sent === undefined) return;
 			connection.stale = true;
 			sent.frame = undefined;
 			if (!sent.keys) return;
@@ -309,9 +311,7 @@ export class GroupClient extends GroupLine {
 		const envelopes = given.map((to) => create(EnvelopeSchema, { to, kind: EnvelopeKind.SESSION, ciphertext }));
 		const frame = create(SendSchema, { messageId: uuidToBytes(id), rosterVersion: this.rosterVersion, envelopes });
 		this.around.history.observe({ type: "beside", device: this.name, id });
-		// Before what needs it, also when it is sent once more.
-		const first = this.outbox.findIndex((one) => one.frame === undefined);
-		this.outbox.splice(first < 0 ? this.outbox.length : first, 0, { id, keys: true, frame });
+		this.outbox.push({ id, keys: true, frame });
 		this.send(id, frame);
 	}
 

@@ -215,7 +215,7 @@ export class GroupHalf {
 			...change,
 			version: next.version,
 			added,
-			removed: removed.filter((one) => this.present?.has(one) ?? true),
+			removed,
 			roles,
 			rules: rules ? next.rules : undefined,
 			linkHash: link && next.linkSecret.length > 0 ? hashOf(next.linkSecret) : undefined,

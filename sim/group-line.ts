@@ -234,6 +234,11 @@ export function isChange(entry: Entry): boolean {
 	return entry.kind === EnvelopeKind.CHANGE;
 }
 
+/** Keys before what can't be read without them, also where that has waited longer (rule GROUP-12). */
+export function keysFirst<One extends { keys: boolean }>(outbox: readonly One[]): One[] {
+	return [...outbox.filter(({ keys }) => keys), ...outbox.filter(({ keys }) => !keys)];
+}
+
 /** A device with its registration. */
 export function holder(to: Roster["devices"][number]): string {
 	return `${addressName(to)}.${to.registrationId}`;

@@ -147,10 +147,18 @@ export class GroupPeople {
 		schedule.after(random.between(1, 5_000), () => client.connect());
 	}
 
+	/** Devices that have the group's key and a state, and are not lost. */
+	#known(): GroupClient[] {
+		const { clients, changes } = this.#options;
+		return clients.filter((one) => one.half.member === true && changes.has(one));
+	}
+
 	#unlink(): void {
 		const { changes, accounts, random, schedule } = this.#options;
 		const client = this.#one();
 		if (client === undefined || !changes.has(client) || changes.count(client.account) < 2) return;
+		// With the last device that has the group's key the group would be lost: a founder's that has not given it on.
+		if (client.half.hasKey && !this.#known().some((one) => one !== client)) return;
 		changes.unlink(client);
 		accounts.remove(client);
 		if (random.chance(0.5)) schedule.after(random.between(1, 8_000), () => client.shutOut());
@@ -161,7 +169,7 @@ export class GroupPeople {
 		const { clients, changes, accounts, random, add, host } = this.#options;
 		const account = this.#one()?.account ?? "";
 		// With the last who knows the group's key the group would be lost.
-		const known = new Set(clients.filter(({ half }) => half.member === true).map((one) => one.account));
+		const known = new Set(this.#known().map((one) => one.account));
 		if (this.deleted.has(account) || host.roles().length < 4 || known.size < 3) return;
 		this.deleted.add(account);
 		for (const client of clients.filter((one) => one.account === account && changes.has(one))) {

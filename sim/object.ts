@@ -241,7 +241,7 @@ export class ObjectHost {
 		this.#rosterVersion = version;
 		const names = devices.map(({ account, device }) => deviceName(account, device));
 		const head = (this.#store.head()?.number ?? 0) - (entry ? 1 : 0);
-		this.#options.history.observe({ type: "roster", version, devices: names, head });
+		this.#options.history.observe({ type: "roster", version, devices: names, head, entry });
 	}
 
 	#carryOut(effect: Effect): void {

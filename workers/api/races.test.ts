@@ -153,9 +153,7 @@ test("CONVERSATION-2 GROUP-6 ids that are nobody's, in whatever change of a grou
 	expect(ChangedGroup.parse(await response.json()).unreachable).toHaveLength(1);
 	const added = [{ accountId: nobody(), role: "member" }];
 	expect((await change(id, bob, 2, { added }, { CHANGES })).status).toBe(200);
-	expect(await refusal(await change(id, alice, 3, { removed: [nobody(), nobody()] }, { CHANGES }))).toEqual([
-		...[400, "malformed"],
-	]);
+	expect((await change(id, alice, 3, { removed: [nobody(), nobody()] }, { CHANGES })).status).toBe(200);
 	expect(sent.length).toBeGreaterThan(0);
 	for (const body of sent) expect(await workThrough(body)).toBe("done");
 	expect(await objects()).toBe(before);

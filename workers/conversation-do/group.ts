@@ -71,10 +71,10 @@ export class Group {
 		if (member === undefined && !this.opens(request.linkSecretHash)) return refused("not_found");
 		if (version !== this.version + 1) return refused("group_conflict", this.version);
 		if (!(member === undefined ? this.#mayJoin(request) : this.#mayChange(request))) return refused("not_permitted");
-		const known = [...removed, ...roles.map(({ account }) => account)];
-		if (known.some((account) => !this.#roles.has(account))) return refused("malformed");
+		if (roles.some(({ account }) => !this.#roles.has(account))) return refused("malformed");
 		if (added.some(({ account }) => this.#roles.has(account))) return refused("malformed");
-		const named = [...known, ...added.map(({ account }) => account)];
+		// Who is removed may be gone already: its account is deleted, and the state lists it still.
+		const named = [...removed, ...[...roles, ...added].map(({ account }) => account)];
 		if (new Set(named).size !== named.length) return refused("malformed");
 		const next = new Map(this.#roles);
 		for (const account of removed) next.delete(account);

@@ -146,10 +146,9 @@ function change(
 	const isBack =
 		version <= before.version && present !== undefined && isAdmin(before, context.account.accountId, present);
 	const added = isBack ? next.members.filter(({ account }) => !present.has(account)) : difference.added;
-	// An account that is gone is on no roster any more. A roster of before has who was removed meanwhile (rule GROUP-19).
-	const removed = isBack
-		? [...present].filter((account) => !isMember(next, account))
-		: difference.removed.filter((account) => present?.has(account) ?? true);
+	// A roster of before has who was removed meanwhile (rule GROUP-19). Otherwise what this device knows of the roster decides
+	// nothing: it may be older than a state from outside the log.
+	const removed = isBack ? [...present].filter((account) => !isMember(next, account)) : difference.removed;
 	const listed = ({ account, role }: Member) => ({ accountId: account, role });
 	const body: ChangeGroupRequest = {
 		messageId,

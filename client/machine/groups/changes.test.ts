@@ -32,6 +32,14 @@ async function three(): Promise<[GroupDevice, GroupDevice, GroupDevice]> {
 	return devices;
 }
 
+/** The group's link, as `by` shows it. */
+function follow(device: GroupDevice, by: GroupDevice): void {
+	const { version, state, requests } = world.server.group(GROUP);
+	const key = Buffer.from(findGroup(by.store, GROUP)?.key ?? []).toString("base64url");
+	const group = { version, state, requests };
+	device.inbox.push({ type: "join-group", id: device.machine.newMessageId(), peer: GROUP, key, secret, group });
+}
+
 /** A change that the server lets through, whoever signs it; what it was told is `told`. */
 async function forge(by: GroupDevice, after: Partial<GroupState>, told: { added?: string[]; removed?: string[] } = {}) {
 	const version = stateOf(by).version + 1;
@@ -129,13 +137,7 @@ test("GROUP-18 somebody joins by the link at once; a removal ends the link", asy
 	alice.want({ do: "link", on: true, approval: false, reset: false, secret });
 	await world.settle();
 	const dora = world.add("d");
-	const join = (device: GroupDevice) => {
-		const { version, state, requests } = world.server.group(GROUP);
-		const key = Buffer.from(findGroup(alice.store, GROUP)?.key ?? []).toString("base64url");
-		const group = { version, state, requests };
-		device.inbox.push({ type: "join-group", id: device.machine.newMessageId(), peer: GROUP, key, secret, group });
-	};
-	join(dora);
+	follow(dora, alice);
 	await world.settle();
 	dora.connect();
 	await world.settle();
@@ -147,6 +149,25 @@ test("GROUP-18 somebody joins by the link at once; a removal ends the link", asy
 	alice.want({ do: "remove", accounts: [carol.account], secret: other });
 	await world.settle();
 	expect(Buffer.from(stateOf(dora).linkSecret).toString("base64url")).toBe(other);
+});
+
+test("GROUP-2 a member who was away follows the link and removes somebody newer than its roster: the server does it too", async () => {
+	const [alice, bob] = await three();
+	const dora = world.add("d");
+	bob.disconnect();
+	await world.settle();
+	alice.want({ do: "role", account: bob.account, role: "admin" });
+	alice.want({ do: "link", on: true, approval: false, reset: false, secret });
+	alice.want({ do: "add", accounts: [dora.account] });
+	await world.settle();
+	follow(bob, alice);
+	await world.settle();
+	expect(bob.open.size).toBe(0);
+	expect(members(bob)).toContain(dora.account);
+	bob.want({ do: "remove", accounts: [dora.account], secret: other });
+	await world.settle();
+	for (const device of [alice, bob]) expect(members(device)).toEqual(["a", "b", "c"].map(account));
+	expect(world.server.group(GROUP).members.sort()).toEqual(["a", "b", "c"].map(account));
 });
 
 test("GROUP-10 a change that its author may not make is shown, and changes nothing", async () => {
