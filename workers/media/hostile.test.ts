@@ -172,6 +172,10 @@ describe("holds", () => {
 		}
 		expect((await hold(uploader, blob, hash)).status).toBe(200);
 		expect(await refusal(await hold(full, blob, hash))).toEqual([413, "quota_kept_exceeded"]);
+		const holders = await runInDurableObject(await objectOf(blob), (_object, { storage }) =>
+			storage.sql.exec("SELECT DISTINCT subject FROM holds").toArray(),
+		);
+		expect(holders).toEqual([{ subject: await uploader.subject() }]);
 		await remove(blob, deleteKey);
 		expect(await stored(blob)).toBe(true);
 		await remove(blob, key);
