@@ -4,11 +4,11 @@ import { EnvelopeKind } from "../../../protocol/gen/common_pb.js";
 import { fromHex, uuidToBytes } from "../../../protocol/ids.ts";
 import { Cipher } from "../../signal/cipher.ts";
 import { GroupCipher } from "../../signal/sender_keys.ts";
-import { requireAccount } from "../../store/account.ts";
+import { readMeta, requireAccount } from "../../store/account.ts";
 import { findGroup } from "../../store/groups.ts";
 import { enqueue } from "../../store/outbox.ts";
 import { message } from "../../store/queries.ts";
-import { plaintextOf } from "../content.ts";
+import { plaintextOf, retryContent } from "../content.ts";
 import { textBytes } from "../wire.ts";
 import { GROUP, type GroupDevice, GroupWorld } from "./testing.ts";
 
@@ -201,6 +201,27 @@ test("GROUP-16 what waits for a device that is gone, or without prekeys, is drop
 	expect(outbox(alice)).toEqual([]);
 	expect(claims()).toBe(1);
 	expect(envelopes(alice, again, since)).toEqual([]);
+});
+
+test("GROUP-16 RETRY-1 a new installation that the roster does not show yet asks in vain for what was before it", async () => {
+	const [alice, , carol] = await three();
+	const id = alice.text("before");
+	await world.settle();
+	carol.store.close();
+	const again = world.add("c", 1, carol.restarted());
+	const cipher = new Cipher(again.store, () => false);
+	const bundles = world.server.claim(alice.account);
+	const [device] = bundles?.devices ?? [];
+	if (bundles === undefined || device === undefined) throw new Error("no prekeys");
+	await cipher.begin(alice.account, bundles.identityKey, device, new Date(world.nowMs));
+	const request = retryContent(again.machine.newMessageId(), world.nowMs, uuidToBytes(id));
+	const sealed = await sealFor(again, alice, plaintextOf(request, fromHex(GROUP)), cipher);
+	show(alice, again, sealed.kind, sealed.ciphertext);
+	await world.settle();
+	// The request was read, as the session with the new installation shows.
+	const session = new Cipher(alice.store, () => false).sessions.find(carol.account, 1);
+	expect(session?.remoteRegistrationId()).toBe(readMeta(again.store, "registration_id"));
+	expect(alice.store.all("SELECT target FROM resendable")).toEqual([]);
 });
 
 test("GROUP-16 what was refused eight times for its roster is not tried again", async () => {
