@@ -317,7 +317,7 @@ export class GroupClient extends GroupLine {
 
 	protected send(id: string, frame: Send): void {
 		this.connection?.inFlight.add(id);
-		this.up({ case: "send", value: frame });
+		this.up({ case: "send", value: frame }, true);
 	}
 
 	protected fail(one: Waiting, code: string): void {

@@ -1,6 +1,8 @@
 /** The connection of a light device in a group: it opens and breaks, steps are written or not, the process dies. */
+import { create, toBinary } from "@bufbuild/protobuf";
 import { EnvelopeKind, type Roster } from "../protocol/gen/common_pb.js";
 import type { Entry } from "../protocol/gen/conversation_down_pb.js";
+import { ConversationUpSchema } from "../protocol/gen/conversation_up_pb.js";
 import { nextUuidV7, uuidFromBytes } from "../protocol/ids.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import { addressName, encodeUp } from "./bodies.ts";
@@ -20,6 +22,8 @@ export interface GroupSurroundings extends Surroundings {
 	group: string;
 	/** Whether the device is one of its account's. */
 	listed(device: Device): boolean;
+	/** Whether devices also acknowledge beside messages. */
+	beside: boolean;
 }
 
 export interface Connection {
@@ -55,7 +59,7 @@ export abstract class GroupLine implements Device {
 	protected failures = 0;
 	protected newsUpTo = 0;
 	protected calls = new Set<string>();
-	protected outgoing: Uint8Array[] = [];
+	protected outgoing: { bytes: Uint8Array; carries: boolean }[] = [];
 	protected life = 0;
 
 	constructor(account: string, device: number, registrationId: number, around: GroupSurroundings) {
@@ -204,13 +208,32 @@ export abstract class GroupLine implements Device {
 		return uuidFromBytes(this.lastId);
 	}
 
-	protected up(frame: Parameters<typeof encodeUp>[0]): void {
-		this.outgoing.push(encodeUp(frame));
+	protected up(frame: Parameters<typeof encodeUp>[0], carries = false): void {
+		this.outgoing.push({ bytes: encodeUp(frame), carries });
 	}
 
 	protected flush(): void {
-		for (const bytes of this.outgoing) if (this.connection?.open === true) this.connection.link.send("up", bytes);
+		const { connection } = this;
+		for (const { bytes, carries } of this.outgoing) {
+			if (connection?.open !== true) continue;
+			connection.link.send("up", carries ? this.#withAcknowledgement(connection, bytes) : bytes);
+		}
 		this.outgoing = [];
+	}
+
+	/** Rule DELIVERED-4. Every other time, so that both ways are gone. */
+	#withAcknowledgement(connection: Connection, bytes: Uint8Array): Uint8Array {
+		const acknowledged = this.position;
+		if (
+			!this.around.beside ||
+			!connection.welcomed ||
+			connection.acknowledged >= acknowledged ||
+			acknowledged % 2 === 0
+		)
+			return bytes;
+		connection.acknowledged = acknowledged;
+		const beside = toBinary(ConversationUpSchema, create(ConversationUpSchema, { acknowledged }));
+		return Buffer.concat([bytes, beside]);
 	}
 
 	/** What came down the connection. */
