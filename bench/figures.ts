@@ -29,7 +29,7 @@ export interface Scale {
 
 export const FULL: Scale = {
 	rounds: 3,
-	warmup_ms: 1_000,
+	warmup_ms: 3_000,
 	measure_ms: 4_000,
 	messages: 10_000,
 	log_messages: 10_000,

@@ -73,15 +73,17 @@ Object.defineProperty(WebSocket.prototype, "send", {
 
 function wrapSend(send: (data: Uint8Array | string, done: () => void) => void) {
 	return function (this: WebSocket, data: Uint8Array | string): void {
-		const name = typeof data === "string" ? "ping" : upName(this.url, data);
-		moment("sending", [name]);
-		send.call(this, data, () => moment("sent", [name]));
+		const names = typeof data === "string" ? ["ping"] : upNames(this.url, data);
+		moment("sending", names);
+		send.call(this, data, () => moment("sent", names));
 	};
 }
 
-function upName(url: string, bytes: Uint8Array): string {
-	const schema = url.endsWith("/v1/socket") ? AccountUpSchema : ConversationUpSchema;
-	return fromBinary<typeof AccountUpSchema | typeof ConversationUpSchema>(schema, bytes).frame.case ?? "";
+/** An acknowledgement may be a frame of its own, or beside a message (rule DELIVERED-4). */
+function upNames(url: string, bytes: Uint8Array): string[] {
+	if (url.endsWith("/v1/socket")) return [fromBinary(AccountUpSchema, bytes).frame.case ?? ""];
+	const { frame, acknowledged } = fromBinary(ConversationUpSchema, bytes);
+	return [frame.case ?? "", ...(acknowledged === undefined ? [] : ["acknowledge"])];
 }
 
 Object.defineProperty(WebSocket.prototype, "emit", {

@@ -38,10 +38,16 @@ export function ride(room: Room, session: Session, device: Device, cursor: numbe
 /** After the message. `before`: the head before it. Rows are wiped many at once, or when nobody is there to complete it. */
 export function ridden(room: Room, session: Session, device: Device, beside: Beside, before: number): void {
 	if (beside.delivered > 0) pushWatermark(room, session, device, before);
-	const { log, sessions } = room;
-	const heard = log.head > before && [...sessions].some((other) => other !== session && other.position === log.head);
+	const { log } = room;
+	const heard = log.head > before && isHeard(room, session);
 	if (!heard || log.due >= RIDDEN_ENTRIES) settle(room);
 	if (!session.state.caughtUp) pump(log, device, session, room.out.effects);
+}
+
+/** Whether another device has been sent the newest entry. */
+function isHeard({ log, sessions }: Room, session: Session): boolean {
+	for (const other of sessions) if (other !== session && other.position === log.head) return true;
+	return false;
 }
 
 /** Wipes what was left for later, and keeps for a hibernation how far the devices are that said it beside a message. */

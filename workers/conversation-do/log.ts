@@ -264,6 +264,7 @@ export class Log {
 
 	/** In a group somebody is always away, and nothing is passed by all. */
 	#trim(): void {
+		if (this.#senders.size <= SENDERS_MAX) return;
 		for (const number of this.#senders.keys()) {
 			if (this.#senders.size <= SENDERS_MAX) return;
 			this.#senders.delete(number);

@@ -32,6 +32,9 @@ export class Once {
 	readonly marks: Map<string, Marks>;
 	readonly #store: Store;
 	#recent: Map<string, LogEntry> | undefined;
+	/** The ids of `#recent`, a ring: to ask a map for its first key means to pass over all that were deleted before it. */
+	#order: string[] = [];
+	#oldest = 0;
 
 	constructor(store: Store, marks: Map<string, Marks>) {
 		this.#store = store;
@@ -69,9 +72,13 @@ export class Once {
 		this.sent(hex, entry.sender);
 		if (this.#recent === undefined) return;
 		this.#recent.set(hex, entry);
-		if (this.#recent.size <= LIMITS.remembered_entries) return;
-		const oldest = this.#recent.keys().next().value;
-		if (oldest !== undefined) this.#recent.delete(oldest);
+		if (this.#order.length < LIMITS.remembered_entries) {
+			this.#order.push(hex);
+			return;
+		}
+		this.#recent.delete(this.#order[this.#oldest] ?? "");
+		this.#order[this.#oldest] = hex;
+		this.#oldest = (this.#oldest + 1) % LIMITS.remembered_entries;
 	}
 
 	/** The sender has used the id. */
@@ -108,7 +115,8 @@ export class Once {
 	#load(head: number): Map<string, LogEntry> {
 		if (this.#recent !== undefined) return this.#recent;
 		const entries = this.#store.entries(head - LIMITS.remembered_entries, LIMITS.remembered_entries);
-		this.#recent = new Map(entries.map((entry) => [toHex(entry.messageId), entry]));
+		this.#order = entries.map(({ messageId }) => toHex(messageId));
+		this.#recent = new Map(entries.map((entry, index) => [this.#order[index] ?? "", entry]));
 		return this.#recent;
 	}
 }

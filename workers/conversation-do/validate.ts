@@ -72,16 +72,17 @@ function checkSend(send: Send): Refusal | undefined {
 	// Changes come through the api, which reads the devices of new members.
 	if (send.change !== undefined) return MALFORMED;
 	let bytes = send.shared.length;
-	const seen = new Set<string>();
+	const { length } = send.envelopes;
+	const seen = length > 1 ? new Set<string>() : undefined;
 	for (const { to, kind, ciphertext } of send.envelopes) {
 		if (to === undefined || to.account.length !== 16) return MALFORMED;
 		if (to.device < 1 || to.device > 127 || to.registrationId < 1 || to.registrationId > 16_380) return MALFORMED;
 		// Kinds are open enums on the wire: a newer one would be stored and then not understood.
 		if ((kind !== 1 && kind !== 2) || ciphertext.length === 0) return MALFORMED;
 		bytes += ciphertext.length;
-		if (send.envelopes.length > 1) seen.add(`${toHex(to.account)}.${to.device}`);
+		seen?.add(`${toHex(to.account)}.${to.device}`);
 	}
-	if (send.envelopes.length > 1 && seen.size !== send.envelopes.length) return MALFORMED;
+	if (seen !== undefined && seen.size !== length) return MALFORMED;
 	if (bytes <= LIMITS.message_ciphertext_bytes) return undefined;
 	return {
 		code: ErrorCode.MESSAGE_TOO_LARGE,
