@@ -134,9 +134,8 @@ export async function openParleyEndpoint(
 			previous = nextUuidV7(Date.now(), random, previous);
 			const due = cursor === acknowledged ? 0 : cursor;
 			const frame = new Writer(template.length + numberLength(due));
-			frame.bytes.set(template);
+			frame.copy(template);
 			frame.bytes.set(previous, idAt);
-			frame.skip(template.length);
 			frame.number(ACKNOWLEDGED, due);
 			acknowledged = cursor;
 			socket.send(frame.bytes);

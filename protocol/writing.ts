@@ -36,9 +36,10 @@ export class Writer {
 		this.bytes = new Uint8Array(length);
 	}
 
-	/** Bytes that are there already. */
-	skip(length: number): void {
-		this.#at += length;
+	/** Bytes as they are: a message that was encoded before. */
+	copy(encoded: Uint8Array): void {
+		this.bytes.set(encoded, this.#at);
+		this.#at += encoded.length;
 	}
 
 	/** The beginning of a message in field `field`, also of an empty one. */

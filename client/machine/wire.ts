@@ -40,8 +40,7 @@ export function sendBytes({ messageId, rosterVersion, envelopes }: Send): Uint8A
 /** A frame with an acknowledgement beside it. The frame itself is kept and repeated without. */
 export function besideBytes(frame: Uint8Array, acknowledged: number): Uint8Array<ArrayBuffer> {
 	const writer = new Writer(frame.length + numberLength(acknowledged));
-	writer.bytes.set(frame);
-	writer.skip(frame.length);
+	writer.copy(frame);
 	writer.number(15, acknowledged);
 	return writer.bytes;
 }

@@ -1,8 +1,22 @@
+import { runInDurableObject } from "cloudflare:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
 import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
-import { A1, type Address, ALICE, B1, Bench, BOB, member, message, newId, up } from "./testing.ts";
+import {
+	A1,
+	type Address,
+	ALICE,
+	B1,
+	Bench,
+	BOB,
+	member,
+	message,
+	newConversation,
+	newId,
+	TestSocket,
+	up,
+} from "./testing.ts";
 
 const A2: Address = { account: ALICE, device: 2, registrationId: 12 };
 const B2: Address = { account: BOB, device: 2, registrationId: 22 };
@@ -139,6 +153,33 @@ test("KEPT-1, DELIVERED-4: it is removed at once where nobody is there who would
 	expect(wiped(bench)).toEqual([true, false, false]);
 	bench.handle({ type: "disconnected", socket: bob });
 	expect(wiped(bench)).toEqual([true, true, false]);
+});
+
+test("KEPT-1, DELIVERED-4: it is removed when the second is over, though nobody says anything more", () => {
+	const bench = new Bench();
+	const [alice, bob] = [bench.ready(A1), bench.ready(B1)];
+	bench.raw(alice, message(newId(), [B1]));
+	expect(bench.core.unsettled).toBe(false);
+	bench.raw(bob, carrying(1, [A1]));
+	expect([bench.core.unsettled, wiped(bench), bench.sockets.get(bob)?.cursor]).toEqual([true, [false, false], 0]);
+	bench.handle({ type: "settle" });
+	expect([bench.core.unsettled, wiped(bench), bench.sockets.get(bob)?.cursor]).toEqual([false, [true, false], 1]);
+});
+
+test("KEPT-1, DELIVERED-4: the object sees to that by itself", async () => {
+	const { stub, alice, bob } = await newConversation();
+	const [one, other] = [await TestSocket.ready(stub, alice), await TestSocket.ready(stub, bob)];
+	for (const socket of [one, other]) await socket.take(2);
+	one.send(message(newId(), [bob]));
+	expect(await other.next()).toBe("entry 1");
+	other.send(carrying(1, [alice]));
+	expect(await other.next()).toBe("accepted 2");
+	const kept = () =>
+		runInDurableObject(stub, (_, state) =>
+			state.storage.sql.exec("SELECT number FROM log WHERE payload IS NOT NULL").toArray(),
+		);
+	while ((await kept()).length > 1) await scheduler.wait(50);
+	expect(await kept()).toEqual([{ number: 2 }]);
 });
 
 test("IDLE-1, DELIVERED-4: a hibernation knows what was acknowledged beside messages", () => {

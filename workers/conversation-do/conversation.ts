@@ -27,6 +27,9 @@ const CHANGES_ROSTER: ReadonlySet<ConversationEvent["type"]> = new Set([
 /** Accounts that are called at once: a group of a thousand must not be a thousand calls side by side. */
 const CALLS_AT_ONCE = 32;
 
+/** How long what was acknowledged beside a message may wait for its end (rule KEPT-1). */
+const SETTLE_MS = 1_000;
+
 interface AccountCall {
 	account: string;
 	peer: string;
@@ -50,6 +53,7 @@ export class Conversation extends DurableObject implements ConversationInterface
 	/** Nudges that wait for their call. Lost with a crash, which the alarm is for. */
 	readonly #calls: Map<string, AccountCall> = new Map();
 	#calling = false;
+	#settling = false;
 
 	constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
 		super(ctx, env);
@@ -166,6 +170,16 @@ export class Conversation extends DurableObject implements ConversationInterface
 	#run(event: ConversationEvent): void {
 		for (const effect of this.#core.handle(event, Date.now())) this.#do(effect);
 		if (this.#calls.size > 0) this.ctx.waitUntil(this.#callAccounts());
+		if (this.#core.unsettled && !this.#settling) this.#settleSoon();
+	}
+
+	/** A timer keeps the object awake, so that no hibernation forgets what is unsettled. */
+	#settleSoon(): void {
+		this.#settling = true;
+		setTimeout(() => {
+			this.#settling = false;
+			this.#handle({ type: "settle" });
+		}, SETTLE_MS);
 	}
 
 	/** An event with an answer. */

@@ -42,6 +42,7 @@ export class ConversationCore {
 	readonly #sessions: Sessions = new Sessions();
 	readonly #out: Output = new Output(this.#sessions);
 	#woken = false;
+	#unsettled = false;
 
 	constructor(store: Store, waking: Waking) {
 		this.#state = loadState(store);
@@ -89,6 +90,11 @@ export class ConversationCore {
 		return accounts.filter((account) => members.has(account));
 	}
 
+	/** Something was acknowledged beside a message: a `settle` is to come in a second, if nothing else completes it. */
+	get unsettled(): boolean {
+		return this.#unsettled;
+	}
+
 	/** Tells when the alarm is set, which the object learns only after it woke. */
 	alarmIs(alarm_ms: number): void {
 		this.#nudges.alarmIs(alarm_ms);
@@ -119,6 +125,10 @@ export class ConversationCore {
 				this.#log.expire(now_ms);
 				this.#state.save();
 				this.#nudges.alarm(this.#log, now_ms, this.#out.effects);
+				break;
+			case "settle":
+				settle(this.#room);
+				this.#unsettled = false;
 				break;
 			case "recovered":
 				this.#recovered();
@@ -224,7 +234,9 @@ export class ConversationCore {
 				const before = this.#log.head;
 				const beside = ride(this.#room, session, device, acknowledged);
 				send(this.#room, session, device, frame.value, payload, beside, now_ms);
-				if (beside !== undefined) ridden(this.#room, session, device, beside, before);
+				if (beside === undefined) break;
+				ridden(this.#room, session, device, beside, before);
+				this.#unsettled = true;
 				break;
 			}
 			case "acknowledge":

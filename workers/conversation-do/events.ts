@@ -21,6 +21,8 @@ export type ConversationEvent =
 	| { type: "frame"; socket: number; data: Uint8Array | string }
 	| { type: "disconnected"; socket: number }
 	| { type: "alarm" }
+	/** `unsettled` has been so for a second (rule KEPT-1). */
+	| { type: "settle" }
 	/** The core is a new one after a fault. */
 	| { type: "recovered" }
 	| { type: "found"; members: RosterMember[] }
