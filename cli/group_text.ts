@@ -87,6 +87,17 @@ export function groupLine({ group, title, members, member }: GroupInfo, colors: 
 	return `${id}  ${colors.bold(printable(title))}  ${count}${member ? "" : "  (you are not in it any more)"}`;
 }
 
+/** How people name a group whose title this device can't read. */
+export function lockedName(group: string): string {
+	return `group:${group.slice(0, 8)}`;
+}
+
+/** One line of the list, for a group that this device can't read. */
+export function lockedLine(group: string, colors: Colors): string {
+	const what = "its key has not come yet: it comes when another member is there. `parley group leave` works without it";
+	return `${colors.dim(lockedName(group))}  (${what})`;
+}
+
 /** Everything about one group. */
 export function groupLines(parley: Parley, info: GroupInfo, colors: Colors): string[] {
 	const { title, description, members, rules, link, requests, image } = info;

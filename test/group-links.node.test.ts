@@ -161,4 +161,26 @@ test("GROUP-17 one member has broken keys: the rest get the message, and the sen
 	};
 	await eventually(async () => (await statuses())[bob.whoami().accountId] === "delivered");
 	expect((await statuses())[broken]).toBe("left-out");
+
+	// Nobody gives Carol the key: she is in a group that she can't read, and leaves it (rule GROUP-20).
+	await eventually(() => carol.groups.locked().length === 1);
+	const [group = ""] = carol.groups.locked();
+	await carol.close();
+	const locked = { type: "group-locked", group };
+	expect((await command("carol", "group", "list")).objects).toContainEqual(locked);
+	const reference = `group:${group.slice(0, 8)}`;
+	expect((await command("carol", "group", "rename", reference, "mine")).code).not.toBe(0);
+	expect((await command("carol", "group", "delete", reference)).code).not.toBe(0);
+	expect(await command("carol", "group", "leave", reference)).toMatchObject({
+		code: 0,
+		objects: [{ type: "group-left", group }],
+	});
+	expect((await command("carol", "group", "list")).objects).not.toContainEqual(locked);
+	expect((await cli("status", id)).objects.filter(({ account }) => account === broken)).toEqual([]);
+	// What was left with a key is deleted by her with a command of its own.
+	expect((await command("carol", "group", "delete", TITLE)).code).not.toBe(0);
+	expect((await command("carol", "group", "leave", TITLE)).objects).toMatchObject([{ member: false }]);
+	expect((await command("carol", "history", `group:${TITLE}`)).objects).not.toEqual([]);
+	expect((await command("carol", "group", "delete", TITLE)).objects).toMatchObject([{ type: "group-deleted" }]);
+	expect((await command("carol", "group", "list")).objects).toEqual([]);
 });

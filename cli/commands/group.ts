@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { Failure } from "../../client/failure.ts";
 import { contextOf } from "../context.ts";
 import { GroupProgressLine } from "../group_progress.ts";
-import { groupLine, groupLines, groupObject, showCreated } from "../group_text.ts";
+import { groupLine, groupLines, groupObject, lockedLine, showCreated } from "../group_text.ts";
 import { showPicture } from "../picture.ts";
 import type { Terminal } from "../terminal.ts";
 import { addGroupChanges } from "./group_changes.ts";
@@ -81,6 +81,8 @@ function addList(group: Command, terminal: Terminal): void {
 			await context.withParley(async (parley) => {
 				for (const info of parley.groups.list())
 					context.print(groupObject(parley, info), groupLine(info, terminal.colors));
+				for (const group of parley.groups.locked())
+					context.print({ type: "group-locked", group }, lockedLine(group, terminal.colors));
 			});
 		});
 }

@@ -2,12 +2,12 @@ import { type Command, Option } from "commander";
 import { Failure } from "../../client/failure.ts";
 import type { Parley } from "../../client/parley.ts";
 import { contextOf } from "../context.ts";
-import { showChanged, showUnreachable } from "../group_text.ts";
+import { lockedName, showChanged, showUnreachable } from "../group_text.ts";
 import type { Terminal } from "../terminal.ts";
 
 type Who = "members" | "admins";
 
-/** `group add`, `remove`, `leave`, `promote`, `demote`, `rename`, `describe`, `rules`. */
+/** `group add`, `remove`, `leave`, `delete`, `promote`, `demote`, `rename`, `describe`, `rules`. */
 export function addGroupChanges(group: Command, terminal: Terminal): void {
 	const change = (name: string, description: string) =>
 		group.command(name).description(description).argument("<group>", "a title, or the beginning of an id");
@@ -35,7 +35,23 @@ export function addGroupChanges(group: Command, terminal: Terminal): void {
 		});
 	change("leave", "Leave; what you have stays here").action(
 		async (name: string, _options: unknown, command: Command) => {
-			await run(command, name, (parley) => parley.groups.change(name, { do: "leave" }));
+			const context = contextOf(command, terminal);
+			await context.withParley(async (parley) => {
+				const { group, locked } = await parley.groups.leave(name);
+				if (locked) context.print({ type: "group-left", group }, `You have left ${lockedName(group)}.`);
+				else showChanged(context, parley, group);
+			});
+		},
+	);
+	change("delete", "Delete a group that you have left: from this device, its messages from all of yours").action(
+		async (name: string, _options: unknown, command: Command) => {
+			const context = contextOf(command, terminal);
+			await context.withParley(async (parley) => {
+				const group = await parley.groups.delete(name);
+				// The other devices hear of it.
+				await parley.flush();
+				context.print({ type: "group-deleted", group }, `${lockedName(group)} is gone from this device.`);
+			});
 		},
 	);
 	change("promote", "Make a member an admin")

@@ -13,7 +13,7 @@ import type { Preview } from "../media/preview.ts";
 import { toBase64url } from "../signal/bytes.ts";
 import type { Store } from "../store/database.ts";
 import { leftOutAccounts, type MemberMark, memberMarks } from "../store/group_watermarks.ts";
-import { allGroups, findGroup, groupRequests } from "../store/groups.ts";
+import { allGroups, findGroup, groupRequests, isLocked, lockedGroups } from "../store/groups.ts";
 import type { Clock } from "../transport/clock.ts";
 import { fetchGroup } from "../transport/group_calls.ts";
 import type { Api } from "../transport/http.ts";
@@ -78,6 +78,11 @@ export class Groups {
 		return allGroups(this.#options.store).map(({ peer }) => this.info(peer));
 	}
 
+	/** Groups that the account is in and that this device can't read (yet): their ids. */
+	locked(): string[] {
+		return lockedGroups(this.#options.store, this.#options.account.accountId);
+	}
+
 	/** Throws `Failure` `no_such_group`. */
 	info(name: string): GroupInfo {
 		const { store, api } = this.#options;
@@ -94,7 +99,7 @@ export class Groups {
 	}
 
 	find(name: string): string {
-		return findGroupByName(this.#options.store, name);
+		return findGroupByName(this.#options.store, name, this.#options.account.accountId);
 	}
 
 	/**
@@ -131,7 +136,7 @@ export class Groups {
 	}
 
 	async add(name: string, members: readonly string[]): Promise<{ unreachable: string[] }> {
-		const accounts = await this.#accounts(members);
+		const accounts = await this.#others(members);
 		const unreachable: string[] = [];
 		const peer = this.find(name);
 		for (let start = 0; start < accounts.length; start += LIMITS.group_added) {
@@ -143,7 +148,12 @@ export class Groups {
 	}
 
 	async remove(name: string, members: readonly string[]): Promise<void> {
-		await this.change(name, { do: "remove", accounts: await this.#accounts(members), secret: newSecret() });
+		const accounts = await this.#others(members);
+		const peer = this.find(name);
+		for (let start = 0; start < accounts.length; start += LIMITS.group_added) {
+			const part = accounts.slice(start, start + LIMITS.group_added);
+			await this.change(peer, { do: "remove", accounts: part, secret: newSecret() });
+		}
 	}
 
 	async role(name: string, member: string, role: "member" | "admin"): Promise<void> {
@@ -208,6 +218,25 @@ export class Groups {
 		return { group: link.group, requested };
 	}
 
+	/** Leaves, also a group of which this device has no key (rule GROUP-20). Throws as `change`. */
+	async leave(name: string): Promise<{ group: string; locked: boolean }> {
+		const group = this.find(name);
+		const locked = isLocked(this.#options.store, group, this.#options.account.accountId);
+		await this.change(group, { do: "leave" });
+		return { group, locked };
+	}
+
+	/** Deletes a group that the account has left, and its messages. Throws `Failure` `refused` while it is a member. */
+	async delete(name: string): Promise<string> {
+		const { store, account, runner } = this.#options;
+		const group = this.find(name);
+		if (isLocked(store, group, account.accountId) || findGroup(store, group)?.member === 1) {
+			throw new Failure("refused", `leave it first: parley group leave ${name}`);
+		}
+		await runner.perform({ type: "delete-group", peer: group });
+		return group;
+	}
+
 	/** Any change; resolves when it is in the group's history. Throws `Failure` `refused`. */
 	async change(name: string, intention: Intention): Promise<{ unreachable: string[]; requested: boolean }> {
 		const { machine, runner } = this.#options;
@@ -234,6 +263,13 @@ export class Groups {
 		const told = (done: number) => onProgress({ stage: "names", done, total: names.length });
 		const accounts = await resolveAll(this.#options, names, told);
 		return [...new Set(accounts)].filter((account) => account !== this.#options.account.accountId);
+	}
+
+	/** As `#accounts`, and at least one. */
+	async #others(names: readonly string[]): Promise<string[]> {
+		const accounts = await this.#accounts(names);
+		if (accounts.length === 0) throw new Failure("bad_argument", "name somebody else than yourself");
+		return accounts;
 	}
 
 	async #outcome(id: string, peer: string): Promise<{ unreachable: string[]; requested: boolean }> {

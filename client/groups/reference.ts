@@ -1,7 +1,7 @@
 /** How people name a group: `group:` with its title, or with the beginning of its id. */
 import { Failure } from "../failure.ts";
 import type { Store } from "../store/database.ts";
-import { allGroups } from "../store/groups.ts";
+import { allGroups, lockedGroups } from "../store/groups.ts";
 import { GROUP_PATTERN } from "./state.ts";
 
 const PREFIX = "group:";
@@ -12,18 +12,22 @@ export function isGroupReference(name: string): boolean {
 	return name.startsWith(PREFIX) || GROUP_PATTERN.test(name);
 }
 
-/** The group's id. `name` is with or without `group:`. Throws `Failure` `no_such_group` and `bad_argument`. */
-export function findGroupByName(store: Store, name: string): string {
+/**
+ * The group's id. `name` is with or without `group:`; with the own account groups are found too that this device can't
+ * read. Throws `Failure` `no_such_group` and `bad_argument`. */
+export function findGroupByName(store: Store, name: string, own?: string): string {
 	const wanted = (name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name).trim();
 	const groups = allGroups(store);
 	const titled = groups.filter(({ title }) => title.toLowerCase() === wanted.toLowerCase());
 	const beginning = new RegExp(`^[0-9a-f]{${ID_DIGITS_MIN},64}$`).test(wanted);
-	const found = titled.length > 0 ? titled : groups.filter(({ peer }) => beginning && peer.startsWith(wanted));
+	const all = [...groups.map(({ peer }) => peer), ...(own === undefined ? [] : lockedGroups(store, own))];
+	const found =
+		titled.length > 0 ? titled.map(({ peer }) => peer) : all.filter((peer) => beginning && peer.startsWith(wanted));
 	const [one, more] = found;
 	if (one === undefined) throw new Failure("no_such_group", `there is no group ${wanted} here: see parley group list`);
 	if (more !== undefined) {
-		const ids = found.map(({ peer }) => `${PREFIX}${peer.slice(0, 8)}`).join(", ");
+		const ids = found.map((peer) => `${PREFIX}${peer.slice(0, 8)}`).join(", ");
 		throw new Failure("bad_argument", `several groups are called ${wanted}: ${ids}`);
 	}
-	return one.peer;
+	return one;
 }

@@ -84,6 +84,8 @@ export type MachineEvent =
 	| { type: "change-group"; id: string; peer: string; intention: Intention }
 	/** A person has an invite link, with whose secret the group's state was fetched. Key and secret in base64url. */
 	| { type: "join-group"; id: string; peer: string; key: string; secret: string; group: Group }
+	/** A person deletes a group that the account has left (rule GROUP-20). */
+	| { type: "delete-group"; peer: string }
 	/** The answers to a `call-group` request, by its `id`. */
 	| { type: "group-answered"; peer: string; id: string; answer: ChangedGroup }
 	| { type: "group-refused"; peer: string; id: string; code: string; limit: number | undefined }

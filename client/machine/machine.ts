@@ -39,7 +39,7 @@ import {
 	onGroupRefused,
 	resumeAllChanges,
 } from "./groups/changes.ts";
-import { onGroupGone } from "./groups/gone.ts";
+import { deleteGroup, onGroupGone } from "./groups/gone.ts";
 import { finishGroup } from "./groups/group.ts";
 import { acceptIdentity, noteIdentity, setVerified } from "./identity.ts";
 import type { Machine, MachineEnvironment, MachineEvent, MachineRequest } from "./interface.ts";
@@ -251,6 +251,8 @@ async function handle(context: Context, event: MachineEvent): Promise<void> {
 			return changeGroup(context, event);
 		case "join-group":
 			return joinGroup(context, event);
+		case "delete-group":
+			return deleteGroup(context, event.peer);
 		case "group-answered":
 			return onGroupAnswered(context, event.peer, event.id, event.answer);
 		case "group-refused":

@@ -43,6 +43,11 @@ export function removeRosterMember(store: Store, peer: string, account: string):
 	store.run("DELETE FROM roster_members WHERE peer = ? AND account = ?", [peer, account]);
 }
 
+/** Nobody is on it any more, as far as is known here. */
+export function forgetRoster(store: Store, peer: string): void {
+	for (const table of ["roster_members", "roster_devices"]) store.run(`DELETE FROM ${table} WHERE peer = ?`, [peer]);
+}
+
 /** Groups on whose roster an account is. */
 export function groupsWith(store: Store, account: string): string[] {
 	return store

@@ -34,6 +34,37 @@ export function allGroups(store: Store): GroupRow[] {
 	return store.all<GroupRow>("SELECT * FROM groups WHERE version > 0 ORDER BY title, peer");
 }
 
+/** Groups on whose roster the account is, and of which this device has no state that it believes: it can read nothing of them. */
+export function lockedGroups(store: Store, own: string): string[] {
+	return store
+		.all<{ peer: string }>(
+			`SELECT m.peer FROM roster_members m LEFT JOIN groups g ON g.peer = m.peer
+			 WHERE m.account = ? AND length(m.peer) = 64 AND COALESCE(g.version, 0) = 0 ORDER BY m.peer`,
+			[own],
+		)
+		.map(({ peer }) => peer);
+}
+
+export function isLocked(store: Store, peer: string, own: string): boolean {
+	return lockedGroups(store, own).includes(peer);
+}
+
+/** Nothing is left of what this device knew; messages are for the caller. */
+export function forgetGroup(store: Store, peer: string): void {
+	for (const table of ["groups", ...GROUP_TABLES]) store.run(`DELETE FROM ${table} WHERE peer = ?`, [peer]);
+}
+
+const GROUP_TABLES = [
+	"sender_keys",
+	"sender_key_holders",
+	"group_entries",
+	"group_requests",
+	"group_watermarks",
+	"group_history",
+	"late_retries",
+	"standings",
+] as const;
+
 export function addGroup(store: Store, peer: string): void {
 	store.run("INSERT OR IGNORE INTO groups (peer) VALUES (?)", [peer]);
 }

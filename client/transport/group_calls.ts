@@ -23,6 +23,9 @@ export async function callGroup(api: Api, peer: string, id: string, call: GroupC
 					z.unknown(),
 				);
 				return { type: "group-answered", peer, id, answer: { number: 0, version: 0, unreachable: [] } };
+			case "leave":
+				await api.call({ method: "POST", path: `/v1/groups/${peer}/leave`, authorized: true }, z.unknown());
+				return { type: "group-answered", peer, id, answer: { number: 0, version: 0, unreachable: [] } };
 			case "fetch":
 				return { type: "group-fetched", peer, group: await fetchGroup(api, peer, call.secret) };
 			default:

@@ -39,6 +39,7 @@ test("the interface describes itself in OpenAPI 3.1, every path of it", async ()
 		"post /v1/devices/tokens",
 		"post /v1/groups/{groupId}",
 		"post /v1/groups/{groupId}/changes",
+		"post /v1/groups/{groupId}/leave",
 		"post /v1/groups/{groupId}/requests",
 		"post /v1/keys/claims",
 		"post /v1/links",

@@ -1,6 +1,8 @@
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
+import type { RegisterResponse } from "../../protocol/http.ts";
 import { ChangedGroup, Group, LINK_SECRET_HEADER } from "../../protocol/http_groups.ts";
+import { directConversationId } from "../../protocol/ids.ts";
 import { call, refusal, register } from "../../test/api-caller.ts";
 import {
 	base64url,
@@ -101,6 +103,61 @@ test("GROUP-6 a change that the object gets late is not made: its members' objec
 	// The same request again is made.
 	expect((await ask({})).status).toBe(200);
 	expect(await conversationStub(env, id).membersAmong([carol.accountId])).toEqual([carol.accountId]);
+});
+
+test("GROUP-3 accounts that are no members are named as removed in vain: nobody is called for them", async () => {
+	const [alice, bob, carol] = [await register(0), await register(1), await register(2)];
+	const { id } = await newGroup(alice, [bob]);
+	const announced: unknown[] = [];
+	const CHANGES = { send: async (body: unknown) => void announced.push(body) } as unknown as Queue;
+	const strangers = Array.from({ length: 98 }, () => crypto.randomUUID());
+	const removed = [...strangers, carol.accountId, bob.accountId];
+	const body = { messageId: base64url(newId()), version: 2, state: STATE, removed };
+	const ask = (bindings: Partial<ApiEnv>) =>
+		call(`/v1/groups/${id}/changes`, { method: "POST", token: alice.accessToken, body, bindings });
+	expect((await ask({ CHANGES })).status).toBe(200);
+	expect(announced).toEqual([{ type: "group-changed", group: id, accountIds: [bob.accountId] }]);
+	// Where nobody leaves, nobody is announced at all; and the same request again is the same change.
+	const none = { messageId: base64url(newId()), version: 3, state: STATE, removed: strangers };
+	const path = `/v1/groups/${id}/changes`;
+	const call3 = { method: "POST", token: alice.accessToken, body: none, bindings: { CHANGES } };
+	expect((await call(path, call3)).status).toBe(200);
+	expect(ChangedGroup.parse(await (await ask({ CHANGES })).json()).number).toBe(2);
+	expect(announced).toHaveLength(1);
+});
+
+test("GROUP-20 a member leaves without the group's state; a conversation of two, and strangers, can't be left so", async () => {
+	const [alice, bob, carol] = [await register(0), await register(1), await register(2)];
+	const { id } = await newGroup(alice, [bob]);
+	const leave = (who: RegisterResponse, group = id) =>
+		call(`/v1/groups/${group}/leave`, { method: "POST", token: who.accessToken });
+	expect(await refusal(await leave(carol))).toEqual([404, "not_found"]);
+	const [one, two] = [await open(id, alice), await open(id, bob)];
+	await one.take(3);
+	await two.take(3);
+	const announced: unknown[] = [];
+	const CHANGES = { send: async (body: unknown) => void announced.push(body) } as unknown as Queue;
+	const left = { method: "POST", token: bob.accessToken, bindings: { CHANGES } };
+	expect((await call(`/v1/groups/${id}/leave`, left)).status).toBe(204);
+	expect(announced).toEqual([{ type: "group-changed", group: id, accountIds: [bob.accountId] }]);
+	expect(await two.next()).toBe("refused NOT_ON_ROSTER 0");
+	expect(await two.closed).toBe(4403);
+	expect(await one.take(1)).toEqual(["roster change v2 +0 -1"]);
+	expect(await refusal(await leave(bob))).toEqual([404, "not_found"]);
+	// The version is the one of before: the others' changes go on.
+	expect((await change(id, alice, 2, { added: [{ accountId: carol.accountId, role: "member" }] })).status).toBe(200);
+	// Its list agrees a minute later.
+	expect(await settle(id, [bob.accountId])).toBe("done");
+	expect(await accountStub(env, bob.accountId).membership(bob.deviceId, id)).toBe("stranger");
+	// The last admin goes the same way, and somebody else is one.
+	expect((await leave(alice)).status).toBe(204);
+	expect((await change(id, carol, 3, { rules: { ...OPEN, send: "admins" } })).status).toBe(200);
+
+	const direct = await call(`/v1/direct/${bob.accountId}/socket`, { token: alice.accessToken, headers: UPGRADE });
+	expect(direct.status).toBe(101);
+	const address = await directConversationId(alice.accountId, bob.accountId);
+	expect(await refusal(await leave(alice, address))).toEqual([404, "not_found"]);
+	expect(await conversationStub(env, address).membersAmong([alice.accountId])).toEqual([alice.accountId]);
 });
 
 test("GROUP-6 an account that was deleted on the way to a group is on no roster", async () => {

@@ -67,6 +67,16 @@ const request = createRoute({
 	},
 });
 
+const leave = createRoute({
+	method: "post",
+	path: "/v1/groups/{groupId}/leave",
+	summary: "Leaves a group whose state the caller can't read",
+	security: bearer,
+	middleware: [...guards, limitLookups] as const,
+	request: { params: GroupParameters },
+	responses: { 204: { description: "left" }, ...refusalsWithToken("malformed", "not_found") },
+});
+
 const view = createRoute({
 	method: "get",
 	path: "/v1/groups/{groupId}",
@@ -123,7 +133,9 @@ export function addGroups(app: OpenAPIHono<ApiTypes>): void {
 		const linkSecretHash = linkSecret === undefined ? undefined : await secretHash(linkSecret);
 		// Authorised to be here, before anything is written for it at other accounts.
 		if ((await stub.viewGroup(caller.accountId, linkSecretHash)) === undefined) throw noGroup();
-		const arriving = await arrive(context.env, group, added ?? [], caller.accountId, removed ?? []);
+		// Who is no member may be named as removed, and nobody is called for it (rule GROUP-3).
+		const leaving = removed === undefined ? [] : await stub.membersAmong(removed);
+		const arriving = await arrive(context.env, group, added ?? [], caller.accountId, leaving);
 		const outcome = await stub.changeGroup({
 			...{ messageId: hex(messageId), actor: toActor(caller), version, added: arriving.added, removed: removed ?? [] },
 			roles: (roles ?? []).map(({ accountId, role }) => ({ account: accountId, role })),
@@ -142,6 +154,17 @@ export function addGroups(app: OpenAPIHono<ApiTypes>): void {
 			linkSecretHash: await secretHash(linkSecret),
 		});
 		return context.json({ ...accept(outcome), unreachable: [] }, 200);
+	});
+
+	app.openapi(leave, async (context) => {
+		const { accountId } = context.var.caller;
+		const group = context.req.valid("param").groupId;
+		const stub = conversationStub(context.env, group);
+		// A member, and of a group: nobody leaves a conversation of two.
+		if ((await stub.viewGroup(accountId, undefined)) === undefined) throw noGroup();
+		await announceGroup(context.env, group, [accountId]);
+		await stub.removeMember(accountId);
+		return context.body(null, 204);
 	});
 
 	app.openapi(view, async (context) => {

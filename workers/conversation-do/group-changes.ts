@@ -45,7 +45,10 @@ export function changeGroup(room: Room, request: GroupChangeRequest, now_ms: num
 		const limit = room.shares.against(actor.account, value.state.length, now_ms);
 		if (limit !== undefined) return { refused: "group_full", limit };
 	}
-	return append(room, request, change, checksum, now_ms, version, () => {
+	// The entry names who was a member: an account that is gone, or was none, needs nobody's attention (rule GROUP-3).
+	const left = request.removed.filter((account) => group?.roleOf(account) !== undefined);
+	const entry = create(GroupChangeSchema, { ...value, removed: left.map(uuidToBytes) });
+	return append(room, request, entry, checksum, now_ms, version, () => {
 		if (roster === undefined) room.state.foundGroup(request.added, next);
 		else room.state.setGroup(next, request.added, request.removed);
 	});

@@ -94,6 +94,25 @@ test("GROUP-2 the entry holds what has changed and the new state", () => {
 	);
 });
 
+test("GROUP-3 GROUP-2 the entry names nobody as removed who was no member", () => {
+	const bench = new GroupBench();
+	const strangers = Array.from({ length: 99 }, () => crypto.randomUUID());
+	const change = request(A1, 2, { removed: [...strangers, BOB] });
+	expect(bench.change(change)).toBe("2 v2");
+	const frames = bench.effects.flatMap((effect) =>
+		effect.type === "send" || effect.type === "sendAll" ? fromBinary(ConversationDownSchema, effect.bytes).frame : [],
+	);
+	const entries = frames.flatMap((frame) => (frame.case === "entry" ? frame.value.ciphertext : []));
+	const removed = [uuidToBytes(BOB)];
+	expect(entries.map((bytes) => fromBinary(GroupChangeSchema, bytes))).toEqual([
+		create(GroupChangeSchema, { version: 2, removed, state: new TextEncoder().encode("state 2") }),
+	]);
+	// From the log it is the same, and the request has its answer again: other strangers are another request.
+	expect(bench.store.rows(1, 1)[0]?.payload?.length).toBeLessThan(99 * 16);
+	expect(bench.change(change)).toBe("2 v2");
+	expect(bench.change({ ...change, removed: [BOB] })).toBe("message_id_conflict");
+});
+
 const ADMINS: GroupRules = { add: "admins", edit: "admins", send: "admins", link: false, approval: false };
 
 test.each([

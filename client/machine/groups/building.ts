@@ -37,6 +37,8 @@ const Call = z.discriminatedUnion("do", [
 	z.object({ do: z.literal("create"), body: CreateGroupRequest }),
 	z.object({ do: z.literal("change"), body: ChangeGroupRequest }),
 	z.object({ do: z.literal("request"), body: JoinGroupRequest }),
+	/** Without a state: by who has not got the group's key. */
+	z.object({ do: z.literal("leave") }),
 	z.object({ do: z.literal("fetch"), secret: z.string().optional() }),
 ]);
 /** A request to the server about one group. */
@@ -132,7 +134,11 @@ function change(
 ): GroupCall | string | undefined {
 	const before = groupState(context, row.peer);
 	const group = findGroup(context.store, row.peer);
-	if (before === undefined || group === undefined) return intention.do === "join" ? undefined : "not_a_member";
+	if (before === undefined || group === undefined) {
+		if (intention.do === "join") return undefined;
+		// Nobody has to have the key for that: the only device that had it may be lost (rule GROUP-20).
+		return intention.do === "leave" ? { do: "leave" } : "not_a_member";
+	}
 	const messageId = toBase64url(uuidToBytes(wire));
 	if (intention.do === "join" && before.rules.link && before.rules.approval) {
 		return { do: "request", body: { messageId, linkSecret: intention.secret } };

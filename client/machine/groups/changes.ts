@@ -129,6 +129,12 @@ export function onGroupRefused(
 	context.groups.calls.delete(wire === FETCH ? fetchName(peer) : wire);
 	const row = findChangeByWire(context.store, wire);
 	if (row === undefined || row.peer !== peer) return;
+	if (code === "not_found" && parseIntention(row.intention).do === "leave") {
+		// The account has left already: the first answer was lost, or somebody has removed it.
+		onGroupGone(context, peer);
+		changeDone(context, wire);
+		return;
+	}
 	if (code !== "group_conflict" || row.attempts > ATTEMPTS || isCreation(row)) {
 		fail(context, row, code);
 		return;

@@ -1,13 +1,40 @@
-/** The end of this account's membership. */
-import { findGroup, setMember } from "../../store/groups.ts";
+/** The end of this account's membership, and of what this device keeps of a group (rule GROUP-20). */
+import { setRosterVersion } from "../../store/conversations.ts";
+import { forgetRoster } from "../../store/group_roster.ts";
+import { findGroup, forgetGroup, isLocked, setMember } from "../../store/groups.ts";
+import { messagesOf } from "../../store/messages.ts";
 import type { Context } from "../context.ts";
+import { deleteHere } from "../sync.ts";
 import { renewSenderKey } from "./roster.ts";
 
 /** The server has shown this device out of the group, or does not know it there. */
 export function onGroupGone(context: Context, peer: string): void {
-	const row = findGroup(context.store, peer);
+	const { store } = context;
+	if (isLocked(store, peer, context.account.accountId)) {
+		forget(context, peer);
+		context.notify({ type: "group-left", peer });
+		return;
+	}
+	const row = findGroup(store, peer);
 	if (row === undefined || row.member === 0) return;
-	setMember(context.store, peer, false);
+	setMember(store, peer, false);
 	renewSenderKey(context, peer);
 	context.notify({ type: "group-left", peer });
+}
+
+/** A person deletes a group that the account has left: its messages here and on the other devices, and all else here. */
+export function deleteGroup(context: Context, peer: string): void {
+	if (findGroup(context.store, peer)?.member !== 0) return;
+	const names = messagesOf(context.store, peer).map(({ sender, id }) => ({ author: sender, id }));
+	deleteHere(context, peer, names);
+	forget(context, peer);
+}
+
+/** The place in the log stays: what comes after it may come again. */
+function forget(context: Context, peer: string): void {
+	const { store } = context;
+	forgetGroup(store, peer);
+	forgetRoster(store, peer);
+	// With the next connection the server says the whole roster again.
+	setRosterVersion(store, peer, 0);
 }

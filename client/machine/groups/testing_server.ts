@@ -100,6 +100,12 @@ export class GroupServer {
 			this.groups.set(peer, { ...empty, marks: new Map() });
 		}
 		const group = this.group(peer);
+		if (call.do === "leave") {
+			if (!group.members.includes(by.account)) return refused("not_found");
+			group.members = group.members.filter((one) => one !== by.account);
+			this.refreshRoster(peer, push);
+			return { type: "group-answered", peer, id, answer: { number: 0, version: 0, unreachable: [] } };
+		}
 		const known = group.log.find((entry) => entry.id === id);
 		if (known !== undefined) {
 			return {
