@@ -23,7 +23,7 @@ export function shownLine(parley: Parley, message: StoredMessage, colors: Colors
 	const text = styled(message.body ?? "", view.ranges, colors);
 	const before = [
 		...(view.forwards > 0 ? [colors.dim("(forwarded)")] : []),
-		...(view.replyTo === undefined ? [] : [colors.dim(`↪ ${quote(parley, view)} —`)]),
+		...(view.replyTo === undefined ? [] : [colors.dim(`↪ ${quote(parley, message, view)} —`)]),
 		...(view.poll === undefined ? [] : [colors.cyan(view.poll.closed ? "[poll, ended]" : "[poll]")]),
 	];
 	const line = messageLine(message, name, colors, [...before, text].join(" "));
@@ -64,8 +64,8 @@ function viewObject(view: MessageView): Record<string, unknown> {
 	};
 }
 
-function quote(parley: Parley, view: MessageView): string {
-	const quoted = parley.messages.quoted(view);
+function quote(parley: Parley, message: StoredMessage, view: MessageView): string {
+	const quoted = parley.messages.quoted(message, view);
 	if (quoted?.body === undefined) return "a message that is not here";
 	const line = printable(quoted.body).split("\n")[0] ?? "";
 	return line.length > 40 ? `${line.slice(0, 39)}…` : line;

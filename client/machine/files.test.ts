@@ -109,3 +109,21 @@ test("ATTACH-4 a pointer that leads nowhere leaves a placeholder, and nobody is 
 	expect(received[0]?.file).toBeUndefined();
 	expect(world.server.log).toHaveLength(1);
 });
+
+test.each(["here", "for everyone"])(
+	"DELETE-1 DELETE-2 a file that is deleted %s while it goes up is never sent",
+	async (where) => {
+		world.connect(world.alice);
+		world.connect(world.bob);
+		const id = world.alice.machine.newMessageId();
+		await perform({ type: "queue-file", id, peer: BOB, pointer: pointer(), upload: UPLOAD });
+		const message = { author: ALICE, id };
+		if (where === "here") await perform({ type: "delete-here", peer: BOB, message });
+		else world.wish(world.alice, { kind: "delete", message });
+		await world.settle();
+		await perform({ type: "send-file", id, peer: BOB, pointer: pointer(), deleteKey: "d" });
+		await world.settle();
+		expect(world.server.log).toEqual([]);
+		expect(history(world.alice.store, BOB, 10).map(({ file }) => file)).toEqual(where === "here" ? [] : [undefined]);
+	},
+);

@@ -6,6 +6,7 @@ import { acceptPeer } from "../messages/requests.ts";
 import { offerProfile } from "../profile/sharing.ts";
 import { addHold, findBlob, noteUse, putBlob } from "../store/blobs.ts";
 import { conversation } from "../store/conversations.ts";
+import { isGone } from "../store/details.ts";
 import {
 	addMessage,
 	findMessage,
@@ -38,12 +39,14 @@ export function sendFile(
 ): void {
 	const { store, account } = context;
 	const { id, peer, pointer, deleteKey, forwards = 0 } = event;
+	// Deleted while its file was on the way.
+	if (isGone(store, account.accountId, id)) return;
 	acceptPeer(context, peer);
 	offerProfile(context, peer);
 	conversation(store, peer);
 	addMessage(store, newMessage(context, id, peer, pointer));
 	const message = findMessage(store, account.accountId, id);
-	if (message?.status !== "queued" || outboxEntry(store, id) !== undefined) return;
+	if (message?.status !== "queued" || message.attachment === null || outboxEntry(store, id) !== undefined) return;
 	const bytes = toBinary(AttachmentSchema, pointer);
 	setAttachment(store, message.row, bytes);
 	const upload = findUpload(store, id);

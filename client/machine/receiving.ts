@@ -6,6 +6,7 @@ import { isUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
 import { acceptedPointer } from "../media/pointer.ts";
 import { isAction } from "../messages/accepted.ts";
 import { bodyOf, isOver, onAction, settleMessage } from "../messages/arriving.ts";
+import { takeAway } from "../messages/expiry.ts";
 import { acceptPeer, isRequest } from "../messages/requests.ts";
 import { onProfile } from "../profile/sharing.ts";
 import { usernameOrNothing } from "../signal/username.ts";
@@ -131,8 +132,10 @@ export function onContent(
 				status: outgoing ? statusHere(context, peer, entry.number) : "received",
 			};
 			const waits = whatWaits(context.store, account, id);
-			if (isOver(context, message, content, waits)) {
-				dropPlaceholder(context, peer, account, id);
+			const placed = content.expireAfterSeconds === 0 ? message : inPlace(context, message);
+			if (isOver(context, placed, content, waits)) {
+				// So that another resend does not come as something new.
+				takeAway(context, { author: account, id });
 				return;
 			}
 			const isNew = addMessage(context.store, message);
@@ -184,11 +187,20 @@ export function isAwaited(context: Context, peer: string, account: string, conte
 function fillWith(context: Context, message: NewMessage): NewMessage | undefined {
 	const known = findPlaceholder(context, message.peer, message.sender, message.id);
 	if (known === undefined) return undefined;
-	const { number, server_time_ms } = known;
-	const status = message.outgoing === 1 ? statusHere(context, message.peer, number ?? 0) : message.status;
-	const filled = { ...message, number, server_time_ms, status };
+	const filled = inPlaceOf(context, known, message);
 	fillPlaceholder(context.store, known.row, filled);
 	return filled;
+}
+
+/** A message as it stands where its placeholder is, if it has one. */
+function inPlace(context: Context, message: NewMessage): NewMessage {
+	const known = findPlaceholder(context, message.peer, message.sender, message.id);
+	return known === undefined ? message : inPlaceOf(context, known, message);
+}
+
+function inPlaceOf(context: Context, { number, server_time_ms }: MessageRow, message: NewMessage): NewMessage {
+	const status = message.outgoing === 1 ? statusHere(context, message.peer, number ?? 0) : message.status;
+	return { ...message, number, server_time_ms, status };
 }
 
 /** What could not be read was no message. Returns its place. */

@@ -5,6 +5,7 @@ import { uuidFromBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { isGroup } from "../groups/state.ts";
 import { sentBefore } from "../messages/again.ts";
+import type { MessageName } from "../messages/wishes.ts";
 import { profileAgain } from "../profile/sharing.ts";
 import { ownBytes } from "../signal/bytes.ts";
 import { findAction } from "../store/actions.ts";
@@ -50,7 +51,7 @@ export function answerRetry(context: Context, peer: string, account: string, dev
 	const known = fromBinary(ContentSchema, content).messageId;
 	const count = countRetry(context, uuidFromBytes(known), requester, "answered");
 	if (count > LIMITS.retry_requests_per_message) return;
-	enqueueResendable(context, context.newMessageId(), peer, requester, content);
+	enqueueResendable(context, context.newMessageId(), peer, requester, content, uuidFromBytes(known));
 	// The resend itself was lost: its placeholder goes away with an empty content in its place.
 	if (uuidFromBytes(known) !== id) enqueue(context.store, context.newMessageId(), peer, emptyContent(id), requester);
 }
@@ -113,19 +114,38 @@ export function keepResendable(
 	);
 }
 
+/**
+ * An own message is gone, with what this device did with it: nothing of it is sent again, nor kept to be (rules DELETE-2,
+ * TIMER-2). Who waits for it gets an empty content in its place.
+ */
+export function forgetResends({ store, account }: Context, { author, id }: MessageName): void {
+	const own = account.accountId;
+	const contents = store
+		.all<{ id: string }>("SELECT id FROM actions WHERE author = ? AND message = ? AND actor = ? AND kind <> 'delete'", [
+			...[author, id, own],
+		])
+		.map((action) => action.id);
+	if (author === own) contents.push(id);
+	for (const message of contents) {
+		const empty = emptyContent(message);
+		store.run("UPDATE outbox SET content = ? WHERE id IN (SELECT id FROM resendable WHERE message = ?)", [
+			...[empty, message],
+		]);
+		store.run("UPDATE resendable SET content = ? WHERE message = ?", [empty, message]);
+	}
+}
+
+/** `message`: the own message or action that is sent again, if it is one. */
 function enqueueResendable(
 	context: Context,
 	id: string,
 	peer: string,
 	target: string,
 	content: Uint8Array<ArrayBuffer>,
+	message: string | null = null,
 ): void {
-	context.store.run("INSERT INTO resendable (id, peer, target, content, at_ms) VALUES (?, ?, ?, ?, ?)", [
-		id,
-		peer,
-		target,
-		content,
-		context.environment.nowMs(),
+	context.store.run("INSERT INTO resendable (id, peer, target, content, at_ms, message) VALUES (?, ?, ?, ?, ?, ?)", [
+		...[id, peer, target, content, context.environment.nowMs(), message],
 	]);
 	enqueue(context.store, id, peer, content, target);
 	context.touched.add(peer);

@@ -16,7 +16,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { GROUP_PATTERN } from "../groups/state.ts";
 import { nameOf } from "../messages/accepted.ts";
 import { onRead, takeAway } from "../messages/expiry.ts";
-import { changeBlock } from "../messages/presence.ts";
+import { changeBlock, whilePresent } from "../messages/presence.ts";
 import { acceptPeer, isRequest } from "../messages/requests.ts";
 import type { MessageName } from "../messages/wishes.ts";
 import { ownBytes } from "../signal/bytes.ts";
@@ -124,9 +124,11 @@ export function changeReadReceipts(context: Context, on: boolean): void {
 
 /** What a person switches on or off for all devices. */
 export function changePrivacy(context: Context, what: PrivacySwitch, on: boolean): void {
-	setPrivacySwitch(context.store, what, on);
-	// Who was a request is none any more, or is one again.
-	if (what === "message_requests") context.accepted.clear();
+	whilePresent(context, () => {
+		setPrivacySwitch(context.store, what, on);
+		// Who was a request is none any more, or is one again.
+		if (what === "message_requests") context.accepted.clear();
+	});
 	share(context, { case: "setting", value: { setting: SETTINGS[what], on } });
 }
 
@@ -218,10 +220,13 @@ const SETTINGS = {
 	discoverable: Setting.DISCOVERABLE,
 } as const satisfies Record<PrivacySwitch, Setting>;
 
-function applySetting({ store, accepted }: Context, { setting, on }: SyncSetting): void {
+function applySetting(context: Context, { setting, on }: SyncSetting): void {
+	const { store, accepted } = context;
 	if (setting === Setting.READ_RECEIPTS) setReadReceipts(store, on);
-	for (const what of PRIVACY_SWITCHES) if (SETTINGS[what] === setting) setPrivacySwitch(store, what, on);
-	accepted.clear();
+	whilePresent(context, () => {
+		for (const what of PRIVACY_SWITCHES) if (SETTINGS[what] === setting) setPrivacySwitch(store, what, on);
+		accepted.clear();
+	});
 }
 
 function applyStanding(context: Context, { conversation: peer, standing, on }: SyncStanding): void {

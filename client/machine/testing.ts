@@ -13,7 +13,8 @@ import type { MachineEnvironment, MachineEvent, MachineRequest, Notice } from ".
 import { ClientMachine } from "./machine.ts";
 import { TestServer } from "./testing_server.ts";
 
-const KEY = new Uint8Array(32).fill(7);
+/** Of all devices' files. */
+export const KEY = new Uint8Array(32).fill(7);
 
 /** One device with its file, and the events that wait for it. */
 export class TestDevice {
@@ -57,9 +58,9 @@ export class TestDevice {
 }
 
 /** Carries out everything until nothing is left. `reopen`: as a runner does after a start. */
-export async function settle(devices: readonly TestDevice[]): Promise<void> {
+export async function settle(devices: readonly TestDevice[], only?: TestDevice): Promise<void> {
 	for (let round = 0; round < 1_000; round++) {
-		const device = devices.find((candidate) => candidate.inbox.length > 0);
+		const device = devices.find((candidate) => candidate.inbox.length > 0 && (only ?? candidate) === candidate);
 		if (device === undefined) return;
 		const requests = await device.machine.step(device.inbox.splice(0, device.batch));
 		for (const request of requests) carryOut(device, request, devices);
@@ -136,8 +137,9 @@ export class TestWorld {
 		return world;
 	}
 
-	settle(): Promise<void> {
-		return settle([this.alice, this.bob]);
+	/** Until nothing is left to do; of one device alone if it is named: what it causes at the other waits there. */
+	async settle(only?: TestDevice): Promise<void> {
+		await settle([this.alice, this.bob], only);
 	}
 
 	/** Queues a text. */

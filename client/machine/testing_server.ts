@@ -79,6 +79,7 @@ export class TestServer {
 				for (const entry of this.log) if (entry.number > frame.value.cursor) this.#deliver(account, entry, push);
 				push(account, down({ case: "caughtUp", value: { $typeName: "parley.v1.CaughtUp", head: this.log.length } }));
 				if (!frame.value.quiet) this.#watermark(account, this.acknowledged, frame.value.cursor, push);
+				this.#watermark(account, this.read, frame.value.read, push);
 				return;
 			case "send":
 				this.#send(account, frame.value, push);

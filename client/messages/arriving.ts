@@ -32,6 +32,8 @@ export function onAction(context: Context, peer: string, actor: string, place: P
 	const { author, id: message } = target;
 	if (isGone(store, author, message)) return;
 	const known = action.kind === "timer" ? undefined : findMessage(store, author, message);
+	// Nobody does something with a message of another conversation (rule MESSAGE-5).
+	if (known !== undefined && known.peer !== peer) return;
 	const waits = action.kind !== "timer" && (known === undefined || known.status === "undecryptable");
 	const row: Omit<ActionRow, "addressed"> = {
 		...{ actor, id: uuidFromBytes(content.messageId), peer, author, message, kind },
@@ -94,7 +96,7 @@ export function settleMessage(context: Context, message: NewMessage, content: Co
 	}
 	if (!waits.awaited) return false;
 	endWaiting(store, sender, id);
-	return refreshMessage(store, sender, id);
+	return refreshMessage(context, sender, id);
 }
 
 /** From when a message's time runs: for the sender's devices from its sending, for readers from reading; undefined until then. */
@@ -110,7 +112,7 @@ function clockStart(context: Context, message: NewMessage): number | undefined {
 
 /** Brings a message to what was done with it, and tells. */
 export function showChange(context: Context, author: string, id: string): void {
-	if (!refreshMessage(context.store, author, id)) return;
+	if (!refreshMessage(context, author, id)) return;
 	const row = findMessage(context.store, author, id);
 	if (row !== undefined) context.notify({ type: "message-changed", message: toStoredMessage(row), acted: true });
 }

@@ -5,19 +5,11 @@ import { LIMITS } from "../../protocol/limits.ts";
 import type { Context } from "../machine/context.ts";
 import { storeTexts } from "../machine/sending.ts";
 import { offerProfile } from "../profile/sharing.ts";
-import {
-	type ActionKind,
-	acceptAction,
-	actionsOf,
-	addAction,
-	findAction,
-	limitActions,
-	removeAction,
-} from "../store/actions.ts";
+import { type ActionKind, acceptAction, addAction, findAction, limitActions, removeAction } from "../store/actions.ts";
 import { conversation } from "../store/conversations.ts";
 import { addDetails, startClock } from "../store/details.ts";
 import { addMessage, findMessage } from "../store/messages.ts";
-import { enqueue, outboxEntry, removeOutbox } from "../store/outbox.ts";
+import { enqueue } from "../store/outbox.ts";
 import { timerOf } from "../store/standings.ts";
 import { acceptedAction } from "./accepted.ts";
 import { bodyOf, isPermitted, showChange } from "./arriving.ts";
@@ -26,7 +18,7 @@ import { scheduleExpiry } from "./expiry.ts";
 import { acceptPeer } from "./requests.ts";
 import { applyTimer, timerPlace } from "./timer.ts";
 import type { Draft, Wish } from "./wishes.ts";
-import { withdraw } from "./withdrawing.ts";
+import { takeBack, withdraw } from "./withdrawing.ts";
 
 /** A message with formatting, a quote or a poll. */
 export function sendMessage(context: Context, event: { id: string; peer: string; draft: Draft }): void {
@@ -103,25 +95,12 @@ export function doWish(context: Context, event: { id: string; peer: string; wish
 	conversation(store, peer);
 	const unsent = action.kind === "delete" && takeBack(context, author, message);
 	if (!unsent) {
-		if (action.kind === "delete") withdraw(context, action.message);
+		if (action.kind === "delete" && author === account.accountId) withdraw(context, action.message);
 		enqueue(store, id, peer, bytes, null);
 	}
 	if (action.kind === "timer") applyTimer(context, peer);
 	else showChange(context, author, message);
 	openFor(context, peer);
-}
-
-/** Whether a message has never left this device: then nobody has to hear of its deletion. */
-function takeBack(context: Context, author: string, message: string): boolean {
-	if (author !== context.account.accountId) return false;
-	const waiting = outboxEntry(context.store, message);
-	if (waiting === undefined || waiting.frame !== null) return false;
-	removeOutbox(context.store, waiting.position);
-	for (const { id } of actionsOf(context.store, waiting.peer, author, message)) {
-		const entry = outboxEntry(context.store, id);
-		if (entry !== undefined) removeOutbox(context.store, entry.position);
-	}
-	return true;
 }
 
 /** The server has an own message: for the sender its time runs from now. */
@@ -134,6 +113,16 @@ export function onActionAccepted(context: Context, id: string, number: number, t
 	const own = context.account.accountId;
 	const row = findAction(context.store, own, id);
 	if (row === undefined) return;
+	const name = { author: row.author, id: row.message };
+	if (row.kind === "delete" && row.author !== own) {
+		// An admin's. The others judge it by its place in the log, where this account may be none any more.
+		if (!isPermitted(context, row.peer, own, { kind: "delete", message: name })) {
+			onActionFailed(context, id);
+			context.notify({ type: "refused", peer: row.peer, code: "NOT_PERMITTED", messageId: id });
+			return;
+		}
+		withdraw(context, name);
+	}
 	acceptAction(context.store, own, id, number, timeMs);
 	if (row.kind === "timer") applyTimer(context, row.peer);
 	else showChange(context, row.author, row.message);

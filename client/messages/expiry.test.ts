@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ALICE, BOB, type TestDevice, TestWorld } from "../machine/testing.ts";
+import { isGone } from "../store/details.ts";
 import { history } from "../store/queries.ts";
 import { addReadTime, forgetReadTimes, readTime } from "../store/read_times.ts";
 import { timerOf } from "../store/standings.ts";
@@ -170,4 +171,29 @@ test("DELETE-3 TIMER-2 the server's copy of what has disappeared before it was d
 	world.connect(world.bob);
 	await world.settle();
 	expect(bodies(world.bob)).toEqual(["hello", "hi"]);
+});
+
+test("TIMER-4 RETRY-1 a message that could not be read, and is over when it is sent again, is never shown, nor later", async () => {
+	let damaged = 1;
+	world.server.onEntry = (account, entry) => {
+		if (account !== BOB || damaged-- <= 0) return entry;
+		const copy = structuredClone(entry);
+		for (const envelope of copy.send.envelopes) envelope.ciphertext[20] = (envelope.ciphertext[20] ?? 0) ^ 1;
+		return copy;
+	};
+	const id = world.text(world.alice, "read elsewhere");
+	await world.settle(world.alice);
+	// Bob's other device could read it at once.
+	addReadTime(world.bob.store, ALICE, 4, world.nowMs);
+	world.nowMs += 59_000;
+	await world.settle(world.bob);
+	expect(bodies(world.bob)).toEqual(["hello", "hi", undefined]);
+	await world.settle(world.alice);
+	world.nowMs += 1_000;
+	world.bob.notices.length = 0;
+	await world.settle(world.bob);
+	expect(bodies(world.bob)).toEqual(["hello", "hi"]);
+	expect(world.bob.notices).toEqual([{ type: "message-removed", peer: ALICE, id, sender: ALICE }]);
+	expect(JSON.stringify(world.bob.store.all("SELECT body FROM messages"))).not.toContain("read elsewhere");
+	expect(isGone(world.bob.store, ALICE, id)).toBe(true);
 });

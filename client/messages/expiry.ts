@@ -1,11 +1,12 @@
 /** Messages that disappear (rules TIMER-2 to TIMER-4), and what is deleted on this device alone. */
 import type { Context } from "../machine/context.ts";
+import { forgetResends } from "../machine/retry.ts";
 import { claimHold } from "../media/claiming.ts";
 import { removeActionsOf } from "../store/actions.ts";
 import { expired, markGone, nextExpiry, removeDetails, startClocks } from "../store/details.ts";
 import { findMessage, removeMessage } from "../store/messages.ts";
 import type { MessageName } from "./wishes.ts";
-import { withdraw } from "./withdrawing.ts";
+import { takeBack, withdraw } from "./withdrawing.ts";
 
 /** The user has read up to here, on this device or another: the time of others' messages runs since then. */
 export function onRead(context: Context, peer: string, upTo: number, atMs: number): void {
@@ -36,6 +37,9 @@ export function removeExpired(context: Context): void {
 export function takeAway(context: Context, { author, id }: MessageName): void {
 	const { store } = context;
 	const row = findMessage(store, author, id);
+	store.wipe();
+	takeBack(context, author, id);
+	forgetResends(context, { author, id });
 	markGone(store, author, id, context.environment.nowMs());
 	removeDetails(store, author, id);
 	removeActionsOf(store, author, id);

@@ -65,3 +65,22 @@ test("TIMER-1 who may edit the group sets its timer", async () => {
 	expect(device(BOB).read()).toEqual(["hello"]);
 	expect(device(CAROL).read()).toEqual(["hello", "soon gone"]);
 });
+
+test("DELETE-4 DELETE-3 what an admin deletes after a demotion counts nowhere, at the demoted one neither", async () => {
+	device(ALICE).want({ do: "role", account: CAROL, role: "admin" });
+	await world.settle();
+	// Carol deletes while she is an admin, and is none any more when it comes to the log.
+	device(CAROL).disconnect();
+	await world.settle();
+	const wanted = { kind: "delete" as const, message: hello };
+	device(CAROL).inbox.push({ type: "do", id: device(CAROL).machine.newMessageId(), peer: GROUP, wish: wanted });
+	await device(CAROL).machine.step(device(CAROL).inbox.splice(0));
+	expect(device(CAROL).read()).toEqual(["hello"]);
+	device(ALICE).want({ do: "role", account: CAROL, role: "member" });
+	await world.settle();
+	device(CAROL).connect();
+	await world.settle();
+	for (const one of all) expect(one.read()).toEqual(["hello"]);
+	expect(device(CAROL).told("refused")).toContainEqual(expect.objectContaining({ code: "NOT_PERMITTED" }));
+	for (const table of ["actions", "withdrawals"]) expect(device(CAROL).store.all(`SELECT * FROM ${table}`)).toEqual([]);
+});

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { uuidFromBytes } from "../../protocol/ids.ts";
 import { ALICE, BOB, type TestDevice, TestWorld } from "../machine/testing.ts";
-import { conversationsWithOutbox, history } from "../store/queries.ts";
+import { conversationsWithOutbox, history, messageBy } from "../store/queries.ts";
 import { draftOf } from "../store/standings.ts";
 import { messageView } from "./view.ts";
 import type { MessageName } from "./wishes.ts";
@@ -260,4 +260,31 @@ test("CLIENT-2 a text that was begun is there again after a restart, on its devi
 	world.bob.inbox.push({ type: "keep-draft", peer: ALICE, text: undefined });
 	await world.settle();
 	expect(draftOf(world.bob.store, ALICE)).toBe(undefined);
+});
+
+test("DELETE-1 what has not left the device and is deleted there never does, whatever it is", async () => {
+	await world.alice.machine.step([{ type: "conversation-closed", peer: BOB }]);
+	world.alice.open.clear();
+	const ids = [world.text(world.alice, "no"), world.draft(world.alice, { body: "no", replyTo: hello })];
+	world.wish(world.alice, { kind: "reaction", message: { author: ALICE, id: ids[1] ?? "" }, emoji: "👍" });
+	await world.alice.machine.step(world.alice.inbox.splice(0));
+	for (const id of ids) world.alice.inbox.push({ type: "delete-here", peer: BOB, message: { author: ALICE, id } });
+	await world.alice.machine.step(world.alice.inbox.splice(0));
+	world.connect(world.alice);
+	await world.settle();
+	expect(world.server.log).toHaveLength(2);
+	for (const device of both()) expect(bodies(device)).toEqual(["hello", "hi"]);
+});
+
+test("MESSAGE-1 what a reply names is found by author, id and conversation, and not when its time is over", () => {
+	const { store } = world.bob;
+	const answered = (peer: string, author: string) =>
+		messageBy(store, peer, { author, id: hello.id }, world.nowMs)?.body;
+	expect(answered(ALICE, ALICE)).toBe("hello");
+	expect(answered(BOB, ALICE)).toBe(undefined);
+	expect(answered(ALICE, BOB)).toBe(undefined);
+	store.run("INSERT INTO details (sender, id, content, expires_at_ms) VALUES (?, ?, x'', ?)", [
+		...[ALICE, hello.id, world.nowMs],
+	]);
+	expect(answered(ALICE, ALICE)).toBe(undefined);
 });

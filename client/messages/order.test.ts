@@ -178,6 +178,25 @@ test("MESSAGE-4 an action that comes twice counts once", () => {
 	expect(messageView(context.store, BOB, MESSAGE)?.reactions).toEqual([{ account: ALICE, emoji: "👍" }]);
 });
 
+test("MESSAGE-5 nothing is done from one conversation with a message of another", () => {
+	const context = reader();
+	const other = "0c000000-0000-4000-8000-00000000000c";
+	read(context, message(0, { body: "one" }));
+	const wishes: Wish[] = [
+		{ kind: "edit", message: name, body: "two", ranges: [] },
+		{ kind: "reaction", message: name, emoji: "👍" },
+		{ kind: "delete", message: name },
+	];
+	context.requests = [];
+	for (const [index, wanted] of wishes.entries()) {
+		const { number, content } = wish(index + 1, BOB, wanted);
+		onAction(context, other, BOB, { number, timeMs: START_MS }, content);
+	}
+	expect(findMessage(context.store, BOB, MESSAGE)?.body).toBe("one");
+	expect(context.store.all("SELECT * FROM actions")).toEqual([]);
+	expect(context.requests).toEqual([]);
+});
+
 test("MESSAGE-5 content of later versions is no action and ends nothing", async () => {
 	const later = create(ContentSchema, { messageId: uuidToBytes(idOf(1)) });
 	const context = reader();

@@ -12,7 +12,7 @@ import type { Store } from "../store/database.ts";
 import { rosterMembers } from "../store/group_roster.ts";
 import { findGroup } from "../store/groups.ts";
 import { outboxEntry } from "../store/outbox.ts";
-import { lastRow, message, namedMessages, unshown } from "../store/queries.ts";
+import { lastRow, message, messageBy, namedMessages, unshown } from "../store/queries.ts";
 import { draftOf, timerOf } from "../store/standings.ts";
 import type { Clock } from "../transport/clock.ts";
 import type { Runner } from "../transport/runner.ts";
@@ -94,10 +94,13 @@ export class Messages {
 		return messageView(this.#options.store, sender, id);
 	}
 
-	/** As much as is needed to show what a message answers; undefined where that isn't here. */
-	quoted(view: MessageView): StoredMessage | undefined {
+	/**
+	 * What a message answers, as it is now; undefined where that isn't here. A message of another conversation is never shown
+	 * as a part of this one, whatever the reply names.
+	 */
+	quoted({ peer }: StoredMessage, view: MessageView): StoredMessage | undefined {
 		const { store, clock } = this.#options;
-		return view.replyTo === undefined ? undefined : message(store, view.replyTo.id, clock.nowMs());
+		return view.replyTo === undefined ? undefined : messageBy(store, peer, view.replyTo, clock.nowMs());
 	}
 
 	/** Sends a text with formatting marks and mentions (`@name`), if `marked`. */

@@ -49,6 +49,27 @@ function sendPresence(context: Context, peer: string, online: boolean): void {
 	context.send(peer, { case: "presence", value: { $typeName: "parley.v1.Presence", online, fleeting } });
 }
 
+/**
+ * A switch changes what others are shown, here or by another own device: to whoever was shown that the user is there and no
+ * longer is, the user leaves now; whoever is shown it is told in the new way (rules PRESENCE-1, PRESENCE-2).
+ */
+export function whilePresent(context: Context, change: () => void): void {
+	const before = context.online ? shownTo(context) : [];
+	change();
+	if (!context.online) return;
+	const fleeting = !privacySwitch(context.store, "last_seen");
+	for (const peer of before) {
+		if (isShown(context, peer, "presence")) continue;
+		context.send(peer, { case: "presence", value: { $typeName: "parley.v1.Presence", online: false, fleeting } });
+	}
+	for (const peer of shownTo(context)) sendPresence(context, peer, true);
+}
+
+function shownTo(context: Context): string[] {
+	const connected = [...context.connections].filter(([, { welcomed }]) => welcomed);
+	return connected.map(([peer]) => peer).filter((peer) => isShown(context, peer, "presence"));
+}
+
 /** Somebody is there, or has left: when, is noted here and nowhere else. Who does not show it is not shown it. */
 export function onPeerPresence(context: Context, peer: string, { account, online, fleeting }: PeerPresence): void {
 	onPresence(context, peer, account, online, fleeting);

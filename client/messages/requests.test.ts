@@ -2,8 +2,9 @@ import { create } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type ConversationDown, ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
 import { uuidToBytes } from "../../protocol/ids.ts";
+import type { MachineEvent } from "../machine/interface.ts";
 import { ALICE, BOB, TestWorld } from "../machine/testing.ts";
-import { setPrivacySwitch } from "../store/account.ts";
+import { setPrivacySwitch, setReadReceipts } from "../store/account.ts";
 import { history } from "../store/queries.ts";
 import { blockOf, seenMs, strangers } from "../store/standings.ts";
 
@@ -140,20 +141,50 @@ test("PRESENCE-1 typing and presence are shown and said where both switches and 
 	expect(world.bob.notices).toContainEqual({ type: "presence", peer: ALICE, online: false, seenMs: world.nowMs });
 	expect(seenMs(world.bob.store, ALICE)).toBe(noted);
 	// Who hides when they were seen does not note it of others, and says so with their presence.
-	const hidden = await world.bob.machine.step([
-		{ type: "set-privacy", what: "last_seen", on: false },
-		there,
-		{ type: "set-online", online: true },
-	]);
+	const off: MachineEvent = { type: "set-privacy", what: "last_seen", on: false };
+	expect(await shows(off, there)).toEqual([{ online: true, fleeting: true }]);
 	expect(seenMs(world.bob.store, ALICE)).toBe(noted);
-	expect(hidden.flatMap((each) => (each.type === "send-frame" ? [each.frame.frame] : []))).toMatchObject([
-		{ case: "presence", value: { online: true, fleeting: true } },
-	]);
-	const off = (["presence", "typing"] as const).map((what) => ({ type: "set-privacy" as const, what, on: false }));
-	expect(await said(...off, { type: "set-online", online: false })).toEqual([]);
+	expect(await shows({ type: "set-online", online: true })).toEqual([{ online: true, fleeting: true }]);
+	const both = (["presence", "typing"] as const).map((what) => ({ type: "set-privacy" as const, what, on: false }));
+	await said(...both);
+	expect(await said({ type: "set-online", online: false })).toEqual([]);
 	expect(await said({ type: "typing", peer: ALICE, started: true })).toEqual([]);
 	world.bob.notices.length = 0;
 	world.bob.inbox.push(there);
 	await world.settle();
 	expect(world.bob.notices).toEqual([]);
+});
+
+/** What Bob's machine shows of him in answer to events. */
+async function shows(...events: MachineEvent[]): Promise<{ online: boolean; fleeting: boolean }[]> {
+	const requests = await world.bob.machine.step(events);
+	return requests.flatMap((request) => {
+		const frame = request.type === "send-frame" ? request.frame.frame : undefined;
+		return frame?.case === "presence" ? [{ online: frame.value.online, fleeting: frame.value.fleeting }] : [];
+	});
+}
+
+test("PRESENCE-1 who switches presence off while they are there leaves at once, and comes when it is switched on", async () => {
+	world.text(world.bob, "hi");
+	await world.settle();
+	expect(await shows({ type: "set-online", online: true })).toEqual([{ online: true, fleeting: false }]);
+	const off: MachineEvent = { type: "set-privacy", what: "presence", on: false };
+	expect(await shows(off)).toEqual([{ online: false, fleeting: false }]);
+	expect(await shows(off)).toEqual([]);
+	expect(await shows({ ...off, on: true })).toEqual([{ online: true, fleeting: false }]);
+	await shows({ type: "set-online", online: false });
+	expect(await shows(off)).toEqual([]);
+});
+
+test("REQUEST-1 no greeting says how far a request was read, and no receipt how far what was read in private", async () => {
+	world.bob.inbox.push({ type: "mark-read", peer: ALICE, upTo: 1 });
+	await world.settle();
+	world.bob.restart();
+	world.connect(world.bob);
+	await world.settle();
+	expect(world.server.read.get(BOB) ?? 0).toBe(0);
+	setReadReceipts(world.bob.store, false);
+	world.bob.inbox.push({ type: "accept-request", peer: ALICE });
+	await world.settle();
+	expect(statuses()).toEqual(["delivered"]);
 });

@@ -1,6 +1,8 @@
 /** A message's state in the file: folded from what was done with it, written where it differs, and told. */
 import { fromBinary } from "@bufbuild/protobuf";
 import { ContentSchema } from "../../protocol/gen/content_pb.js";
+import type { Context } from "../machine/context.ts";
+import { forgetResends } from "../machine/retry.ts";
 import { claimHold } from "../media/claiming.ts";
 import { type ActionRow, actionsOf, removeActionsOf } from "../store/actions.ts";
 import type { Store } from "../store/database.ts";
@@ -27,7 +29,8 @@ export function messageState(
 }
 
 /** Brings a message's row to what was done with it; says whether that is a change. */
-export function refreshMessage(store: Store, sender: string, id: string): boolean {
+export function refreshMessage(context: Context, sender: string, id: string): boolean {
+	const { store } = context;
 	const state = messageState(store, sender, id);
 	if (state === undefined) return false;
 	const { message, details, original, folded } = state;
@@ -36,6 +39,8 @@ export function refreshMessage(store: Store, sender: string, id: string): boolea
 		return false;
 	}
 	if (folded.deletedBy !== undefined) {
+		store.wipe();
+		forgetResends(context, { author: sender, id });
 		keepOriginal(store, message, details);
 		emptyDetails(store, sender, id);
 		claimHold(store, message);

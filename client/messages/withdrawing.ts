@@ -4,6 +4,8 @@ import { isGroup } from "../groups/state.ts";
 import type { Context } from "../machine/context.ts";
 import { actionsOf } from "../store/actions.ts";
 import { findMessage } from "../store/messages.ts";
+import { outboxEntry, removeOutbox } from "../store/outbox.ts";
+import { findUpload } from "../store/uploads.ts";
 import { addWithdrawal, anyWithdrawals, dueWithdrawals, removeWithdrawal } from "../store/withdrawals.ts";
 import type { MessageName } from "./wishes.ts";
 
@@ -19,6 +21,21 @@ export function withdraw(context: Context, { author, id }: MessageName): void {
 	for (const each of [id, ...edits.map((edit) => edit.id)]) addWithdrawal(store, peer, each);
 	context.withdrawals = true;
 	context.touched.add(peer);
+}
+
+/** Whether a message has never left this device, and now never does: then nobody has to hear of its deletion. */
+export function takeBack({ store, account }: Context, author: string, message: string): boolean {
+	if (author !== account.accountId) return false;
+	const waiting = outboxEntry(store, message);
+	// Without its message the upload ends, and nothing is sent after it.
+	if (waiting === undefined) return findUpload(store, message) !== undefined;
+	if (waiting.frame !== null) return false;
+	removeOutbox(store, waiting.position);
+	for (const { id } of actionsOf(store, waiting.peer, author, message)) {
+		const entry = outboxEntry(store, id);
+		if (entry !== undefined) removeOutbox(store, entry.position);
+	}
+	return true;
 }
 
 /** Says what has to be withdrawn, once on each connection. */

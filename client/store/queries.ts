@@ -42,6 +42,20 @@ export function message(store: Store, id: string, nowMs = 0): StoredMessage | un
 	return row === undefined ? undefined : toStoredMessage(row);
 }
 
+/** A message of a conversation by its author and id. */
+export function messageBy(
+	store: Store,
+	peer: string,
+	{ author, id }: { author: string; id: string },
+	nowMs: number,
+): StoredMessage | undefined {
+	const row = store.get<MessageRow>(
+		`SELECT * FROM messages m WHERE sender = ? AND id = ? AND peer = ? AND ${STILL_THERE}`,
+		[author, id, peer, nowMs],
+	);
+	return row === undefined ? undefined : toStoredMessage(row);
+}
+
 /** The messages whose ids begin or end like this, two at most. */
 export function namedMessages(store: Store, part: string, nowMs: number): StoredMessage[] {
 	const rows = store.all<MessageRow>(

@@ -242,4 +242,10 @@ export const MIGRATIONS: readonly string[] = [
 	-- refetch: 1 while the state has to be asked for, because a change was refused under a key that is accepted by now.
 	ALTER TABLE groups ADD COLUMN refetch INTEGER NOT NULL DEFAULT 0;
 	`,
+	`
+	-- message: the own message or action that was sent again with it; NULL for what is nothing of both. When that goes, the
+	-- content goes too.
+	ALTER TABLE resendable ADD COLUMN message TEXT;
+	CREATE INDEX resendable_message ON resendable (message) WHERE message IS NOT NULL;
+	`,
 ];

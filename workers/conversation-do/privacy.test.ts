@@ -105,6 +105,25 @@ test("BLOCK-2 the blocker does not see the blocked one either", () => {
 	expect(bench.take(other)).toEqual([]);
 });
 
+test("BLOCK-2 of two who block each other neither learns what the other one changes", () => {
+	const { bench, one, other } = pair();
+	for (const socket of [one, other]) bench.up(socket, { case: "presence", value: { online: true } });
+	bench.effects = [];
+	bench.raw(other, BLOCK);
+	expect(bench.take(one)).toEqual(["presence false"]);
+	bench.take(other);
+	bench.raw(one, BLOCK);
+	expect(bench.take(one)).toEqual(["blocking true"]);
+	expect(bench.take(other)).toEqual([]);
+	// The other one blocks on: nothing of them comes, nor of this one to them.
+	bench.raw(one, UNBLOCK);
+	expect(bench.take(one)).toEqual(["blocking false"]);
+	expect(bench.take(other)).toEqual([]);
+	bench.raw(other, UNBLOCK);
+	expect(bench.take(one)).toEqual(["presence true"]);
+	expect(bench.take(other)).toEqual(["blocking false", "presence true"]);
+});
+
 test("BLOCK-3 what the blocked one sends wakes no device of the blocker, and holds up no removal", () => {
 	const { bench, one, other } = pair();
 	bench.raw(other, BLOCK);

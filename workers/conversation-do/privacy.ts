@@ -28,7 +28,8 @@ export function block(room: Room, session: Session, device: Device, on: boolean)
 	for (const each of sessions) {
 		if (each.state.greeted && each.state.account === device.account) out.push(each, bytes);
 	}
-	if (!changed) return;
+	// While the other one blocks too, nothing passes between the two, and nobody is to learn what the other has changed.
+	if (!changed || state.blocks.size !== (on ? 1 : 0)) return;
 	// The blocked one sees somebody leave, and after the end somebody come: as on every day.
 	for (const [account, fleeting] of before) {
 		const value = { account: uuidToBytes(account), online: !on, fleeting };
