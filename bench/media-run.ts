@@ -120,9 +120,7 @@ async function parley({ url, source, folder, target }: MediaOrder): Promise<Targ
 	const plain = async () => {
 		const file = await open(source, "r");
 		try {
-			await send(size, (at, end) =>
-				file.createReadStream({ start: at, end: end - 1, autoClose: false, highWaterMark: 512 * 1024 }),
-			);
+			await send(size, (from, to) => filePieces(file, never, { from, to }));
 		} finally {
 			await file.close();
 		}

@@ -19,6 +19,7 @@ const RUN_MS_MAX = 300_000;
 const FLAGS = [
 	"--semi-space-growth-factor=1",
 	"--scavenger-max-new-space-capacity-mb=2",
+	"--expose-gc",
 	"--disable-warning=ExperimentalWarning",
 	"--import",
 	new URL("../cli/stripped.js", import.meta.url).href,

@@ -150,23 +150,23 @@ async function* rest(
 
 /** Small pieces together: each costs several calls. What has come before an error is still yielded. */
 export async function* gathered(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-	let pieces: Uint8Array[] = [];
+	const buffer = new Uint8Array(GATHERED_BYTES);
 	let bytes = 0;
-	let failure: { error: unknown } | undefined;
-	const iterator = body[Symbol.asyncIterator]();
-	for (;;) {
-		const next = await iterator.next().catch((error: unknown) => {
-			failure = { error };
-			return { done: true as const, value: undefined };
-		});
-		if (next.done !== true) {
-			pieces.push(next.value);
-			bytes += next.value.length;
-			if (bytes < GATHERED_BYTES) continue;
+	try {
+		for await (const piece of body) {
+			for (let at = 0; at < piece.length; ) {
+				const taken = piece.subarray(at, at + GATHERED_BYTES - bytes);
+				buffer.set(taken, bytes);
+				at += taken.length;
+				bytes += taken.length;
+				if (bytes < GATHERED_BYTES) continue;
+				yield buffer;
+				bytes = 0;
+			}
 		}
-		if (bytes > 0) yield Buffer.concat(pieces, bytes);
-		if (failure !== undefined) throw failure.error;
-		if (next.done === true) return;
-		[pieces, bytes] = [[], 0];
+	} catch (error) {
+		if (bytes > 0) yield buffer.subarray(0, bytes);
+		throw error;
 	}
+	if (bytes > 0) yield buffer.subarray(0, bytes);
 }

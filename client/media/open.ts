@@ -2,6 +2,7 @@
 import { createDecipheriv, type Decipher } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { type BlobSeal, blobSize, IV_BYTES, MAC_BYTES } from "./blob.ts";
+import { passed } from "./garbage.ts";
 import { PIECE_BYTES } from "./spool.ts";
 import { BlobVerifier } from "./verifier.ts";
 
@@ -17,7 +18,10 @@ export async function* openBlob(
 ): AsyncGenerator<Uint8Array, void, undefined> {
 	const verifier = new BlobVerifier(seal);
 	const opener = new Opener(copy, seal);
-	for await (const bytes of written) yield* opener.upTo(await verifier.add(bytes));
+	for await (const bytes of written) {
+		yield* opener.upTo(await verifier.add(bytes));
+		passed(bytes.length);
+	}
 	verifier.end();
 }
 

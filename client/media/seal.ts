@@ -11,6 +11,7 @@ import {
 	paddedSize,
 	SourceChangedError,
 } from "./blob.ts";
+import { passed } from "./garbage.ts";
 
 const ZEROS = new Uint8Array(256 * 1024);
 
@@ -40,6 +41,7 @@ export async function* sealBlob(
 	let written = 0;
 	const note = async (bytes: Uint8Array): Promise<Uint8Array> => {
 		written += bytes.length;
+		passed(bytes.length);
 		digest.update(bytes);
 		await new Promise<void>((resolve, reject) => {
 			steps.write(bytes, (error) => (error ? reject(error) : resolve()));

@@ -120,12 +120,16 @@ async function openSource({ path, size, mtimeMs }: SpoolOptions["source"]): Prom
 	throw new SourceChangedError("the file has changed since it was queued");
 }
 
-/** Reads a file from its beginning. Each piece is valid until the next one. */
-export async function* filePieces(file: FileHandle, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+/** Reads a file, or a range of it. Each piece is valid until the next one. */
+export async function* filePieces(
+	file: FileHandle,
+	signal?: AbortSignal,
+	{ from, to }: { from: number; to: number } = { from: 0, to: Number.POSITIVE_INFINITY },
+): AsyncGenerator<Uint8Array> {
 	const buffer = new Uint8Array(PIECE_BYTES);
-	for (let at = 0; ; ) {
+	for (let at = from; at < to; ) {
 		signal?.throwIfAborted();
-		const { bytesRead } = await file.read(buffer, 0, PIECE_BYTES, at);
+		const { bytesRead } = await file.read(buffer, 0, Math.min(PIECE_BYTES, to - at), at);
 		if (bytesRead === 0) return;
 		at += bytesRead;
 		yield buffer.subarray(0, bytesRead);
