@@ -27,6 +27,7 @@ import { conversation, putRosterDevice, setRead } from "../store/conversations.t
 import { putIdentity } from "../store/identities.ts";
 import { allOutbox, enqueue } from "../store/outbox.ts";
 import { history, identityState, message } from "../store/queries.ts";
+import { readTime } from "../store/read_times.ts";
 import { blockOf, isAccepted } from "../store/standings.ts";
 import { conversationFlag } from "../store/synced.ts";
 import { syncContent } from "./content.ts";
@@ -137,6 +138,14 @@ test("SYNC-1 a group is read, muted and pinned on all devices like any other con
 	expect(context.shared).toHaveLength(2);
 });
 
+test("TIMER-4 SYNC-2 another device's clock that is ahead lets no message stay longer, and its position is not kept twice", () => {
+	const context = aliceContext();
+	const value = { conversation: BOB, upTo: 7 };
+	onSync(context, 2, sync({ changedMs: BigInt(world.nowMs) + 9_000_000n, kind: { case: "read", value } }));
+	expect(readTime(context.store, BOB, 7)).toBe(world.nowMs);
+	expect(context.store.all("SELECT * FROM synced")).toEqual([]);
+});
+
 test("SYNC-2 a name that leads elsewhere here keeps leading there", () => {
 	const context = aliceContext();
 	rememberContact(context.store, "bob", BOB);
@@ -211,6 +220,8 @@ test("SYNC-1 DELETE-1 what another device deleted goes here too, and doesn't com
 	expect(history(alice.store, BOB, 10).map(({ body }) => body)).toEqual(["two"]);
 	onSync(context, 2, sync(deletion(ids[1] ?? "")));
 	expect(history(alice.store, BOB, 10)).toEqual([]);
+	// A new device has nothing to delete: nothing of it is kept.
+	expect(alice.store.all("SELECT * FROM synced WHERE kind = 'deleted'")).toEqual([]);
 });
 
 test("SYNC-1 what a person does here is told, though it is more than one message holds, and kept for a new device", async () => {

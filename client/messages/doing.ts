@@ -113,16 +113,14 @@ export function onActionAccepted(context: Context, id: string, number: number, t
 	const own = context.account.accountId;
 	const row = findAction(context.store, own, id);
 	if (row === undefined) return;
-	const name = { author: row.author, id: row.message };
-	if (row.kind === "delete" && row.author !== own) {
-		// An admin's. The others judge it by its place in the log, where this account may be none any more.
-		if (!isPermitted(context, row.peer, own, { kind: "delete", message: name })) {
-			onActionFailed(context, id);
-			context.notify({ type: "refused", peer: row.peer, code: "NOT_PERMITTED", messageId: id });
-			return;
-		}
-		withdraw(context, name);
+	const action = acceptedAction(fromBinary(ContentSchema, row.content), own);
+	// The others judge it by its place in the log, where the group may have other rules and admins than when it was done.
+	if (action === undefined || !isPermitted(context, row.peer, own, action)) {
+		onActionFailed(context, id);
+		context.notify({ type: "refused", peer: row.peer, code: "NOT_PERMITTED", messageId: id });
+		return;
 	}
+	if (action.kind === "delete" && row.author !== own) withdraw(context, action.message);
 	acceptAction(context.store, own, id, number, timeMs);
 	if (row.kind === "timer") applyTimer(context, row.peer);
 	else showChange(context, row.author, row.message);

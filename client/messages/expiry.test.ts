@@ -1,9 +1,16 @@
+import { create, toBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { ContentSchema } from "../../protocol/gen/content_pb.js";
+import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
+import { Context } from "../machine/context.ts";
 import { ALICE, BOB, type TestDevice, TestWorld } from "../machine/testing.ts";
-import { isGone } from "../store/details.ts";
+import { Cipher } from "../signal/cipher.ts";
+import { requireAccount } from "../store/account.ts";
+import { findDetails, isGone, whatWaits } from "../store/details.ts";
 import { history } from "../store/queries.ts";
 import { addReadTime, forgetReadTimes, readTime } from "../store/read_times.ts";
 import { timerOf } from "../store/standings.ts";
+import { isOver, settleMessage } from "./arriving.ts";
 
 let world: TestWorld;
 beforeEach(async () => {
@@ -84,22 +91,60 @@ test("TIMER-2 every kind of message disappears, with what was done with it", asy
 	}
 });
 
-test("TIMER-3 what has disappeared stays away when a reaction or a resend comes late", async () => {
+test("TIMER-3 DELETE-1 what is done later with a message that has disappeared leaves nothing", async () => {
 	const id = world.text(world.alice, "soon gone");
 	await world.settle();
 	await read(world.bob, 4);
-	await world.alice.machine.step([{ type: "conversation-closed", peer: BOB }]);
-	world.alice.open.clear();
-	world.wish(world.alice, { kind: "reaction", message: { author: ALICE, id }, emoji: "👍" });
-	await world.settle();
-	world.bob.inbox.push({ type: "tick" });
+	const message = { author: ALICE, id };
+	world.wish(world.alice, { kind: "edit", message, body: "said later", ranges: [] });
+	world.wish(world.alice, { kind: "reaction", message, emoji: "👍" });
+	await world.settle(world.alice);
 	world.nowMs += 61_000;
-	world.bob.inbox.push({ type: "tick" });
-	await world.settle();
-	world.connect(world.alice);
-	await world.settle();
+	world.bob.inbox.unshift({ type: "tick" });
+	await world.settle(world.bob);
 	expect(bodies(world.bob)).toEqual(["hello", "hi"]);
 	expect(world.bob.store.all("SELECT kind FROM actions")).toEqual([{ kind: "timer" }]);
+});
+
+test("TIMER-2 the sender's device asks to be called when its message's time is over", async () => {
+	world.text(world.alice, "soon gone");
+	await world.settle();
+	expect(world.alice.requests).toContainEqual({ type: "tick-at", atMs: world.nowMs + 60_000 });
+});
+
+test("TIMER-2 what another own device sent disappears here so long after the server took it, or is never shown", () => {
+	const { store, environment } = world.alice;
+	const context = new Context(store, environment, requireAccount(store), new Cipher(store, () => false));
+	const content = create(ContentSchema, { expireAfterSeconds: 60 });
+	const id = world.alice.machine.newMessageId();
+	const row = {
+		...{ peer: BOB, sender: ALICE, sender_device: 2, id, outgoing: 1, number: 9, body: "x", attachment: null },
+		...{ sent_at_ms: 0, server_time_ms: world.nowMs - 59_999, status: "sent" as const },
+	};
+	const waits = whatWaits(store, ALICE, id);
+	expect(isOver(context, row, content, waits)).toBe(false);
+	settleMessage(context, row, content, waits);
+	expect(findDetails(store, ALICE, id)?.expires_at_ms).toBe(world.nowMs + 1);
+	expect(isOver(context, { ...row, server_time_ms: world.nowMs - 60_000 }, content, waits)).toBe(true);
+});
+
+test("TIMER-1 a change whose answer was lost takes its place before the other's later one", async () => {
+	world.wish(world.alice, { kind: "timer", seconds: 100 });
+	// The server has it, and Alice does not hear so: her line breaks.
+	for (const request of await world.alice.machine.step(world.alice.inbox.splice(0))) {
+		if (request.type !== "send-frame") continue;
+		world.server.handle(ALICE, toBinary(ConversationUpSchema, request.frame), (to, frame) => {
+			if (to === BOB) world.bob.inbox.push({ type: "conversation-frame", peer: ALICE, frame });
+		});
+	}
+	world.alice.restart();
+	world.wish(world.bob, { kind: "timer", seconds: 200 });
+	await world.settle();
+	expect(world.alice.store.all("SELECT number FROM actions ORDER BY id")).toContainEqual({ number: null });
+	world.connect(world.alice);
+	await world.settle();
+	for (const device of [world.alice, world.bob])
+		expect(timerOf(device.store, device === world.alice ? BOB : ALICE)).toBe(200);
 });
 
 test("TIMER-4 a message whose time was over before it came is never shown", async () => {
@@ -142,6 +187,7 @@ test("TIMER-4 of several readings the first counts, and those of entries that th
 	const { store } = world.bob;
 	addReadTime(store, ALICE, 7, 500);
 	addReadTime(store, ALICE, 7, 400);
+	addReadTime(store, ALICE, 7, 450);
 	addReadTime(store, ALICE, 9, 300);
 	addReadTime(store, ALICE, 5, 900);
 	expect([5, 7, 8, 10].map((number) => readTime(store, ALICE, number))).toEqual([300, 300, 300, undefined]);

@@ -84,3 +84,19 @@ test("DELETE-4 DELETE-3 what an admin deletes after a demotion counts nowhere, a
 	expect(device(CAROL).told("refused")).toContainEqual(expect.objectContaining({ code: "NOT_PERMITTED" }));
 	for (const table of ["actions", "withdrawals"]) expect(device(CAROL).store.all(`SELECT * FROM ${table}`)).toEqual([]);
 });
+
+test("TIMER-1 who may not edit the group any more does not set its timer, by the place in the log, anywhere", async () => {
+	device(CAROL).disconnect();
+	await world.settle();
+	const wanted = { kind: "timer" as const, seconds: 60 };
+	device(CAROL).inbox.push({ type: "do", id: device(CAROL).machine.newMessageId(), peer: GROUP, wish: wanted });
+	await device(CAROL).machine.step(device(CAROL).inbox.splice(0));
+	expect(timerOf(device(CAROL).store, GROUP)).toBe(60);
+	device(ALICE).want({ do: "rules", rules: { edit: "admins" } });
+	await world.settle();
+	device(CAROL).connect();
+	await world.settle();
+	for (const { store } of all) expect(timerOf(store, GROUP)).toBe(0);
+	await wish(ALICE, wanted);
+	for (const { store } of all) expect(timerOf(store, GROUP)).toBe(60);
+});

@@ -142,7 +142,7 @@ test("MESSAGE-4 votes and the end of a poll count in the order of the log, whate
 
 test("TIMER-1 of several changes of the timer the last one in the log counts, whatever came first", () => {
 	const entries = [60, 0, 3600].map((seconds, index) =>
-		wish(index + 1, index === 1 ? ALICE : BOB, { kind: "timer", seconds }),
+		wish(index + 1, index === 2 ? ALICE : BOB, { kind: "timer", seconds }),
 	);
 	expect(outcomes(entries)).toMatchObject([{ timer: { timer_seconds: 3600 } }]);
 });

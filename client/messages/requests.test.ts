@@ -22,6 +22,8 @@ afterEach(() => world.close());
 const statuses = () => history(world.alice.store, BOB, 10).map(({ status }) => status);
 const bodies = () => history(world.bob.store, ALICE, 10).map(({ body }) => body);
 
+const hello = () => ({ author: ALICE, id: history(world.bob.store, ALICE, 1)[0]?.id ?? "" });
+
 /** What Bob's machine says up in answer to events. */
 async function said(...events: Parameters<typeof world.bob.machine.step>[0]): Promise<string[]> {
 	const requests = await world.bob.machine.step(events);
@@ -58,6 +60,17 @@ test("REQUEST-1 accepting a request tells what has come and was read", async () 
 
 test("REQUEST-1 writing to somebody accepts them", async () => {
 	world.text(world.bob, "hi");
+	await world.settle();
+	expect(strangers(world.bob.store)).toEqual([]);
+	expect(statuses()[0]).toBe("delivered");
+});
+
+test.each([
+	["a reply", () => world.draft(world.bob, { body: "hi", replyTo: hello() })],
+	["a reaction", () => world.wish(world.bob, { kind: "reaction", message: hello(), emoji: "👍" })],
+	["a timer", () => world.wish(world.bob, { kind: "timer", seconds: 60 })],
+])("REQUEST-1 %s accepts them too", async (_what, answer) => {
+	answer();
 	await world.settle();
 	expect(strangers(world.bob.store)).toEqual([]);
 	expect(statuses()[0]).toBe("delivered");
@@ -107,6 +120,52 @@ test("BLOCK-1 blocking is said until the server has answered, over a kill too, a
 	await world.settle();
 	expect(world.server.blocks.size).toBe(0);
 	expect(blockOf(world.bob.store, ALICE)).toEqual({ blocked: false, due: false });
+});
+
+test("BLOCK-1 what the server said before it heard of a block does not end it", async () => {
+	await world.bob.machine.step([{ type: "set-blocked", peer: ALICE, on: true }]);
+	await world.bob.machine.step([says({ case: "blocking", value: { $typeName: "parley.v1.Blocking", on: false } })]);
+	expect(blockOf(world.bob.store, ALICE)).toEqual({ blocked: true, due: true });
+});
+
+test("BLOCK-2 EPHEMERAL-1 neither typing nor presence goes to whom the user blocks, or is shown of them", async () => {
+	const account = uuidToBytes(ALICE);
+	const types = says({
+		case: "typing",
+		value: { $typeName: "parley.v1.PeerTyping", account, device: 1, started: true },
+	});
+	const there = says({
+		case: "presence",
+		value: { $typeName: "parley.v1.PeerPresence", account, online: true, fleeting: false },
+	});
+	world.text(world.bob, "hi");
+	await world.settle();
+	const fleeting: MachineEvent = { type: "typing", peer: ALICE, started: true };
+	const online: MachineEvent = { type: "set-online", online: true };
+	expect(await said(fleeting, online)).toEqual(["typing", "presence"]);
+	world.bob.notices.length = 0;
+	world.bob.inbox.push(types, there);
+	await world.settle();
+	expect(world.bob.notices.map(({ type }) => type)).toEqual(["typing", "presence"]);
+	world.bob.inbox.push({ type: "set-blocked", peer: ALICE, on: true });
+	await world.settle();
+	expect(await said(fleeting, online)).toEqual([]);
+	world.bob.notices.length = 0;
+	world.bob.inbox.push(types, there);
+	await world.settle();
+	expect(world.bob.notices).toEqual([]);
+});
+
+test("PRESENCE-1 nobody is shown as there but the other account of the conversation", async () => {
+	world.text(world.bob, "hi");
+	await world.settle();
+	world.bob.notices.length = 0;
+	const account = uuidToBytes(BOB);
+	const value = { $typeName: "parley.v1.PeerPresence" as const, account, online: true, fleeting: false };
+	world.bob.inbox.push(says({ case: "presence", value }));
+	await world.settle();
+	expect(world.bob.notices).toEqual([]);
+	expect(seenMs(world.bob.store, ALICE)).toBe(undefined);
 });
 
 test("BLOCK-1 what another own device has blocked is blocked here", async () => {

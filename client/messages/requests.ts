@@ -11,7 +11,6 @@ import { conversation } from "../store/conversations.ts";
 import { messagesOf } from "../store/messages.ts";
 import { isAccepted, setAcceptedPeer } from "../store/standings.ts";
 import { keepItem, standingThing } from "../store/synced.ts";
-import { takeAway } from "./expiry.ts";
 import type { MessageName } from "./wishes.ts";
 
 /** Whether what comes from a peer is a request: then nobody is told that it has come or was read. */
@@ -51,11 +50,10 @@ function noteAccepted(context: Context, peer: string): void {
 	keepItem(context.store, standingThing(peer, Standing.ACCEPTED), item, context.account.deviceId);
 }
 
-/** The user declines: the messages go, and the next ones are a request again. Returns what went. */
+/** The user declines: what is shown of the stranger goes. Returns the messages that are to go too. */
 export function deleteRequest(context: Context, peer: string): MessageName[] {
 	if (!isRequest(context, peer)) return [];
 	const names = messagesOf(context.store, peer).map(({ sender, id }) => ({ author: sender, id }));
-	for (const name of names) takeAway(context, name);
 	dropProfile(context, peer);
 	return names;
 }

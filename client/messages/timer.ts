@@ -18,11 +18,13 @@ export function applyTimer(context: Context, peer: string): void {
 	const { author, id } = timerPlace(peer);
 	let newest: ActionRow | undefined;
 	for (const row of actionsOf(store, peer, author, id)) if (newest === undefined || isAfter(row, newest)) newest = row;
-	if (newest === undefined) return;
-	const action = acceptedAction(fromBinary(ContentSchema, newest.content), newest.actor);
-	if (action?.kind !== "timer" || action.seconds === timerOf(store, peer)) return;
-	setTimer(store, peer, action.seconds);
-	context.notify({ type: "timer-changed", peer, by: newest.actor, seconds: action.seconds });
+	const action =
+		newest === undefined ? undefined : acceptedAction(fromBinary(ContentSchema, newest.content), newest.actor);
+	// A change that failed leaves what was before it.
+	const seconds = action?.kind === "timer" ? action.seconds : 0;
+	if (seconds === timerOf(store, peer)) return;
+	setTimer(store, peer, seconds);
+	context.notify({ type: "timer-changed", peer, by: newest?.actor ?? context.account.accountId, seconds });
 }
 
 function isAfter(one: ActionRow, other: ActionRow): boolean {

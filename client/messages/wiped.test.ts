@@ -108,15 +108,21 @@ test("TIMER-2 TIMER-3 what was sent again to who could not read it disappears to
 	for (const device of both()) expect(onDisk(device)).not.toContain("GONETEXT");
 });
 
-test("DELETE-2 a text that waits to be sent again when it is deleted for everyone is not sent", async () => {
+test.each([
+	["waits to be sent again", true],
+	["is asked for after that", false],
+])("DELETE-2 a text that %s when it is deleted for everyone is not sent", async (_what, answered) => {
 	damageNext();
 	const id = world.text(world.alice, "GONETEXT");
 	await world.settle(world.alice);
 	// Bob asks, and while Alice's answer waits for a connection she deletes the message.
 	await world.settle(world.bob);
-	await world.alice.machine.step([...world.alice.inbox.splice(0), { type: "conversation-closed", peer: BOB }]);
+	const asked = answered ? world.alice.inbox.splice(0) : [];
+	await world.alice.machine.step([...asked, { type: "conversation-closed", peer: BOB }]);
 	world.alice.open.clear();
-	expect(world.alice.store.all("SELECT target FROM outbox")).toContainEqual({ target: `${BOB}.1` });
+	world.alice.inbox = [];
+	const targets = world.alice.store.all("SELECT target FROM outbox");
+	expect(targets).toEqual(answered ? [{ target: `${BOB}.1` }] : []);
 	world.wish(world.alice, { kind: "delete", message: { author: ALICE, id } });
 	await world.alice.machine.step(world.alice.inbox.splice(0));
 	world.connect(world.alice);

@@ -1,6 +1,5 @@
 /** The server's copy of what was deleted for everyone, or has disappeared, goes too (rule DELETE-3). */
 import { uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
-import { isGroup } from "../groups/state.ts";
 import type { Context } from "../machine/context.ts";
 import { actionsOf } from "../store/actions.ts";
 import { findMessage } from "../store/messages.ts";
@@ -9,14 +8,12 @@ import { findUpload } from "../store/uploads.ts";
 import { addWithdrawal, anyWithdrawals, dueWithdrawals, removeWithdrawal } from "../store/withdrawals.ts";
 import type { MessageName } from "./wishes.ts";
 
-/** Asks for the removal of a message and its edits. On disk before it leaves, and said until it is answered. */
+/** Asks for the removal of a message and its edits; whether the account may, its caller has looked. On disk before it leaves, and said until it is answered. */
 export function withdraw(context: Context, { author, id }: MessageName): void {
-	const { store, account } = context;
+	const { store } = context;
 	const message = findMessage(store, author, id);
 	if (message === undefined) return;
 	const { peer } = message;
-	// Of others an admin may have it removed; whether this account is one, its caller has looked.
-	if (author !== account.accountId && !isGroup(peer)) return;
 	const edits = actionsOf(store, peer, author, id).filter(({ kind }) => kind === "edit");
 	for (const each of [id, ...edits.map((edit) => edit.id)]) addWithdrawal(store, peer, each);
 	context.withdrawals = true;
