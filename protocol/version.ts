@@ -81,4 +81,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "7b49d620ab6caf155d5db9db505ce3caff693047e6b7cb353c50157c2fdbae4e",
 		change: "groups: a state's rank",
 	},
+	{
+		version: 1,
+		fingerprint: "71f6e16d5bc780e0e09e8ca500e53753cf6d814f7f80f6b06f2e8e859b71f2f8",
+		change: "content: timers for who comes later",
+	},
 ];

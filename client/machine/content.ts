@@ -34,15 +34,16 @@ export function retryContent(id: string, sentAtMs: number, wanted: Uint8Array): 
 	});
 }
 
-/** A serialised `SenderKey`: the group's key, what opens this device's messages from now on, and who sends them. */
+/** A serialised `SenderKey`: the group's key and timer, what opens this device's messages from now on, and who sends them. */
 export function senderKeyContent(
 	id: string,
 	sentAtMs: number,
 	groupKey: Uint8Array,
 	distribution: Uint8Array,
+	timerSeconds: number,
 	profile: Profile | undefined,
 ): Uint8Array<ArrayBuffer> {
-	const value = create(SenderKeySchema, { groupKey, distribution });
+	const value = create(SenderKeySchema, { groupKey, distribution, timerSeconds });
 	if (profile !== undefined) value.profile = profile;
 	return serialise(id, sentAtMs, { case: "senderKey", value });
 }

@@ -12,6 +12,7 @@ import {
 } from "../../protocol/gen/content_pb.js";
 import { type ConversationDown, ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
 import { uuidToBytes } from "../../protocol/ids.ts";
+import { LIMITS } from "../../protocol/limits.ts";
 import { acceptPeer } from "../messages/requests.ts";
 import { Cipher } from "../signal/cipher.ts";
 import {
@@ -28,7 +29,7 @@ import { putIdentity } from "../store/identities.ts";
 import { allOutbox, enqueue } from "../store/outbox.ts";
 import { history, identityState, message } from "../store/queries.ts";
 import { readTime } from "../store/read_times.ts";
-import { blockOf, isAccepted } from "../store/standings.ts";
+import { blockOf, isAccepted, timerOf } from "../store/standings.ts";
 import { conversationFlag } from "../store/synced.ts";
 import { syncContent } from "./content.ts";
 import { Context } from "./context.ts";
@@ -297,4 +298,31 @@ test("WATERMARK-3 a new device of a peer delivers nothing that was sent before i
 	await tell(mark(1, 2, 0));
 	expect(statuses()).toEqual(["delivered", "delivered"]);
 	expect(bob.notices).toEqual([]);
+});
+
+test("TIMER-5 SYNC-4 a new device learns the timers; what it hears of them in the log counts before that", async () => {
+	const { alice, bob } = world;
+	for (const device of [alice, bob]) world.connect(device);
+	world.wish(alice, { kind: "timer", seconds: 60 });
+	await world.settle();
+	putRosterDevice(alice.store, BOB, { account: ALICE, device: 2, registration_id: 5 });
+	onSync(aliceContext(), 2, create(SyncSchema, { request: true }));
+	const told = outgoing().flatMap(({ sync }) => sync?.items.filter((item) => item.kind.case === "timer") ?? []);
+	expect(told).toMatchObject([{ changedMs: BigInt(world.nowMs), kind: { value: { conversation: BOB, seconds: 60 } } }]);
+	// As a new device that has heard nothing yet, in whatever order the others answer.
+	const timer = (changedMs: bigint, seconds: number) =>
+		sync({ changedMs, kind: { case: "timer", value: { conversation: ALICE, seconds } } });
+	const store = bob.store;
+	store.run("DELETE FROM actions");
+	store.run("DELETE FROM standings");
+	const context = new Context(store, world.environment, requireAccount(store), new Cipher(store, () => false));
+	onSync(context, 2, timer(7n, 4_000_000_000));
+	expect(timerOf(store, ALICE)).toBe(LIMITS.timer_seconds);
+	onSync(context, 3, timer(9n, 60));
+	onSync(context, 2, timer(8n, 30));
+	expect(timerOf(store, ALICE)).toBe(60);
+	world.wish(bob, { kind: "timer", seconds: 5 });
+	await world.settle();
+	onSync(context, 2, timer(99n, 30));
+	expect(timerOf(store, ALICE)).toBe(5);
 });

@@ -18,6 +18,7 @@ import { nameOf } from "../messages/accepted.ts";
 import { onRead, takeAway } from "../messages/expiry.ts";
 import { changeBlock, whilePresent } from "../messages/presence.ts";
 import { acceptPeer, isRequest } from "../messages/requests.ts";
+import { applyTimer, knownTimers } from "../messages/timer.ts";
 import type { MessageName } from "../messages/wishes.ts";
 import { ownBytes } from "../signal/bytes.ts";
 import { usernameOrNothing } from "../signal/username.ts";
@@ -99,7 +100,11 @@ export function requestSync(context: Context): void {
 export function onSync(context: Context, device: number, sync: Sync): void {
 	for (const item of sync.items.slice(0, LIMITS.sync_items)) apply(context, item, device);
 	if (!sync.request) return;
-	enqueueItems(context, [...allItems(context.store), ...reads(context)], `${context.account.accountId}.${device}`);
+	enqueueItems(
+		context,
+		[...allItems(context.store), ...knownTimers(context.store), ...reads(context)],
+		`${context.account.accountId}.${device}`,
+	);
 }
 
 /** How far the user has read, for a device that is new. */
@@ -207,6 +212,9 @@ function apply(context: Context, item: SyncItem, device: number): void {
 		case "standing":
 			if (newer) applyStanding(context, item.kind.value);
 			return;
+		case "timer":
+			if (newer) applyTimer(context, item.kind.value.conversation);
+			return;
 		case undefined:
 			return;
 	}
@@ -264,6 +272,7 @@ function thingOf(kind: SyncItem["kind"]): Thing | undefined {
 		case "setting":
 			return { kind: kind.case, subject: Setting[kind.value.setting] ?? String(kind.value.setting) };
 		case "deleted":
+		case "timer":
 			return about(kind.case, kind.value.conversation);
 		case "standing": {
 			const { conversation: peer, standing } = kind.value;

@@ -1,7 +1,11 @@
 /** What people do with messages in a group is what they do in a conversation of two; admins may delete others'. */
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { Context } from "../machine/context.ts";
 import { account, GROUP, type GroupDevice, GroupWorld } from "../machine/groups/testing.ts";
+import { Cipher } from "../signal/cipher.ts";
+import { requireAccount } from "../store/account.ts";
 import { timerOf } from "../store/standings.ts";
+import { learnTimer } from "./timer.ts";
 import { messageView } from "./view.ts";
 import type { MessageName, Wish } from "./wishes.ts";
 
@@ -99,4 +103,28 @@ test("TIMER-1 who may not edit the group any more does not set its timer, by the
 	for (const { store } of all) expect(timerOf(store, GROUP)).toBe(0);
 	await wish(ALICE, wanted);
 	for (const { store } of all) expect(timerOf(store, GROUP)).toBe(60);
+});
+
+test("TIMER-5 a new member knows the group's timer, before anything is said, and not from who may not set it", async () => {
+	await wish(ALICE, { kind: "timer", seconds: 60 });
+	const dave = world.add("d");
+	all.push(dave);
+	device(ALICE).want({ do: "add", accounts: [dave.account] });
+	await world.settle();
+	dave.connect();
+	await world.settle();
+	device(ALICE).text("welcome");
+	await world.settle();
+	expect(timerOf(dave.store, GROUP)).toBe(60);
+	device(ALICE).want({ do: "rules", rules: { edit: "admins" } });
+	await world.settle();
+	const { store } = device(BOB);
+	store.run("UPDATE standings SET timer_seconds = 0");
+	store.run("DELETE FROM actions WHERE kind = 'timer'");
+	const context = new Context(store, world.environment, requireAccount(store), new Cipher(store, () => false));
+	learnTimer(context, GROUP, CAROL, 30);
+	expect(timerOf(store, GROUP)).toBe(0);
+	learnTimer(context, GROUP, ALICE, 50);
+	learnTimer(context, GROUP, ALICE, 40);
+	expect(timerOf(store, GROUP)).toBe(50);
 });

@@ -93,3 +93,10 @@ export function limitActions(store: Store, { actor, author, message, kind }: Omi
 export function removeActionsOf(store: Store, author: string, message: string): void {
 	store.run("DELETE FROM actions WHERE author = ? AND message = ? AND kind <> 'delete'", [author, message]);
 }
+
+/** Conversations whose timer was changed, and when that was last. */
+export function changedTimers(store: Store): { peer: string; changed_ms: number }[] {
+	return store.all<{ peer: string; changed_ms: number }>(
+		"SELECT peer, MAX(time_ms) AS changed_ms FROM actions WHERE author = '' AND kind = 'timer' GROUP BY peer",
+	);
+}

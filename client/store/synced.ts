@@ -1,6 +1,7 @@
 /** What all devices of the account agree on: for each thing its newest change (rule SYNC-2). */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ConversationFlag, Standing, type SyncItem, SyncItemSchema } from "../../protocol/gen/content_pb.js";
+import { LIMITS } from "../../protocol/limits.ts";
 import type { Store } from "./database.ts";
 
 type Row = { item: Uint8Array<ArrayBuffer>; changed_ms: number; device: number };
@@ -43,6 +44,18 @@ export function conversationFlag(store: Store, peer: string, flag: ConversationF
 	if (row === undefined) return 0;
 	const { kind } = fromBinary(SyncItemSchema, row.item);
 	return kind.case === "flag" ? Number(kind.value.value) : 0;
+}
+
+/** Seconds of a conversation's timer when this device came to it, as far as it was told. */
+export function syncedTimer(store: Store, peer: string): number {
+	const sql = "SELECT item FROM synced WHERE kind = 'timer' AND subject = ?";
+	const row = store.get<{ item: Uint8Array<ArrayBuffer> }>(sql, [peer]);
+	const kind = row === undefined ? undefined : fromBinary(SyncItemSchema, row.item).kind;
+	return kind?.case === "timer" ? Math.min(kind.value.seconds, LIMITS.timer_seconds) : 0;
+}
+
+export function timerThing(peer: string): Thing {
+	return { kind: "timer", subject: peer };
 }
 
 export function standingThing(peer: string, standing: Standing): Thing {

@@ -78,6 +78,13 @@ export declare type SenderKey = Message<"parley.v1.SenderKey"> & {
    * @generated from field: parley.v1.Profile profile = 3;
    */
   profile?: Profile | undefined;
+
+  /**
+   * Seconds of the group's timer of disappearing messages, for who has come later than its last change (rule TIMER-5).
+   *
+   * @generated from field: uint32 timer_seconds = 4;
+   */
+  timerSeconds: number;
 };
 
 /**
@@ -326,6 +333,12 @@ export declare type SyncItem = Message<"parley.v1.SyncItem"> & {
      */
     value: SyncProfile;
     case: "profile";
+  } | {
+    /**
+     * @generated from field: parley.v1.SyncTimer timer = 10;
+     */
+    value: SyncTimer;
+    case: "timer";
   } | { case: undefined; value?: undefined };
 };
 
@@ -334,6 +347,29 @@ export declare type SyncItem = Message<"parley.v1.SyncItem"> & {
  * Use `create(SyncItemSchema)` to create a new message.
  */
 export declare const SyncItemSchema: GenMessage<SyncItem>;
+
+/**
+ * A conversation's timer of disappearing messages, for a device that is new (rule TIMER-5).
+ *
+ * @generated from message parley.v1.SyncTimer
+ */
+export declare type SyncTimer = Message<"parley.v1.SyncTimer"> & {
+  /**
+   * @generated from field: string conversation = 1;
+   */
+  conversation: string;
+
+  /**
+   * @generated from field: uint32 seconds = 2;
+   */
+  seconds: number;
+};
+
+/**
+ * Describes the message parley.v1.SyncTimer.
+ * Use `create(SyncTimerSchema)` to create a new message.
+ */
+export declare const SyncTimerSchema: GenMessage<SyncTimer>;
 
 /**
  * What an account shows of itself: the own one, or what somebody has sent.

@@ -11,6 +11,7 @@ import { conversation, type RosterDevice } from "../../store/conversations.ts";
 import { addHolder, holderCount, holdersOf, lackingDevices, removeHoldersOf } from "../../store/group_roster.ts";
 import { beginSenderKey, endSenderKey, type GroupRow, setWanted } from "../../store/groups.ts";
 import { enqueue, type OutboxRow, outboxEntry, removeOutbox, setFrame } from "../../store/outbox.ts";
+import { timerOf } from "../../store/standings.ts";
 import { emptyContent, plaintextOf, senderKeyContent } from "../content.ts";
 import type { Context } from "../context.ts";
 import { isBlocked } from "../identity.ts";
@@ -119,7 +120,8 @@ async function sendKeys(
 	if (key === null) return devices.length;
 	const id = context.newMessageId();
 	const message = await context.groupCipher.distribution(peer, distribution);
-	const content = senderKeyContent(id, environment.nowMs(), key, message, withKey(context));
+	const timer = timerOf(store, peer);
+	const content = senderKeyContent(id, environment.nowMs(), key, message, timer, withKey(context));
 	const plaintext = plaintextOf(content, context.conversationId(peer));
 	const envelopes: Envelope[] = [];
 	let size = 0;

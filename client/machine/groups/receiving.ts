@@ -5,6 +5,7 @@ import type { SenderKey } from "../../../protocol/gen/content_pb.js";
 import { type Entry, EntrySchema } from "../../../protocol/gen/conversation_down_pb.js";
 import { isUuidV7, uuidFromBytes } from "../../../protocol/ids.ts";
 import { isMember } from "../../groups/roles.ts";
+import { learnTimer } from "../../messages/timer.ts";
 import { onProfile } from "../../profile/sharing.ts";
 import { ownBytes } from "../../signal/bytes.ts";
 import { conversation } from "../../store/conversations.ts";
@@ -198,6 +199,7 @@ async function onSenderKey(
 	if (value.groupKey.length === 32 && findGroup(context.store, peer)?.key === null) {
 		setGroupKey(context.store, peer, ownBytes(value.groupKey));
 	}
+	learnTimer(context, peer, account, value.timerSeconds);
 	if (value.distribution.length > 0) await context.groupCipher.receive(peer, account, device, value.distribution);
 	context.groups.unsettle(peer);
 	context.touched.add(peer);
