@@ -3,7 +3,7 @@
  * when its program runs. Calls to it may fail before or after it has written.
  */
 import type { Device } from "./device.ts";
-import type { DeviceName, History } from "./history.ts";
+import type { History } from "./history.ts";
 import type { Random } from "./random.ts";
 import type { Schedule } from "./schedule.ts";
 
@@ -14,9 +14,9 @@ export class Accounts {
 	#schedule: Schedule;
 	#random: Random;
 	#history: History;
-	#devices = new Map<DeviceName, Device>();
-	/** On disk: news that waits, by device. */
-	#waiting = new Map<DeviceName, number>();
+	#devices = new Map<string, Device>();
+	/** On disk: news that waits, by device; in worlds with several conversations by conversation and device. */
+	#waiting = new Map<string, number>();
 	/** Probability that a call fails. */
 	#failures: number;
 
@@ -27,14 +27,18 @@ export class Accounts {
 		this.#failures = failures;
 	}
 
-	add(device: Device): void {
-		this.#devices.set(device.name, device);
+	/** `name`: under which its news waits. */
+	add(device: Device, name: string = device.name): void {
+		this.#devices.set(name, device);
 	}
 
 	/** The device was unlinked: nudges for it are ignored. */
-	remove(device: Device): void {
-		this.#devices.delete(device.name);
-		this.#waiting.delete(device.name);
+	remove({ name }: Device): void {
+		for (const [key, device] of this.#devices) {
+			if (device.name !== name) continue;
+			this.#devices.delete(key);
+			this.#waiting.delete(key);
+		}
 	}
 
 	/** No call fails from here on. */
@@ -43,7 +47,7 @@ export class Accounts {
 	}
 
 	/** The conversation's call; `done` hears, after a while, whether it went well. */
-	nudge(name: DeviceName, upTo: number, done: (ok: boolean) => void | Promise<void>): void {
+	nudge(name: string, upTo: number, done: (ok: boolean) => void | Promise<void>): void {
 		const fails = this.#random.chance(this.#failures);
 		const arrives = !fails || this.#random.chance(0.5);
 		this.#schedule.after(this.#random.between(1, 200), () => {
@@ -58,7 +62,7 @@ export class Accounts {
 	}
 
 	/** The device has looked after its news up to there. */
-	seen(name: DeviceName, upTo: number): void {
+	seen(name: string, upTo: number): void {
 		if ((this.#waiting.get(name) ?? 0) <= upTo) this.#waiting.delete(name);
 	}
 
@@ -66,7 +70,7 @@ export class Accounts {
 	 * Tells a device its news until it has caught up with it: once at least, though it may have everything. A crash of the
 	 * conversation forgets what was acknowledged, and only a Hello tells it again (rule NUDGE-1).
 	 */
-	#tell(name: DeviceName, delayMs: number, told = false): void {
+	#tell(name: string, delayMs: number, told = false): void {
 		this.#schedule.after(delayMs, () => {
 			const upTo = this.#waiting.get(name);
 			const device = this.#devices.get(name);

@@ -43,11 +43,11 @@ export class Changes {
 
 	unlink(device: Device): void {
 		this.#options.history.note(`${device.name} is unlinked`);
-		this.#change(device.account, (devices) => devices.filter((each) => each !== device));
+		this.#change(device.account, (devices) => devices.filter(({ name }) => name !== device.name));
 	}
 
 	has(device: Device): boolean {
-		return this.#listOf(device.account).devices.includes(device);
+		return this.#listOf(device.account).devices.some(({ name }) => name === device.name);
 	}
 
 	/** How many devices the account has. */
@@ -60,8 +60,8 @@ export class Changes {
 		return [...this.#lists.values()].flatMap(({ devices }) => devices);
 	}
 
-	members(): RosterMember[] {
-		return [...this.#lists.keys()].map((account) => this.member(account));
+	members(accounts: readonly string[] = [...this.#lists.keys()]): RosterMember[] {
+		return accounts.map((account) => this.member(account));
 	}
 
 	/** What the directory says now. */

@@ -16,8 +16,7 @@ import { ConversationUpSchema, type Send, SendSchema } from "../protocol/gen/con
 import { nextUuidV7, uuidFromBytes } from "../protocol/ids.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import { addressName, bodyFor, encodeUp } from "./bodies.ts";
-import type { Device } from "./device.ts";
-import { deviceName } from "./device.ts";
+import { type Device, deviceName } from "./device.ts";
 import type { DeviceName } from "./history.ts";
 import type { Disk, Session, Surroundings } from "./light.ts";
 import type { Link } from "./network.ts";
@@ -103,15 +102,8 @@ export class LightClient implements Device {
 			this.#connecting = false;
 			if (!this.#running || this.#session !== undefined) return;
 			const link = this.#around.connect(this);
-			const session: Session = {
-				link,
-				open: false,
-				leaving: false,
-				welcomed: false,
-				caughtUp: false,
-				acknowledging: false,
-				acknowledged: 0,
-			};
+			const flags = { open: false, leaving: false, welcomed: false, caughtUp: false, acknowledging: false };
+			const session: Session = { link, ...flags, acknowledged: 0 };
 			this.#session = session;
 			link.attach("down", {
 				frame: (bytes) => this.#frame(session, bytes),
@@ -175,6 +167,7 @@ export class LightClient implements Device {
 		this.#session?.link.abandon("down");
 		this.#session = undefined;
 		this.#newsUpTo = 0;
+		this.#around.crashed?.(downMs);
 		schedule.after(downMs, () => {
 			if (this.#removed) return;
 			history.note(`${this.name} restarted`);
@@ -292,6 +285,11 @@ export class LightClient implements Device {
 		// The closing follows, and the next connection is refused.
 		if (refused.code === ErrorCode.NOT_ON_ROSTER) return;
 		const code = ErrorCode[refused.code] ?? String(refused.code);
+		if (refused.code === ErrorCode.MEMBER_GONE) {
+			disk.outbox = disk.outbox.filter((waiting) => waiting !== send);
+			this.#around.history.observe({ type: "failed", device: this.name, code, id: id ?? "" });
+			return;
+		}
 		this.#around.history.observe({ type: "refused", device: this.name, code, id });
 	}
 

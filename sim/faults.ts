@@ -34,6 +34,8 @@ export interface Fault {
 	asked?(event: GroupCall, group: GroupJson | undefined): GroupCall;
 	/** What a device of a group does wrong. */
 	client?: GroupClientFault;
+	/** Planted where there are several conversations: what is taken for the same in all of them. */
+	mixes?: "news" | "changes" | "deletions" | "keys" | "connections";
 	/** Changes a frame on its way to the object. */
 	up?(frame: ConversationUp, head: number): void;
 	/** Changes what a turn does. */

@@ -18,6 +18,8 @@ export interface GroupEnd {
 	payloads: ReadonlyMap<number, Uint8Array>;
 	/** Accounts that were deleted. */
 	deleted: ReadonlySet<string>;
+	/** The same of other groups, whose keys must open nothing here. */
+	elsewhere: readonly ReadonlyMap<number, Uint8Array>[];
 }
 
 /** All broken promises of a group. */
@@ -123,13 +125,21 @@ function checkEnd(states: readonly Of<"state">[], ended: Of<"ended">, end: Group
  * open nothing of after, newcomers nothing of before, whatever ciphertexts they get hold of. Keys count as held from the
  * log alone, also by devices that never fetched them.
  */
-function checkKeys(ended: Of<"ended">, { payloads }: GroupEnd, at: (number: number) => readonly string[], fail: Fail) {
+function checkKeys(
+	ended: Of<"ended">,
+	{ payloads, elsewhere }: GroupEnd,
+	at: (number: number) => readonly string[],
+	fail: Fail,
+): void {
 	const held = new Map<string, Map<DeviceName, number>>();
 	const sealed: { number: number; value: Sealed }[] = [];
-	for (const [number, payload] of payloads) {
+	const logged = [payloads, ...elsewhere].flatMap((log, index) =>
+		[...log].map((row) => [...row, index === 0] as const),
+	);
+	for (const [number, payload, here] of logged) {
 		const { frame } = fromBinary(ConversationUpSchema, payload);
-		if (frame.case !== "send" || number > ended.head) continue;
-		const value = decodeJson(Sealed, frame.value.shared);
+		if (frame.case !== "send" || (here && number > ended.head)) continue;
+		const value = here ? decodeJson(Sealed, frame.value.shared) : undefined;
 		if (value !== undefined) sealed.push({ number, value });
 		for (const { to, ciphertext } of frame.value.envelopes) {
 			const given = decodeJson(GivenKey, ciphertext);

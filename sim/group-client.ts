@@ -30,10 +30,12 @@ interface Waiting {
 }
 
 export class GroupClient extends GroupLine {
-	protected readonly keys = new SenderKeys();
+	protected readonly keys = this.around.sharedKeys ?? new SenderKeys();
 	protected outbox: Waiting[] = [];
 	protected parked: Entry[] = [];
 	protected roster = new Map<string, Roster["devices"][number]>();
+	/** Of which copies were sent; each gets an answer of its own. */
+	protected haunted = new Set<string>();
 	/** Somebody new lacks the key, though there is nothing to send. */
 	protected wanting = false;
 
@@ -78,7 +80,8 @@ export class GroupClient extends GroupLine {
 	haunt(): void {
 		if (!this.running || this.half.member !== false) return;
 		const { link } = this.connection ?? {};
-		for (const { frame } of this.outbox) {
+		for (const { id, frame } of this.outbox) {
+			this.haunted.add(id);
 			if (frame !== undefined) link?.send("up", encodeUp({ case: "send", value: frame }));
 		}
 		this.half.want(this.newId(), { do: "rename", title: "mine" });
@@ -165,9 +168,8 @@ export class GroupClient extends GroupLine {
 		const id = refused.messageId.length === 16 ? uuidFromBytes(refused.messageId) : "";
 		const sent = this.outbox.find((one) => one.id === id);
 		connection.inFlight.delete(id);
-		if (refused.code === ErrorCode.STALE_ROSTER) {
-			// Who haunts has sent it twice, and has had an answer.
-			if (sent === undefined) return;
+		if (sent === undefined && this.haunted.has(id)) return;
+		if (refused.code === ErrorCode.STALE_ROSTER && sent !== undefined) {
 			connection.stale = true;
 			sent.frame = undefined;
 			if (!sent.keys) return;

@@ -9,7 +9,7 @@ import { addressName, encodeUp } from "./bodies.ts";
 import { type Device, deviceName } from "./device.ts";
 import type { GroupApi } from "./group-api.ts";
 import { GroupHalf } from "./group-half.ts";
-
+import type { SenderKeys } from "./group-keys.ts";
 import type { DeviceName } from "./history.ts";
 import type { Surroundings } from "./light.ts";
 import type { Link } from "./network.ts";
@@ -20,6 +20,8 @@ export const AGAIN_MS = 5_000;
 export interface GroupSurroundings extends Surroundings {
 	api(): GroupApi;
 	group: string;
+	/** Sender keys that another group has, too: a fault. */
+	sharedKeys?: SenderKeys | undefined;
 	/** Whether the device is one of its account's. */
 	listed(device: Device): boolean;
 	/** Whether devices also acknowledge beside messages. */
@@ -134,6 +136,7 @@ export abstract class GroupLine implements Device {
 		history.note(`${this.name} crashed`);
 		this.running = false;
 		this.forget();
+		this.around.crashed?.(downMs);
 		schedule.after(downMs, () => {
 			if (this.removed) return;
 			history.note(`${this.name} restarted`);

@@ -3,6 +3,7 @@ import type { Intention } from "../client/groups/intention.ts";
 import { uuidFromBytes } from "../protocol/ids.ts";
 import type { Accounts } from "./account.ts";
 import type { Changes } from "./changes.ts";
+import type { Device } from "./device.ts";
 import type { GroupClient } from "./group-client.ts";
 import type { GroupClimate } from "./group-world.ts";
 import type { ObjectHost } from "./object.ts";
@@ -19,16 +20,20 @@ export interface PeopleOptions {
 	random: Random;
 	clients: GroupClient[];
 	changes: Changes;
-	accounts: Accounts;
+	accounts: Pick<Accounts, "remove">;
 	host: ObjectHost;
+	/** Accounts that were deleted. */
+	deleted: Set<string>;
+	/** Whether the other conversations go on without these devices; true where there are no others. */
+	othersGoOn(without: (one: Device) => boolean): boolean;
+	/** The queue's call to every conversation; says whether it is done. */
+	remove(account: string): boolean;
 	add(account: string, device: number): GroupClient;
 	calm(): boolean;
 }
 
 export class GroupPeople {
 	readonly #options: PeopleOptions;
-	/** Accounts that were deleted. */
-	readonly deleted = new Set<string>();
 
 	constructor(options: PeopleOptions) {
 		this.#options = options;
@@ -89,7 +94,7 @@ export class GroupPeople {
 
 	#intention({ half, account }: GroupClient): Intention | undefined {
 		const { random, clients } = this.#options;
-		const all = [...new Set(clients.map((one) => one.account))].filter((one) => !this.deleted.has(one));
+		const all = [...new Set(clients.map((one) => one.account))].filter((one) => !this.#options.deleted.has(one));
 		const members = half.state?.members ?? [];
 		const others = members.filter((one) => one.account !== account);
 		const other = others[random.between(0, others.length - 1)]?.account ?? account;
@@ -138,7 +143,7 @@ export class GroupPeople {
 	#link(): void {
 		const { clients, changes, random, schedule, add } = this.#options;
 		const account = this.#one()?.account ?? "";
-		if (this.deleted.has(account) || changes.count(account) >= DEVICES_MAX) return;
+		if (this.#options.deleted.has(account) || changes.count(account) >= DEVICES_MAX) return;
 		const client = add(
 			account,
 			1 + Math.max(...clients.filter((one) => one.account === account).map((one) => one.device)),
@@ -153,12 +158,21 @@ export class GroupPeople {
 		return clients.filter((one) => one.half.member === true && changes.has(one));
 	}
 
+	/** Whether enough have the group's key without these devices, or none of them has it. */
+	goesOn(without: (one: Device) => boolean): boolean {
+		const { clients, host } = this.#options;
+		if (!clients.some((one) => without(one) && one.half.hasKey)) return true;
+		const left = new Set(this.#known().flatMap((one) => (without(one) ? [] : [one.account])));
+		return host.roles().length >= 4 && left.size >= 2;
+	}
+
 	#unlink(): void {
 		const { changes, accounts, random, schedule } = this.#options;
 		const client = this.#one();
 		if (client === undefined || !changes.has(client) || changes.count(client.account) < 2) return;
 		// With the last device that has the group's key the group would be lost: a founder's that has not given it on.
 		if (client.half.hasKey && !this.#known().some((one) => one !== client)) return;
+		if (!this.#options.othersGoOn(({ name }) => name === client.name)) return;
 		changes.unlink(client);
 		accounts.remove(client);
 		if (random.chance(0.5)) schedule.after(random.between(1, 8_000), () => client.shutOut());
@@ -166,12 +180,13 @@ export class GroupPeople {
 
 	/** The account goes from everywhere, and its user registers again as somebody new. */
 	#deleteAccount(): void {
-		const { clients, changes, accounts, random, add, host } = this.#options;
+		const { clients, changes, accounts, random, add, host, deleted, othersGoOn } = this.#options;
 		const account = this.#one()?.account ?? "";
 		// With the last who knows the group's key the group would be lost.
 		const known = new Set(this.#known().map((one) => one.account));
-		if (this.deleted.has(account) || host.roles().length < 4 || known.size < 3) return;
-		this.deleted.add(account);
+		if (deleted.has(account) || host.roles().length < 4 || known.size < 3) return;
+		if (!othersGoOn((one) => one.account === account)) return;
+		deleted.add(account);
 		for (const client of clients.filter((one) => one.account === account && changes.has(one))) {
 			changes.unlink(client);
 			accounts.remove(client);
@@ -183,10 +198,10 @@ export class GroupPeople {
 
 	/** The queue's call, until it is done. */
 	#remove(account: string): void {
-		const { schedule, random, host, calm } = this.#options;
+		const { schedule, random, remove, calm } = this.#options;
 		schedule.after(random.between(1, QUEUE_MS), () => {
 			const lost = !calm() && random.chance(0.3);
-			const done = lost && random.chance(0.5) ? false : host.removeMember(account);
+			const done = lost && random.chance(0.5) ? false : remove(account);
 			if (!done || lost) this.#remove(account);
 		});
 	}

@@ -6,7 +6,7 @@ import { uuidFromBytes } from "../protocol/ids.ts";
 import type { RosterMember } from "../workers/conversation-do/interface.ts";
 import { Accounts } from "./account.ts";
 import { Changes } from "./changes.ts";
-import { check } from "./checker.ts";
+import { check, type Violation } from "./checker.ts";
 import type { Device } from "./device.ts";
 import type { Fault } from "./faults.ts";
 import { GroupApi } from "./group-api.ts";
@@ -80,6 +80,7 @@ export async function runGroupWorld(seed: number, fault: Fault): Promise<Outcome
 		for (let device = 1; device <= count; device++) add(account, device);
 	}
 	changes.begin(clients);
+	const deleted = new Set<string>();
 	const people = new GroupPeople({
 		climate,
 		schedule,
@@ -90,6 +91,9 @@ export async function runGroupWorld(seed: number, fault: Fault): Promise<Outcome
 		host,
 		add,
 		calm,
+		deleted,
+		othersGoOn: () => true,
+		remove: (account) => host.removeMember(account),
 	});
 	people.plan();
 
@@ -108,6 +112,23 @@ export async function runGroupWorld(seed: number, fault: Fault): Promise<Outcome
 		client.connect();
 	}
 	await schedule.runUntil(schedule.nowMs + LAST_MS);
+	const violations = judgeGroup({ history, host, changes, clients, deleted, elsewhere: [] });
+	return { seed, violations, trace: history.trace, entries: host.rows().length };
+}
+
+/** What a group's world, or its part of one, has come to. */
+export interface GroupsEnd {
+	history: History;
+	host: ObjectHost;
+	changes: Changes;
+	clients: readonly GroupClient[];
+	deleted: ReadonlySet<string>;
+	/** Everything that was ever logged in other groups. */
+	elsewhere: readonly ReadonlyMap<number, Uint8Array>[];
+}
+
+/** Judges a group when its world has ended. */
+export function judgeGroup({ history, host, changes, clients, deleted, elsewhere }: GroupsEnd): Violation[] {
 	for (const client of clients) client.report();
 	const rows = host.rows();
 	const roles = host.roles();
@@ -116,12 +137,12 @@ export async function runGroupWorld(seed: number, fault: Fault): Promise<Outcome
 	const devices = here.map(({ name }) => name);
 	history.observe({ type: "ended", head: rows.at(-1)?.number ?? 0, rows, devices });
 	const names = clients.map(({ name }) => name);
-	const { deleted } = people;
-	const violations = [...check(history, names), ...checkGroup(history, { roles, payloads: host.payloads, deleted })];
-	return { seed, violations, trace: history.trace, entries: rows.length };
+	const end = { roles, payloads: host.payloads, deleted, elsewhere };
+	return [...check(history, names), ...checkGroup(history, end)];
 }
 
-function makeClimate(random: Random): GroupClimate {
+/** What the seed of a group's world decides. */
+export function makeClimate(random: Random): GroupClimate {
 	const rate = (often: number): number => (random.chance(0.3) ? 0 : often * random.fraction());
 	const members = random.between(3, 8);
 	return {

@@ -58,11 +58,15 @@ export interface LogRow {
 /** Observations in order, with the moment of each. */
 export class History {
 	readonly observations: Observation[] = [];
-	readonly trace: string[] = [];
+	readonly trace: string[];
 	#now: () => number;
+	#name: string;
 
-	constructor(now: () => number) {
+	/** `name` stands before each line of a trace that several conversations write. */
+	constructor(now: () => number, name = "", trace: string[] = []) {
 		this.#now = now;
+		this.#name = name;
+		this.trace = trace;
 	}
 
 	/** Records what the checker will judge. */
@@ -78,6 +82,6 @@ export class History {
 
 	/** Records something for the trace only. */
 	note(text: string): void {
-		this.trace.push(`${this.#now()} ${text}`);
+		this.trace.push(`${this.#now()} ${this.#name}${text}`);
 	}
 }

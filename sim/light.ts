@@ -42,6 +42,8 @@ export interface Surroundings {
 	crashes: number;
 	/** Opens a connection to the conversation. */
 	connect(device: Device): Link;
+	/** The process died, and is back after this time: its other conversations die with it. */
+	crashed?(downMs: number): void;
 	/** No more trouble: nobody crashes, disconnects or goes idle. */
 	calm(): boolean;
 }

@@ -1,9 +1,11 @@
-/** `node sim/main.ts --seeds N [--from SEED] [--real] [--devices | --groups] [--fault NAME] [--json]`: runs worlds and prints broken promises. */
+/** `node sim/main.ts --seeds N [--from SEED] [--real] [--devices | --groups | --many] [--fault NAME] [--json]`: runs worlds and prints broken promises. */
 import { parseArgs } from "node:util";
 import { FAULTS, NO_FAULT } from "./faults.ts";
 import { GROUP_FAULTS } from "./group-faults.ts";
 import { runGroupWorld } from "./group-world.ts";
 import { runMachineWorld } from "./machine-world.ts";
+import { MANY_FAULTS } from "./many-faults.ts";
+import { runManyWorld } from "./many-world.ts";
 import { type Outcome, runWorld } from "./world.ts";
 
 /** Events before the end of a broken world that are printed. */
@@ -20,6 +22,8 @@ const { values } = parseArgs({
 		devices: { type: "boolean", default: false },
 		/** Worlds with a group that changes all the time; about fifteen a second. */
 		groups: { type: "boolean", default: false },
+		/** Worlds with two groups and conversations of two, whose members have devices in all of them. */
+		many: { type: "boolean", default: false },
 		help: { type: "boolean", default: false },
 		json: { type: "boolean", default: false },
 		/** The whole trace of each world. */
@@ -28,13 +32,13 @@ const { values } = parseArgs({
 });
 const seeds = Number(values.seeds);
 const from = Number(values.from);
-const faults = values.groups ? GROUP_FAULTS : FAULTS;
+const faults = values.many ? MANY_FAULTS : values.groups ? GROUP_FAULTS : FAULTS;
 const fault = values.fault === undefined ? NO_FAULT : faults.find(({ name }) => name === values.fault);
 // Faults are planted in the light client's worlds.
-const wrongPair = values.real && (values.fault !== undefined || values.groups);
+const wrongPair = values.real && (values.fault !== undefined || values.groups || values.many);
 if (!Number.isSafeInteger(seeds) || !Number.isSafeInteger(from) || fault === undefined || wrongPair || values.help) {
 	console.error(
-		"usage: node sim/main.ts --seeds N [--from SEED] [--real] [--devices | --groups] [--fault NAME] [--json] [--trace]",
+		"usage: node sim/main.ts --seeds N [--from SEED] [--real] [--devices | --groups | --many] [--fault NAME] [--json] [--trace]",
 	);
 	console.error(`faults: ${faults.map(({ name }) => name).join(", ")}`);
 	process.exit(values.help ? 0 : 2);
@@ -49,7 +53,9 @@ for (let seed = from; seed < from + seeds && broken.length < 5; seed++) {
 		? runMachineWorld(seed, values.devices)
 		: values.groups
 			? runGroupWorld(seed, fault)
-			: runWorld(seed, fault, values.devices || fault.changing === true));
+			: values.many
+				? runManyWorld(seed, fault)
+				: runWorld(seed, fault, values.devices || fault.changing === true));
 	worlds++;
 	entries += outcome.entries;
 	if (values.trace) console.log(outcome.trace.join("\n"));
@@ -69,7 +75,7 @@ process.exitCode = broken.length > 0 ? 1 : 0;
 function report(outcome: Outcome): void {
 	if (!values.trace) console.log(outcome.trace.slice(-LAST_EVENTS).join("\n"));
 	console.log(
-		`\nseed ${outcome.seed} is broken; again with: ${values.real ? "--real " : ""}${values.devices ? "--devices " : ""}${values.groups ? "--groups " : ""}--from ${outcome.seed} --seeds 1 --trace`,
+		`\nseed ${outcome.seed} is broken; again with: ${values.real ? "--real " : ""}${values.devices ? "--devices " : ""}${values.groups ? "--groups " : ""}${values.many ? "--many " : ""}--from ${outcome.seed} --seeds 1 --trace`,
 	);
 	for (const { rule, what } of outcome.violations) console.log(`  ${rule}: ${what}`);
 }

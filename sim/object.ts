@@ -35,7 +35,7 @@ export interface HostOptions {
 	history: History;
 	random: Random;
 	fault: Fault;
-	accounts: Accounts;
+	accounts: Pick<Accounts, "nudge">;
 	/** Probability of a crash in a turn. */
 	crashes: number;
 	calm(): boolean;
@@ -58,6 +58,8 @@ export class ObjectHost {
 	members: readonly Device[] = [];
 	/** The accounts' devices as the directory has them, where they change. */
 	changes: Changes | undefined;
+	/** Between whom the conversation is; everybody where there is only one. */
+	between: readonly string[] | undefined;
 	/** Founded by a call, not by its first connection. */
 	readonly isGroup: boolean;
 	#answer: GroupChanged | Refused | undefined;
@@ -84,7 +86,7 @@ export class ObjectHost {
 		const { schedule, random } = this.#options;
 		if (link.broken) return;
 		if (!this.#wake().founded && !this.isGroup) {
-			this.#turn({ type: "found", members: this.changes?.members() ?? membersOf(this.members) });
+			this.#turn({ type: "found", members: this.changes?.members(this.between) ?? membersOf(this.members) });
 		}
 		const state = this.#admit(link, device);
 		if (state === "removed") {
@@ -141,6 +143,10 @@ export class ObjectHost {
 	#group(): GroupJson | undefined {
 		const text = this.#store.readGroup();
 		return text === undefined ? undefined : JSON.parse(text);
+	}
+
+	get founded(): boolean {
+		return this.#wake().founded;
 	}
 
 	/** Members of a group with their roles, as they are on disk. */

@@ -194,6 +194,17 @@ test("REFUSED-1 a fault of ours is told as INTERNAL and closes the socket with 4
 	expect(await socket.closed).toBe(4500);
 });
 
+test("NUDGE-1 the device is told the peer of its account's list, though the conversation has forgotten it", async () => {
+	const { id, stub } = await newAccount();
+	const { conversation, peer } = await joinConversation(stub);
+	await stub.nudge({ conversation, peer: "" }, [1], 3);
+	const waiting = await runInDurableObject(stub, (_account, { storage }) =>
+		storage.sql.exec("SELECT conversation, peer FROM news").toArray(),
+	);
+	expect(waiting).toEqual([{ conversation, peer }]);
+	expect(await (await TestSocket.ready(id)).next()).toBe("news 3");
+});
+
 test("NUDGE-2 a nudge costs one row, and a repeated one none", async () => {
 	const { stub } = await newAccount();
 	await runInDurableObject(stub, async (account, state) => {

@@ -88,10 +88,13 @@ export class Account extends DurableObject implements AccountInterface {
 	}
 
 	/** Rules NUDGE-1 and NUDGE-2. */
-	async nudge(reference: ConversationReference, devices: number[], upTo: number): Promise<"kept" | "stranger"> {
-		checkReference(reference);
+	async nudge(by: ConversationReference, devices: number[], upTo: number): Promise<"kept" | "stranger"> {
+		checkReference(by);
 		checkEntry(upTo);
-		if (!this.#news.isMember(reference.conversation)) return "stranger";
+		const { conversation } = by;
+		const peer = this.#news.peerIn(conversation);
+		if (peer === undefined) return "stranger";
+		const reference = { conversation, peer };
 		for (const device of devices) {
 			// An erased account has no devices, so it is not filled again either.
 			if (!this.#prekeys.has(device) || !this.#news.add(device, reference, upTo)) continue;

@@ -46,6 +46,7 @@ export interface AccountInterface {
 	/**
 	 * A conversation has entries up to `upTo` for the devices (rules NUDGE-1 and NUDGE-2). Unknown devices are ignored. Of
 	 * conversations that the account is no member of nothing is kept, and the answer is "stranger": so news is bounded by both.
+	 * The device is told the peer that the account's own list has: a conversation has forgotten one that is gone.
 	 */
 	nudge(reference: ConversationReference, devices: number[], upTo: number): Promise<"kept" | "stranger">;
 	/**

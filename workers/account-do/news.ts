@@ -62,7 +62,14 @@ export class News {
 
 	/** Whether the account is a member of the conversation. */
 	isMember(conversation: string): boolean {
-		return this.#sql.exec("SELECT 1 FROM conversations WHERE conversation = ?", conversation).toArray().length > 0;
+		return this.peerIn(conversation) !== undefined;
+	}
+
+	/** With whom the account has the conversation, also after that account is gone; undefined where it is no member. */
+	peerIn(conversation: string): string | undefined {
+		return this.#sql
+			.exec<{ peer: string }>("SELECT peer FROM conversations WHERE conversation = ?", conversation)
+			.toArray()[0]?.peer;
 	}
 
 	/** The account is a member of the conversation, unless it is one of too many (rule ACCOUNT-7). Idempotent. */

@@ -47,9 +47,8 @@ export class Nudges {
 		if (device.nudged || device.nudging || device.passed >= head) return;
 		if (device.nudgeAt_ms !== undefined && device.nudgeAt_ms > now_ms) return;
 		if (this.#isConnected(device)) return;
-		// A group has no peer: its id is its address.
-		const peer = this.#state.group === undefined ? this.#state.roster?.peerOf(device.account) : "";
-		if (peer === undefined) return;
+		// A group has no peer: its id is its address. One that is gone is known to the device's account.
+		const peer = this.#state.group === undefined ? (this.#state.roster?.peerOf(device.account) ?? "") : "";
 		device.nudging = true;
 		device.nudgeAt_ms = now_ms + pause(device.attempts);
 		// The alarm before the call: it is on disk together with the entry, so a crash can't lose the nudge.

@@ -158,6 +158,15 @@ test("NUDGE-1 a device that is here when its nudge has arrived gets another afte
 	expect(nudges(bench)).toEqual([2]);
 });
 
+test("NUDGE-1 ACCOUNT-4 a nudge that failed is repeated also when the peer has deleted the account meanwhile", () => {
+	const { bench } = away();
+	bench.handle({ type: "nudged", account: BOB, device: 1, upTo: 1, ok: false });
+	bench.handle({ type: "removeMember", account: ALICE });
+	bench.now_ms = (bench.alarm_ms ?? Number.NaN) + 60_000;
+	bench.handle({ type: "alarm" });
+	expect(nudges(bench)).toEqual([1]);
+});
+
 test("NUDGE-1 EXPIRY-1 a failed call is repeated at growing distances, each time by the one alarm", () => {
 	const { bench } = away();
 	const pauses: number[] = [];
