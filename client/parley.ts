@@ -202,7 +202,6 @@ export class Parley {
 		runner.openAccount();
 		names.checkAll();
 		files.start();
-		for (const peer of conversationsWithOutbox(this.#store)) runner.openConversation(peer);
 	}
 
 	/** Fetches everything that waits, and resolves when it is stored and acknowledged. Stays connected. */

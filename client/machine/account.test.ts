@@ -168,3 +168,14 @@ test("TIMER-4 with several devices what the others have done is heard before wha
 		expect(opens(await bob.machine.step([event]))).toEqual([ALICE]);
 	}
 });
+
+test("TIMER-4 CLIENT-2 what waits in the outbox is sent after the others were heard, too", async () => {
+	const { bob } = world;
+	putRosterDevice(bob.store, BOB, { account: BOB, device: 2, registration_id: 5 });
+	const id = bob.machine.newMessageId();
+	await bob.machine.step([{ type: "send-text", id, peer: ALICE, body: "queued" }]);
+	bob.restart();
+	expect(opens(await bob.machine.step([{ type: "account-opened" }, { type: "tick" }]))).toEqual([]);
+	expect(opens(await bob.machine.step([{ type: "wake", account: BOB }]))).toEqual([ALICE]);
+	expect(opens(await bob.machine.step([{ type: "tick" }]))).toEqual([ALICE]);
+});

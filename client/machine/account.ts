@@ -8,6 +8,7 @@ import { isGroup } from "../groups/state.ts";
 import { forgetMeta } from "../store/account.ts";
 import { conversation, hotConversations } from "../store/conversations.ts";
 import { allGroups } from "../store/groups.ts";
+import { conversationsWithOutbox } from "../store/queries.ts";
 import type { Context } from "./context.ts";
 import { sendNewsSeen } from "./conversation.ts";
 import { resumeAllChanges } from "./groups/changes.ts";
@@ -25,7 +26,8 @@ export function onAccountOpened(context: Context): void {
 	requestSync(context);
 	// A crash of the conversation can have taken an entry and its nudge with the dead connection (rule NUDGE-3).
 	const wanted = allGroups(context.store).filter((row) => row.wanted === 1 && row.member === 1);
-	for (const peer of new Set([...hotConversations(context.store), ...wanted.map((row) => row.peer)])) {
+	const waiting = conversationsWithOutbox(context.store);
+	for (const peer of new Set([...waiting, ...hotConversations(context.store), ...wanted.map((row) => row.peer)])) {
 		openOrHold(context, peer);
 	}
 	resumeAllChanges(context);

@@ -41,6 +41,7 @@ import {
 } from "./groups/changes.ts";
 import { deleteGroup, onGroupGone } from "./groups/gone.ts";
 import { finishGroup } from "./groups/group.ts";
+import { openOrHold } from "./held.ts";
 import { acceptIdentity, noteIdentity, setVerified } from "./identity.ts";
 import type { Machine, MachineEnvironment, MachineEvent, MachineRequest } from "./interface.ts";
 import { onClaimed, onUploaded, rotateIfDue } from "./prekeys.ts";
@@ -272,7 +273,7 @@ function onTick(context: Context): void {
 	rotateIfDue(context);
 	removeExpired(context);
 	for (const peer of conversationsWithOutbox(context.store)) {
-		if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
+		openOrHold(context, peer);
 		context.touched.add(peer);
 	}
 	resumeAllChanges(context);

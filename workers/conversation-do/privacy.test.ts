@@ -1,5 +1,8 @@
 /** Blocking, presence and quiet acknowledgements: what is told to whom. */
+import { fromBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
+import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
+import { uuidFromBytes } from "../../protocol/ids.ts";
 import {
 	A1,
 	type Address,
@@ -14,6 +17,7 @@ import {
 	TestSocket,
 	up,
 } from "./testing.ts";
+import { GroupBench } from "./testing-groups.ts";
 
 const BLOCK = up({ case: "block", value: { on: true } });
 const UNBLOCK = up({ case: "block", value: { on: false } });
@@ -240,4 +244,68 @@ test("BLOCK-1 in the runtime: blocked before, after and over an eviction", async
 	one.send(message(newId(), [bob]));
 	expect(await one.next()).toBe("accepted 2");
 	expect(await other.next()).toBe("entry 2");
+});
+
+/** Who is there, as the first frame on a new socket says it. */
+function onlineIn(bench: Bench, address: Address): string[] {
+	bench.effects = [];
+	bench.ready(address);
+	for (const effect of bench.effects) {
+		if (effect.type !== "send") continue;
+		const { frame } = fromBinary(ConversationDownSchema, effect.bytes);
+		if (frame.case === "welcome") return frame.value.online.map(uuidFromBytes);
+	}
+	throw new Error("no welcome");
+}
+
+test("PRESENCE-1 BLOCK-2 a greeting says who is there, never oneself, and nobody between two of whom one blocks", () => {
+	const { bench, one, other } = pair();
+	for (const socket of [one, other]) bench.up(socket, { case: "presence", value: { online: true } });
+	const second: Address = { account: BOB, device: 2, registrationId: 22 };
+	bench.handle({ type: "setDevices", member: { ...member(BOB, 21, 22), version: 2 } });
+	expect(onlineIn(bench, second)).toEqual([ALICE]);
+	bench.raw(one, BLOCK);
+	expect(onlineIn(bench, second)).toEqual([]);
+	bench.raw(one, UNBLOCK);
+	expect(onlineIn(bench, second)).toEqual([ALICE]);
+});
+
+test("BLOCK-1 what the blocker sends goes to their other devices and to the blocked one", () => {
+	const bench = new Bench([member(ALICE, 11, 12), member(BOB, 21)]);
+	const [one, two, other] = [bench.ready(A1), bench.ready(A2), bench.ready(B1)];
+	bench.raw(one, BLOCK);
+	bench.effects = [];
+	bench.raw(one, message(newId(), [A2, B1]));
+	expect(bench.take(two)).toEqual(["entry 1"]);
+	expect(bench.take(other)).toEqual(["entry 1"]);
+});
+
+test("PRESENCE-1 who has not said hello hears nobody come, and in a group nobody does", () => {
+	const bench = new Bench();
+	const one = bench.ready(A1);
+	const silent = bench.open(B1);
+	bench.up(one, { case: "presence", value: { online: true } });
+	expect(bench.take(silent)).toEqual([]);
+	const group = new GroupBench();
+	group.up(group.alice, { case: "presence", value: { online: true } });
+	expect(group.take(group.bob)).toEqual([]);
+});
+
+test("PRESENCE-2 it is enough that one of an account's devices hides when its user was seen", () => {
+	const bench = new Bench([member(ALICE, 11, 12), member(BOB, 21)]);
+	const [one, two, other] = [bench.ready(A1), bench.ready(A2), bench.ready(B1)];
+	bench.effects = [];
+	bench.up(one, { case: "presence", value: { online: true } });
+	bench.up(two, { case: "presence", value: { online: true, fleeting: true } });
+	bench.up(one, { case: "presence", value: { online: false } });
+	expect(bench.take(other)).toEqual(["presence true", "presence true fleeting", "presence true fleeting"]);
+	bench.up(one, { case: "presence", value: { online: true } });
+	bench.take(other);
+	for (const [frame, shown] of [
+		[BLOCK, "presence false fleeting"],
+		[UNBLOCK, "presence true fleeting"],
+	] as const) {
+		bench.raw(one, frame);
+		expect(bench.take(other)).toEqual([shown]);
+	}
 });

@@ -103,19 +103,21 @@ export function othersOnline(room: Room, account: string): Uint8Array[] {
 
 function showPresence(room: Room, { account, fleeting }: Session["state"]): void {
 	if (room.state.blocks.size > 0) return;
-	const online = onlineAccounts(room).has(account);
-	const value = { account: uuidToBytes(account), online, fleeting: fleeting ?? false };
+	const there = onlineAccounts(room).get(account);
+	const online = there !== undefined;
+	const value = { account: uuidToBytes(account), online, fleeting: there === true || fleeting === true };
 	const bytes = encode({ case: "presence", value });
 	for (const other of room.sessions) {
 		if (other.state.greeted && other.state.account !== account) room.out.push(other, bytes);
 	}
 }
 
-/** Accounts that are there, and whether that is not to be noted. */
+/** Accounts that are there, and whether that is not to be noted: one of their devices is enough to say so. */
 function onlineAccounts(room: Room): Map<string, boolean> {
 	const accounts = new Map<string, boolean>();
 	for (const { state } of room.sessions) {
-		if (state.online === true) accounts.set(state.account, (accounts.get(state.account) ?? state.fleeting) === true);
+		if (state.online === true)
+			accounts.set(state.account, accounts.get(state.account) === true || state.fleeting === true);
 	}
 	return accounts;
 }

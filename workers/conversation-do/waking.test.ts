@@ -107,8 +107,11 @@ test("EPHEMERAL-1 typing nudges nobody who is behind, sets no alarm and leaves t
 	bench.handle({ type: "nudged", account: BOB, device: 1, upTo: 1, ok: true });
 	const before = [bench.store.readState(), bench.store.rows(0, 9)];
 	bench.effects = [];
+	let written = 0;
+	bench.store.writeState = () => written++;
 	bench.up(one, { case: "typing", value: { started: true } });
 	expect(bench.effects).toEqual([]);
+	expect(written).toBe(0);
 	expect([bench.store.readState(), bench.store.rows(0, 9)]).toEqual(before);
 });
 

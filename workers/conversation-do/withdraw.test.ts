@@ -14,6 +14,7 @@ import {
 	TestSocket,
 	up,
 } from "./testing.ts";
+import { C1, CAROL, GroupBench, joining, request } from "./testing-groups.ts";
 
 const A2: Address = { account: ALICE, device: 2, registrationId: 12 };
 const withdraw = (messageId: Uint8Array) => up({ case: "withdraw", value: { messageId } });
@@ -102,4 +103,44 @@ test("DELETE-3 a withdrawal costs one row, and nothing when it is repeated, in t
 	expect(await one.take(3)).toEqual(["accepted 1", "withdrawn", "withdrawn"]);
 	const other = await TestSocket.ready(stub, bob);
 	expect(await other.take(2)).toEqual(["welcome 1 v1 0/0 0/0", "caught up 1"]);
+});
+
+test("DELETE-3 in a group its sender and the admins of now may withdraw an entry, nobody else, nor whoever was an admin", () => {
+	const bench = new GroupBench();
+	const { alice, bob } = bench;
+	bench.change(request(A1, 2, { added: [joining(C1)] }));
+	const carol = bench.ready(C1);
+	const ids = [newId(), newId(), newId()];
+	const text = (id: Uint8Array) =>
+		up({ case: "send", value: { messageId: id, rosterVersion: 2, envelopes: [], shared: new Uint8Array(9).fill(7) } });
+	for (const id of ids) bench.raw(bob, text(id));
+	const tries = (socket: number, id: Uint8Array | undefined) => {
+		bench.effects = [];
+		bench.raw(socket, withdraw(id ?? new Uint8Array()));
+		return bench.take(socket);
+	};
+	expect(tries(carol, ids[0])).toEqual(["refused NOT_PERMITTED 0"]);
+	expect(tries(alice, ids[0])).toEqual(["withdrawn"]);
+	expect(tries(bob, ids[1])).toEqual(["withdrawn"]);
+	bench.change(request(A1, 3, { roles: [{ account: CAROL, role: "admin" }] }));
+	expect(tries(carol, ids[2])).toEqual(["withdrawn"]);
+	const last = newId();
+	bench.raw(bob, text(last));
+	bench.change(request(A1, 4, { roles: [{ account: CAROL, role: "member" }] }));
+	expect(tries(carol, last)).toEqual(["refused NOT_PERMITTED 0"]);
+	expect(bench.store.rows(0, 99).filter(({ payload }) => payload?.length === 0)).toHaveLength(3);
+});
+
+test("DELETE-3 what is withdrawn again is not written again", () => {
+	const { bench, one, id } = waiting("regretted");
+	bench.raw(one, withdraw(id));
+	let written = 0;
+	const { store } = bench;
+	const write = store.withdraw.bind(store);
+	store.withdraw = (number) => {
+		written++;
+		write(number);
+	};
+	bench.raw(one, withdraw(id));
+	expect(written).toBe(0);
 });
