@@ -157,12 +157,26 @@ test("BLOCK-3 a blocker that lags behind gets what is older, once, and nothing o
 	expect(bench.takeCalls()).toEqual([]);
 });
 
-test("BLOCK-1 nobody is blocked in a conversation with oneself", () => {
+test("BLOCK-1 nobody is blocked in a conversation with oneself, or in a group", () => {
 	const bench = new Bench([member(ALICE, 11)]);
 	const one = bench.ready(A1);
 	bench.take(one);
 	bench.raw(one, BLOCK);
 	expect(bench.take(one)).toEqual(["refused NOT_PERMITTED 0"]);
+	const group = new GroupBench();
+	group.raw(group.alice, BLOCK);
+	expect(group.take(group.alice)).toEqual(["refused NOT_PERMITTED 0"]);
+});
+
+test("BLOCK-2 a block that is said again tells the blocked one nothing", () => {
+	const { bench, one, other } = pair();
+	bench.up(other, { case: "presence", value: { online: true } });
+	bench.raw(other, BLOCK);
+	bench.take(one);
+	bench.take(other);
+	bench.raw(other, BLOCK);
+	expect(bench.take(other)).toEqual(["blocking true"]);
+	expect(bench.take(one)).toEqual([]);
 });
 
 test("PRESENCE-1 presence goes to who listens, and ends with the connection; nothing of it is kept", () => {
