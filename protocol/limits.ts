@@ -161,6 +161,11 @@ export const LIMITS = {
 	media_kept_bytes: 32 * 1024 ** 3,
 	/** Blobs that an account holds, unfinished uploads among them. */
 	media_kept_blobs: 20_000,
+	/**
+	 * Bodies of uploads that arrive at once for an account: one of each device, and two that died unnoticed. Each has 8 to
+	 * 16 MiB in memory, and an isolate 128 MB.
+	 */
+	media_patches: 10,
 	/** Different holds on one blob. */
 	media_holds: 256,
 	/** How long a blob is held: longer than a message waits, since it is uploaded before the message is sent. */

@@ -86,4 +86,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "71f6e16d5bc780e0e09e8ca500e53753cf6d814f7f80f6b06f2e8e859b71f2f8",
 		change: "content: timers for who comes later",
 	},
+	{
+		version: 1,
+		fingerprint: "8d0052caaa2be21046fa4b596dbbc03164b208159adaf453061fe979d29f6ed5",
+		change: "media: a refusal for too many bodies at once",
+	},
 ];

@@ -86,6 +86,16 @@ test.each(["mp4", "webm"])("ATTACH-1 a blurred preview is made of a %s, with its
 	expect(Math.max(g, b)).toBeLessThan(0.3);
 });
 
+test("ATTACH-1 a video in VP9 is sent as what it is, and so is one whose codec nobody here knows", async () => {
+	const vp9 = readFileSync(new URL("./fixtures/vp9.webm", import.meta.url));
+	expect(await facts(vp9)).toMatchObject({ contentType: "video/webm", width: 64, height: 36, durationMs: 1_000 });
+	const unknown = Buffer.from(vp9.toString("latin1").replace("V_VP9", "V_XYZ"), "latin1");
+	expect(await facts(unknown)).toMatchObject({ contentType: "video/webm", thumbHash: new Uint8Array() });
+	const h264 = readFileSync(new URL("./fixtures/red.mp4", import.meta.url));
+	const hevc = Buffer.from(h264.toString("latin1").replaceAll("avc1", "hvc1").replaceAll("avcC", "hvcC"), "latin1");
+	expect(await facts(hevc)).toMatchObject({ contentType: "video/mp4", width: 320, height: 180, durationMs: 2_000 });
+});
+
 test("ATTACH-1 a video that can't be decoded goes without a preview", async () => {
 	const whole = readFileSync(new URL("./fixtures/red.mp4", import.meta.url));
 	const media = whole.indexOf("mdat") + 4;

@@ -139,7 +139,10 @@ async function videoFacts(
 ): Promise<Pick<FileFacts, "width" | "height" | "durationMs" | "thumbHash">> {
 	const frame = await firstFrame(file, format);
 	if (frame === undefined) return { width, height, durationMs, thumbHash: new Uint8Array() };
-	const { thumbHash } = await imageFacts(frame.png);
+	const thumbHash = await imageFacts(frame.png).then(
+		(facts) => facts.thumbHash,
+		() => new Uint8Array(),
+	);
 	return {
 		width: width || frame.width,
 		height: height || frame.height,

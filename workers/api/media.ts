@@ -52,6 +52,7 @@ const REFUSED = [
 	"quota_day_exceeded",
 	"quota_kept_exceeded",
 	"too_many_holds",
+	"too_many_uploads",
 	"precondition_failed",
 	"range_not_satisfiable",
 	"storage_unavailable",

@@ -2,7 +2,7 @@
  * What one account (its keyed hash, the subject) has uploaded today and holds: the quotas of rule QUOTA-1, and the list
  * that an account's deletion works through (rule BLOB-5).
  */
-import { DurableObject } from "cloudflare:workers";
+import { DurableObject, RpcTarget } from "cloudflare:workers";
 import { LIMITS } from "../../protocol/limits.ts";
 import type { MediaEnv } from "./env.ts";
 import { Refusal } from "./refusal.ts";
@@ -26,9 +26,26 @@ const TABLES = [
 	`CREATE TABLE IF NOT EXISTS tombstone (only INTEGER PRIMARY KEY CHECK (only = 1))`,
 ];
 
+/** A body that arrives: counted until this is disposed of, or the object that has it is gone. */
+export class ArrivingBody extends RpcTarget {
+	#end: () => void;
+
+	constructor(end: () => void) {
+		super();
+		this.#end = end;
+	}
+
+	[Symbol.dispose](): void {
+		this.#end();
+		this.#end = () => undefined;
+	}
+}
+
 export class MediaQuota extends DurableObject<MediaEnv> {
 	/** Milliseconds since 1970. */
 	now: () => number = Date.now;
+	/** In memory only: it is the memory of now that they take. */
+	#arriving = 0;
 
 	constructor(ctx: DurableObjectState, env: MediaEnv) {
 		super(ctx, env);
@@ -61,6 +78,15 @@ export class MediaQuota extends DurableObject<MediaEnv> {
 			if (received !== undefined && row.day === this.#today()) {
 				this.#sql.exec("UPDATE usage SET bytes = MAX(0, bytes - ?)", row.bytes - received);
 			}
+		});
+	}
+
+	/** Rule UPLOAD-9: counts another body; undefined where too many arrive already. */
+	arrive(): ArrivingBody | undefined {
+		if (this.#arriving >= LIMITS.media_patches) return undefined;
+		this.#arriving++;
+		return new ArrivingBody(() => {
+			this.#arriving--;
 		});
 	}
 

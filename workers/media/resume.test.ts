@@ -2,6 +2,7 @@
 import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test, vi } from "vitest";
+import { LIMITS } from "../../protocol/limits.ts";
 import { MEDIA_UPLOAD_MS, storageKeyOf } from "../../protocol/media.ts";
 import { refusal } from "../../test/api-caller.ts";
 import { broken, LARGE, later, noise, objectOf, SMALL, TUS, Uploader, wrapBucket } from "../../test/media-uploader.ts";
@@ -98,6 +99,32 @@ describe("bad days", () => {
 		expect((await uploader.patch(location, second, LARGE.subarray(second))).status).toBe(204);
 		expect(await refusal(await stuck)).toEqual([409, "upload_superseded"]);
 		expect(await uploader.holds(blob, LARGE)).toBe(true);
+	});
+
+	test("UPLOAD-9 an account has few bodies arriving at once; when one ends, another may", async () => {
+		const greedy = await Uploader.create();
+		const stalled = await Promise.all(
+			Array.from({ length: LIMITS.media_patches }, async () => {
+				const { location } = await greedy.start(SMALL.length);
+				const answer = greedy.patch(location, 0, broken(SMALL.slice(0, 1000), "stall"));
+				await vi.waitFor(async () => expect(await greedy.offset(location)).toBe(1000), 10_000);
+				return { location, answer };
+			}),
+		);
+		const { location, blob } = await greedy.start(SMALL.length);
+		expect(await refusal(await greedy.patch(location, 0, SMALL))).toEqual([429, "too_many_uploads"]);
+		expect(await greedy.offset(location)).toBe(0);
+		const [one, ...others] = stalled;
+		// Who takes one over needs no other place (UPLOAD-4); neither do other accounts.
+		const taken = await greedy.patch(one?.location ?? "", 1000, SMALL.subarray(1000));
+		expect(taken.status).toBe(204);
+		expect(await refusal((await one?.answer) ?? new Response())).toEqual([409, "upload_superseded"]);
+		await vi.waitFor(async () => expect((await greedy.patch(location, 0, SMALL)).status).toBe(204), 10_000);
+		expect(await uploader.holds(blob, SMALL)).toBe(true);
+		for (const { location: other, answer } of others) {
+			await greedy.ask(other, { method: "DELETE", headers: TUS });
+			await answer;
+		}
 	});
 
 	test("UPLOAD-4 two uploads that race on one id never mix their bytes", async () => {

@@ -71,7 +71,9 @@ export class StoredBlob extends DurableObject<MediaEnv> {
 			if (standing !== undefined && standing !== patch.offset) throw offsetConflict(standing);
 			const run = await this.#runs.begin();
 			try {
-				await receive(this.#upload(), patch, request.body, run);
+				// Before the quota is asked: who asks how far it is must not end it.
+				run.position = this.#progress()?.offset;
+				await this.#arriving(() => receive(this.#upload(), patch, request.body, run));
 			} finally {
 				progress = this.#progress();
 				run.end();
@@ -208,6 +210,21 @@ export class StoredBlob extends DurableObject<MediaEnv> {
 		const { length, expires_ms } = state;
 		const offset = state.phase === "complete" ? (length ?? 0) : this.#records.offset();
 		return { offset, length, expires_ms };
+	}
+
+	/** Takes a body while not too many of the account arrive (rule UPLOAD-9). */
+	async #arriving(receiveBody: () => Promise<void>): Promise<void> {
+		const state = this.#live();
+		if (state === undefined) throw notFound();
+		const counted = await this.#quota(state.subject).arrive();
+		if (counted === undefined) {
+			throw new Refusal("too_many_uploads", "too much arrives at once: try again", LIMITS.media_patches);
+		}
+		try {
+			await receiveBody();
+		} finally {
+			counted[Symbol.dispose]();
+		}
 	}
 
 	/** What a running upload may do with this object. */
