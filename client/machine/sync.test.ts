@@ -180,7 +180,10 @@ test("SYNC-1 switches, accepted requests, blocks and deletions of another device
 		[Setting.MESSAGE_REQUESTS, "message_requests"],
 		[Setting.DISCOVERABLE, "discoverable"],
 	] as const) {
-		const others = () => PRIVACY_SWITCHES.filter((each) => each !== key).map((each) => privacySwitch(store, each));
+		const others = () => [
+			readReceipts(store),
+			...PRIVACY_SWITCHES.filter((each) => each !== key).map((each) => privacySwitch(store, each)),
+		];
 		const before = others();
 		onSync(context, 2, setting(what, false, 9n));
 		onSync(context, 2, setting(what, true, 5n));
@@ -193,6 +196,8 @@ test("SYNC-1 switches, accepted requests, blocks and deletions of another device
 	expect(readReceipts(store)).toBe(false);
 	const standing = (what: Standing, on: boolean, changedMs: bigint) =>
 		sync({ changedMs, kind: { case: "standing", value: { conversation: BOB, standing: what, on } } });
+	expect(isAccepted(store, BOB)).toBe(false);
+	onSync(context, 2, standing(Standing.ACCEPTED, false, 8n));
 	expect(isAccepted(store, BOB)).toBe(false);
 	onSync(context, 2, standing(Standing.ACCEPTED, true, 9n));
 	expect(isAccepted(store, BOB)).toBe(true);

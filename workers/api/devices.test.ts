@@ -77,6 +77,7 @@ test("DEVICE-3 an unlinked device's sockets close, and its token opens nothing a
 		["GET", `/v1/usernames/${fixture(2).request.usernameHash}`],
 		["GET", "/v1/devices"],
 		["POST", "/v1/devices/tokens"],
+		["PUT", `/v1/links/${"A".repeat(22)}`, { ciphertext: "c2VhbGVk" }],
 		["PUT", "/v1/devices/1/name", { sealedName: "c2VhbGVk" }],
 		["DELETE", "/v1/devices/1"],
 		["DELETE", "/v1/accounts/me"],

@@ -179,6 +179,11 @@ test("GROUP-4 and GROUP-5 with the link's secret a stranger sees the group and j
 	expect(Group.parse(await shown.json())).toEqual({ version: 1, state: STATE, requests: [] });
 	const added = [{ accountId: bob.accountId, role: "member" }];
 	expect(await refusal(await change(id, bob, 2, { added }))).toEqual([404, "not_found"]);
+	// Who has neither a part in it nor a secret wakes no object.
+	const CONVERSATION = { getByName: () => Promise.reject(new Error("woken")) } as unknown as DurableObjectNamespace;
+	const body = { messageId: base64url(newId()), version: 2, state: STATE, added };
+	const asleep = { method: "POST", token: bob.accessToken, body, bindings: { CONVERSATION } };
+	expect(await refusal(await call(`/v1/groups/${id}/changes`, asleep))).toEqual([404, "not_found"]);
 	const linkSecret = base64url(secret);
 	expect(await refusal(await change(id, bob, 2, { added, linkSecret: base64url(random()) }))).toEqual([
 		404,

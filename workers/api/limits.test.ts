@@ -112,6 +112,17 @@ test("REFUSED-1 lookups are limited by account, and claims by the pair of accoun
 	expect(lookups.at(-1)).toBe("rate_limited");
 	expect(lookups.length).toBeGreaterThan(LOOKUPS);
 	expect((await lookUp(bob.accessToken)).status).toBe(404);
+	// Groups are looked for in the same way, and are not to be guessed either.
+	const group = `/v1/groups/${"ab".repeat(32)}`;
+	const token = alice.accessToken;
+	for (const [path, method] of [
+		[group, "GET"],
+		[`${group}/requests`, "POST"],
+		[`${group}/leave`, "POST"],
+	] as const) {
+		const codes = await untilLimited(LOOKUPS, () => call(path, { method, token }));
+		expect(codes.at(-1), path).toBe("rate_limited");
+	}
 
 	const claim = (token: string, of: string) => call(`/v1/accounts/${of}/keys`, { method: "POST", token });
 	const statuses: number[] = [];

@@ -96,6 +96,19 @@ test("LINK-4 a device is added with a token once; the same request again is the 
 	expect(JSON.stringify(stored.results)).not.toContain(token);
 });
 
+test("DEVICE-4 LINK-4 a device that is added is announced to the account's conversations, and one that is refused is not", async () => {
+	const old = await register(5);
+	const announced: unknown[] = [];
+	const CHANGES = { send: async (body: unknown) => void announced.push(body) } as unknown as Queue;
+	const body = furtherDevice(5, 0, old.accountId, "A".repeat(43));
+	const ask = (token: string) =>
+		call("/v1/devices", { method: "POST", body: { ...body, token }, bindings: { CHANGES } });
+	expect((await ask("A".repeat(43))).status).toBe(404);
+	expect(announced).toEqual([]);
+	expect((await ask(await mint(old.accessToken))).status).toBe(200);
+	expect(announced).toEqual([{ type: "devices-changed", accountId: old.accountId }]);
+});
+
 test("PREKEY-3 LINK-4 a token alone adds nothing: the identity key signs the device and its prekeys", async () => {
 	const [old, stranger] = [await register(2), await register(3)];
 	const token = await mint(old.accessToken);
@@ -170,4 +183,10 @@ test("LINK-2 mailboxes and new devices are limited by address", async () => {
 		codes.add((await call("/v1/links", { method: "POST", body: { address: newAddress() }, headers })).status);
 	}
 	expect(codes).toEqual(new Set([200, 429]));
+	// Nobody guesses addresses either, not even such as are none.
+	const looks = Array.from({ length: LIMITS.link_requests_per_minute + 1 }, () =>
+		call("/v1/links/none/take", { method: "POST", headers }),
+	);
+	const answers = await Promise.all(looks);
+	expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([400, 429]));
 });
