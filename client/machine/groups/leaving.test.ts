@@ -1,8 +1,17 @@
-/** How a membership ends, and what stays of the group on the device (rule GROUP-20). */
+/** How a membership ends, and what is left of it on either side (rules GROUP-10, GROUP-20). */
+import { create } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { EnvelopeKind } from "../../../protocol/gen/common_pb.js";
+import { ConversationDownSchema } from "../../../protocol/gen/conversation_down_pb.js";
+import { fromHex, uuidFromBytes, uuidToBytes } from "../../../protocol/ids.ts";
 import { findGroupByName } from "../../groups/reference.ts";
+import { Cipher } from "../../signal/cipher.ts";
+import { GroupCipher } from "../../signal/sender_keys.ts";
+import { requireAccount } from "../../store/account.ts";
 import { conversation } from "../../store/conversations.ts";
 import { findGroup, lockedGroups } from "../../store/groups.ts";
+import { plaintextOf, retryContent } from "../content.ts";
+import { textBytes } from "../wire.ts";
 import { GROUP, type GroupDevice, GroupWorld } from "./testing.ts";
 
 let world: GroupWorld;
@@ -118,4 +127,56 @@ test("GROUP-20 a group that was left is deleted with all that was said in it; wh
 	bob.inbox.push({ type: "group-gone", peer: GROUP }, { type: "delete-group", peer: GROUP });
 	await world.settle();
 	expect(findGroup(bob.store, GROUP)).toBe(undefined);
+});
+
+test("GROUP-10 GROUP-3 a removed member's old sender key opens nothing, and nothing is sent again to it, not after its return either", async () => {
+	const [alice, bob, carol] = [world.add("a"), world.add("b"), world.add("c")];
+	await world.found(alice, bob, carol);
+	carol.text("while I was here");
+	alice.text("for three");
+	await world.settle();
+	alice.want({ do: "remove", accounts: [carol.account], secret });
+	await world.settle();
+	const since = world.server.group(GROUP).log.length;
+	const kept = alice.text("for two");
+	await world.settle();
+	// The server lets her write all the same: under the key that the others have, and to Alice alone, whom she asks.
+	const group = world.server.group(GROUP);
+	const show = (to: GroupDevice, kind: EnvelopeKind, ciphertext: Uint8Array) => {
+		const id = carol.machine.newMessageId();
+		const { number } = world.server.append(GROUP, id, carol, undefined, undefined);
+		const address = { senderAccount: uuidToBytes(carol.account), senderDevice: carol.device };
+		const value = { number, serverTimeMs: 1n, messageId: uuidToBytes(id), ...address, kind, ciphertext };
+		world.push(to, create(ConversationDownSchema, { frame: { case: "entry", value } }));
+	};
+	const conversationId = fromHex(GROUP);
+	const own = requireAccount(carol.store);
+	const distribution = carol.store.value<string>("SELECT distribution AS value FROM sender_keys WHERE sender = ?", [
+		`${carol.account}.1`,
+	]);
+	const id = carol.machine.newMessageId();
+	const late = plaintextOf(textBytes(id, world.nowMs, "still here", "carol"), conversationId);
+	const sealed = await new GroupCipher(carol.store, own).seal(GROUP, distribution ?? "", late);
+	show(bob, EnvelopeKind.SENDER_KEY, sealed);
+	const cipher = new Cipher(carol.store, () => false);
+	const wish = retryContent(carol.machine.newMessageId(), world.nowMs, uuidToBytes(kept));
+	const asked = await cipher.seal(alice.account, 1, plaintextOf(wish, conversationId), new Date(world.nowMs));
+	if (asked === undefined) throw new Error("no session");
+	show(alice, asked.kind, asked.ciphertext);
+	await world.settle();
+	expect(bob.read()).not.toContain("still here");
+	expect(bob.told("group-warning")).toMatchObject([{ code: "MESSAGE_NOT_PERMITTED", account: carol.account }]);
+	const toCarol = () =>
+		group.log
+			.slice(since)
+			.flatMap(({ send }) => send?.envelopes ?? [])
+			.filter(({ to }) => uuidFromBytes(to?.account ?? new Uint8Array(16)) === carol.account);
+	expect(toCarol()).toEqual([]);
+	alice.want({ do: "add", accounts: [carol.account] });
+	await world.settle();
+	carol.connect();
+	alice.text("for three again");
+	await world.settle();
+	expect(carol.read()).toContain("for three again");
+	expect(carol.read()).not.toContain("for two");
 });
