@@ -272,6 +272,19 @@ const CASES: Case[] = [
 		after: { members: [admin(ADA), admin(BOB), member(CARL)] },
 		objection: "other_than_announced",
 	},
+	{
+		what: "GROUP-19: the server was told to bring back somebody whom the state lists already",
+		by: ADA,
+		after: { title: "x" },
+		announces: { added: [member(BOB)], removed: [EVE] },
+	},
+	{
+		what: "the server was told to bring back somebody in another role",
+		by: ADA,
+		after: { title: "x" },
+		announces: { added: [admin(BOB)] },
+		objection: "other_than_announced",
+	},
 	{ what: "somebody who is gone was left out by the server", by: ADA, after: { members: withDora }, announces: {} },
 	{
 		what: "GROUP-14: the first member acts once no admin is on the roster",

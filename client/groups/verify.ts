@@ -92,17 +92,19 @@ function objectionToGuest(claim: Claim, before: GroupState, difference: StateDif
 }
 
 /**
- * Whether what the server was told is part of the difference. It may be less: the server leaves out accounts that are
- * gone. More would put somebody on the roster whom the state doesn't list.
+ * Whether what the server was told fits the new state. It may be less than the difference: the server leaves out accounts
+ * that are gone; and members may come to the roster, and others leave it, whom the state of before listed or didn't already:
+ * an admin brings back a roster that the server had put back (rule GROUP-19). Nobody comes whom the state doesn't list, and
+ * nobody goes whom it does.
  */
 function announces(change: GroupChange, difference: StateDifference, after: GroupState): boolean {
 	const added = parseMembers(change.added);
 	const roles = parseMembers(change.roles);
 	if (added === undefined || roles === undefined || !change.removed.every((account) => account.length === 16))
 		return false;
-	const removed = new Set(difference.removed);
-	if (!change.removed.every((account) => removed.has(uuidFromBytes(account)))) return false;
-	if (!isPart(added, difference.added) || !isPart(roles, difference.roles)) return false;
+	const listed = new Set(after.members.map(({ account }) => account));
+	if (change.removed.some((account) => listed.has(uuidFromBytes(account)))) return false;
+	if (!isPart(added, after.members) || !isPart(roles, difference.roles)) return false;
 	if (roles.length < difference.roles.length) return false;
 	const rules = change.rules === undefined ? undefined : parseRules(change.rules);
 	if (change.rules !== undefined && rules === undefined) return false;

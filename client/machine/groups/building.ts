@@ -149,11 +149,15 @@ function change(
 	const version = group.seen_version + 1;
 	const next = { ...after, version, rank: Math.max(before.rank + 1, version) };
 	const difference = differenceOf(before, next);
+	// A rank that is not the version: the server was put back, and its roster may still be one of before, which has who was
+	// removed meanwhile and lacks who came (rule GROUP-19). Otherwise what this device knows of the roster decides nothing: it
+	// may be older than a state from outside the log.
 	const isBack =
-		version <= before.version && present !== undefined && isAdmin(before, context.account.accountId, present);
+		next.rank > version &&
+		(version <= before.version || context.connection(row.peer).welcomed) &&
+		present !== undefined &&
+		isAdmin(before, context.account.accountId, present);
 	const added = isBack ? next.members.filter(({ account }) => !present.has(account)) : difference.added;
-	// A roster of before has who was removed meanwhile (rule GROUP-19). Otherwise what this device knows of the roster decides
-	// nothing: it may be older than a state from outside the log.
 	const removed = isBack ? [...present].filter((account) => !isMember(next, account)) : difference.removed;
 	const listed = ({ account, role }: Member) => ({ accountId: account, role });
 	const body: ChangeGroupRequest = {

@@ -78,6 +78,47 @@ test("GROUP-19 CLIENT-6 a server that was put back brings no removed member back
 	expect(world.server.group(GROUP)).toMatchObject({ version: 4, members: all });
 });
 
+test("GROUP-19 a member's change after a restore leaves the roster to the admins, whose next one brings it back", async () => {
+	const [alice, bob, carol] = await three();
+	const now = world.server.group(GROUP);
+	const backup = { ...now, log: [...now.log], roster: new Set(now.roster), members: [...now.members] };
+	const dora = world.add("d");
+	alice.want({ do: "remove", accounts: [carol.account], secret });
+	alice.want({ do: "add", accounts: [dora.account] });
+	await world.settle();
+	world.server.groups.set(GROUP, backup);
+	for (const device of [alice, bob]) {
+		device.disconnect();
+		await world.settle();
+		device.connect();
+	}
+	await world.settle();
+	const told: object[] = [];
+	const { call } = world.server;
+	world.server.call = (by, peer, id, what, push) => {
+		if (what.do === "change") told.push(what.body);
+		return call.call(world.server, by, peer, id, what, push);
+	};
+	bob.want({ do: "rename", title: "as a member" });
+	await world.settle();
+	expect(world.server.group(GROUP).members).toContain(carol.account);
+	alice.want({ do: "describe", description: "as an admin" });
+	await world.settle();
+	// Bob's first attempt had the version that he knew before.
+	expect(told.at(-1)).toMatchObject({
+		version: 3,
+		removed: [carol.account],
+		added: [{ accountId: dora.account, role: "member" }],
+	});
+	for (const one of told.slice(0, -1)) expect(Object.keys(one)).toEqual(["messageId", "version", "state"]);
+	expect(world.server.group(GROUP).members).toEqual([alice, bob, dora].map((one) => one.account));
+	for (const device of [alice, bob]) {
+		expect(stateOf(device)).toMatchObject({ title: "as a member", description: "as an admin" });
+		expect(device.told("group-change-failed")).toEqual([]);
+		expect(device.told("group-warning")).toEqual([]);
+	}
+});
+
 test("RETRY-1 GROUP-12 what a new member asks for is answered though its adder's changed key is accepted only later", async () => {
 	const [alice, bob, carol] = await three();
 	const dora = world.add("d");
