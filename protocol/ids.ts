@@ -2,8 +2,21 @@
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
+/** Of an id's hex; see `letters`. */
+const idLetters: number[] = new Array(32).fill(0);
+
 /** Lower-case hex of some bytes. */
 export function toHex(bytes: Uint8Array): string {
+	if (bytes.length !== 16) return grown(bytes);
+	for (let index = 0; index < 16; index++) {
+		const byte = bytes[index] ?? 0;
+		idLetters[index * 2] = letter(byte >> 4);
+		idLetters[index * 2 + 1] = letter(byte & 0xf);
+	}
+	return String.fromCharCode(...idLetters);
+}
+
+function grown(bytes: Uint8Array): string {
 	let text = "";
 	for (const byte of bytes) text += HEX[byte];
 	return text;
@@ -14,13 +27,13 @@ export function fromHex(text: string): Uint8Array<ArrayBuffer> {
 	if (text.length % 2 !== 0 || !/^[0-9a-f]*$/i.test(text)) throw new RangeError("not hex");
 	const bytes = new Uint8Array(text.length / 2);
 	for (let index = 0; index < bytes.length; index++) {
-		bytes[index] = (digit(text.charCodeAt(index * 2)) << 4) | digit(text.charCodeAt(index * 2 + 1));
+		bytes[index] = (hexDigit(text.charCodeAt(index * 2)) << 4) | hexDigit(text.charCodeAt(index * 2 + 1));
 	}
 	return bytes;
 }
 
 /** The value of a hex digit in ASCII, which has the value in its low bits, and letters 9 below theirs. */
-function digit(code: number): number {
+export function hexDigit(code: number): number {
 	return (code & 0xf) + (code > 0x40 ? 9 : 0);
 }
 
@@ -53,7 +66,7 @@ export function uuidToBytes(text: string): Uint8Array<ArrayBuffer> {
 	const bytes = new Uint8Array(16);
 	for (let index = 0; index < 16; index++) {
 		const place = PLACES[index] ?? 0;
-		bytes[index] = (digit(text.charCodeAt(place)) << 4) | digit(text.charCodeAt(place + 1));
+		bytes[index] = (hexDigit(text.charCodeAt(place)) << 4) | hexDigit(text.charCodeAt(place + 1));
 	}
 	return bytes;
 }

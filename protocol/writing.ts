@@ -3,6 +3,8 @@
  * all the rest that is done with them. Who writes so has a test that the bytes are the library's.
  */
 
+import { hexDigit } from "./ids.ts";
+
 /** What follows a field's tag: a number, or a length and so many bytes. */
 export const VARINT = 0;
 export const BYTES = 2;
@@ -27,13 +29,30 @@ export function bytesLength(bytes: Uint8Array): number {
 	return bytes.length === 0 ? 0 : 1 + varintLength(bytes.length) + bytes.length;
 }
 
+/** Frames are cut from larger pieces of memory, one after the other: to make a buffer costs as much as to fill it. */
+const PIECE_BYTES = 64 * 1024;
+let piece = new ArrayBuffer(0);
+let used = 0;
+
+/** New bytes, all 0. A piece is never used twice: what was sent may be on its way for long. */
+function take(length: number): Uint8Array<ArrayBuffer> {
+	if (length > PIECE_BYTES / 4) return new Uint8Array(length);
+	if (used + length > piece.byteLength) {
+		piece = new ArrayBuffer(PIECE_BYTES);
+		used = 0;
+	}
+	const bytes = new Uint8Array(piece, used, length);
+	used += length;
+	return bytes;
+}
+
 /** Writes fields one after the other into as many bytes as they need. */
 export class Writer {
 	readonly bytes: Uint8Array<ArrayBuffer>;
 	#at = 0;
 
 	constructor(length: number) {
-		this.bytes = new Uint8Array(length);
+		this.bytes = take(length);
 	}
 
 	/** Bytes as they are: a message that was encoded before. */
@@ -59,6 +78,14 @@ export class Writer {
 		this.open(field, value.length);
 		this.bytes.set(value, this.#at);
 		this.#at += value.length;
+	}
+
+	/** Bytes that are given in hex. */
+	hex(field: number, text: string): void {
+		this.open(field, text.length / 2);
+		for (let index = 0; index < text.length; index += 2) {
+			this.bytes[this.#at++] = (hexDigit(text.charCodeAt(index)) << 4) | hexDigit(text.charCodeAt(index + 1));
+		}
 	}
 
 	#varint(value: number): void {

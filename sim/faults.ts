@@ -109,7 +109,7 @@ function withoutLastRow(store: SimulatedStore, waking: Waking): Store {
 function withoutIds(store: SimulatedStore, waking: Waking): Store {
 	if (waking !== "eviction") return store;
 	const entries: Store["entries"] = (after, limit) =>
-		store.entries(after, limit).map((entry) => ({ ...entry, messageId: new Uint8Array(16) }));
+		store.entries(after, limit).map((entry) => ({ ...entry, messageId: "0".repeat(32) }));
 	return changed(store, { entries, find: () => undefined });
 }
 

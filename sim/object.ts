@@ -5,7 +5,7 @@
  */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ConversationUpSchema } from "../protocol/gen/conversation_up_pb.js";
-import { uuidFromBytes } from "../protocol/ids.ts";
+import { fromHex, uuidFromBytes } from "../protocol/ids.ts";
 import {
 	ConversationCore,
 	type ConversationEvent,
@@ -196,7 +196,7 @@ export class ObjectHost {
 	rows(): LogRow[] {
 		return this.#store.image().rows.map((row) => ({
 			number: row.number,
-			id: uuidFromBytes(row.messageId),
+			id: uuidFromBytes(fromHex(row.messageId)),
 			timeMs: row.time_ms,
 			wiped: row.payload === null,
 		}));

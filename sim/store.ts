@@ -100,8 +100,8 @@ export class SimulatedStore implements Store {
 		return oldestOf(this.rows(0, limit).filter(({ number }) => number <= upTo));
 	}
 
-	find(messageId: Uint8Array): LogEntry | undefined {
-		const row = this.#rows.find((row) => row.messageId.every((byte, index) => byte === messageId[index]));
+	find(messageId: string): LogEntry | undefined {
+		const row = this.#rows.find((row) => row.messageId === messageId);
 		return row === undefined ? undefined : { ...row };
 	}
 

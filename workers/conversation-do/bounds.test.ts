@@ -13,7 +13,7 @@ import { A1, ALICE, B1, Bench, BOB, member, message, newId, up } from "./testing
 class Counting extends MemoryStore {
 	scans = 0;
 
-	override find(messageId: Uint8Array): LogEntry | undefined {
+	override find(messageId: string): LogEntry | undefined {
 		this.scans += 1;
 		return super.find(messageId);
 	}

@@ -29,12 +29,11 @@ export function send(
 	const { state, log, out } = room;
 	const { roster } = state;
 	if (roster === undefined) return;
-	// A copy: the id stays in memory, and as a part of its frame it would keep all of that.
-	const messageId = message.messageId.slice();
-	const hex = toHex(messageId);
+	const { messageId } = message;
+	const id = toHex(messageId);
 	const checksum = checksumOf(message);
 	// Before the roster: a repetition is answered whatever the roster is by now (rule ONCE-1).
-	const known = log.once.look(messageId, hex, device.key, checksum, log.head, session.pace);
+	const known = log.once.look(id, device.key, checksum, log.head, session.pace);
 	switch (known.is) {
 		case "repeated":
 			out.push(session, accepted(known.entry));
@@ -70,7 +69,7 @@ export function send(
 	const blockers = blockersOf(state, device.account);
 	const kept = blockers === undefined ? message : withoutThem(message, blockers);
 	const bytes = blockers === undefined ? payload : payloadOf(kept);
-	const entry = log.append(device.key, messageId, hex, checksum, empty ? null : bytes, now_ms);
+	const entry = log.append(device.key, id, checksum, empty ? null : bytes, now_ms);
 	if (blockers !== undefined) log.passOver(entry.number, blockers);
 	out.push(session, accepted(entry));
 	push(room, entry, device, kept, beside, now_ms);

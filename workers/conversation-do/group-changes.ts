@@ -88,7 +88,7 @@ function lookUp(
 	const messageId = fromHex(hex);
 	if (!isUuidV7(messageId)) return { refused: "malformed" };
 	if (state.roster === undefined) return undefined;
-	const known = log.once.look(messageId, hex, authorKey(actor), checksum, log.head, UNCHARGED);
+	const known = log.once.look(hex, authorKey(actor), checksum, log.head, UNCHARGED);
 	switch (known.is) {
 		case "repeated":
 			return { number: known.entry.number, version };
@@ -121,7 +121,7 @@ function append(
 		create(ConversationUpSchema, { frame: { case: "send", value: send } }),
 	);
 	const key = authorKey(actor);
-	const entry = log.append(key, messageId, hex, checksum, payload, now_ms, first);
+	const entry = log.append(key, hex, checksum, payload, now_ms, first);
 	rosterChanged(room, before);
 	push(room, entry, { key, accountBytes: uuidToBytes(actor.account), device: actor.device }, send, undefined, now_ms);
 	return { number: entry.number, version };

@@ -1,5 +1,4 @@
 /** The life of a row in the log: append, wipe, recycle (rules ORDER-1, ORDER-2, KEPT-1). */
-import { toHex } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { Once } from "./once.ts";
 import type { Device } from "./roster.ts";
@@ -54,7 +53,7 @@ export class Log {
 			const entries = store.entries(after, BATCH);
 			for (const entry of entries) {
 				this.#passOwn(entry.number, entry.sender);
-				this.once.sent(toHex(entry.messageId), entry.sender);
+				this.once.sent(entry.messageId, entry.sender);
 			}
 			after = entries.at(-1)?.number ?? this.head;
 		}
@@ -72,8 +71,7 @@ export class Log {
 	 */
 	append(
 		key: string,
-		messageId: Uint8Array,
-		hex: string,
+		messageId: string,
 		checksum: number,
 		payload: Uint8Array | null,
 		now_ms: number,
@@ -91,7 +89,7 @@ export class Log {
 			this.#store.append(row, recycled);
 			this.head = number;
 			this.#state.head = number;
-			this.once.appended(hex, entry);
+			this.once.appended(entry);
 			this.#passOwn(number, key);
 			if (payload !== null) this.#state.backlog.appended(number, payload.length);
 		};

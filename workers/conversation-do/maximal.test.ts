@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { fromBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
-import { uuidToBytes } from "../../protocol/ids.ts";
+import { toHex, uuidToBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import type { GroupRole } from "./interface.ts";
 import { SqliteStore } from "./sqlite-store.ts";
@@ -81,7 +81,7 @@ test("GROUP-8 the state of 1,024 members with 8 devices each fits the rows of th
 		const store = new SqliteStore(state.storage);
 		store.append(
 			{
-				...{ number: HEAD, time_ms: Date.now(), messageId: newId(), sender: "nobody/1/1", checksum: 1 },
+				...{ number: HEAD, time_ms: Date.now(), messageId: toHex(newId()), sender: "nobody/1/1", checksum: 1 },
 				...{ wiped: true, payload: null },
 			},
 			undefined,

@@ -1,5 +1,4 @@
 /** The store in memory: for the simulation and for tests of the core. */
-import { toHex } from "../../protocol/ids.ts";
 import type { LogEntry, LogRow, Oldest, Store } from "./store.ts";
 
 /** Behaves as `SqliteStore`; one contract suite runs over both. */
@@ -67,9 +66,9 @@ export class MemoryStore implements Store {
 		return oldestOf(this.rows(0, limit).filter(({ number }) => number <= upTo));
 	}
 
-	find(messageId: Uint8Array): LogEntry | undefined {
+	find(messageId: string): LogEntry | undefined {
 		for (const row of this.#rows.values()) {
-			if (row.messageId.every((byte, index) => byte === messageId[index])) return { ...row };
+			if (row.messageId === messageId) return { ...row };
 		}
 		return undefined;
 	}
@@ -111,10 +110,10 @@ export function bytesBySender(rows: readonly LogRow[]): [sender: string, bytes: 
 
 /** `Store.oldest` of these rows. */
 export function oldestOf(rows: readonly LogRow[]): Oldest {
-	const ids = new Map<string, Uint8Array>();
+	const ids = new Map<string, string>();
 	for (const { sender, messageId } of rows) {
 		const known = ids.get(sender);
-		if (known === undefined || toHex(known) < toHex(messageId)) ids.set(sender, messageId);
+		if (known === undefined || known < messageId) ids.set(sender, messageId);
 	}
 	return {
 		numbers: rows.map(({ number }) => number),

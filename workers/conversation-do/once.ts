@@ -3,8 +3,8 @@ import { crc32 } from "node:zlib";
 import { toBinary } from "@bufbuild/protobuf";
 import type { Send } from "../../protocol/gen/conversation_up_pb.js";
 import { GroupChangeSchema } from "../../protocol/gen/group_pb.js";
-import { toHex } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { Recent } from "./recent.ts";
 import type { LogEntry, Store } from "./store.ts";
 
 /** How far one sender's ids have come, in hex. Both only grow. */
@@ -31,10 +31,7 @@ const SCAN_FRAMES_MAX = LIMITS.frame_burst / 2;
 export class Once {
 	readonly marks: Map<string, Marks>;
 	readonly #store: Store;
-	#recent: Map<string, LogEntry> | undefined;
-	/** The ids of `#recent`, a ring: to ask a map for its first key means to pass over all that were deleted before it. */
-	#order: string[] = [];
-	#oldest = 0;
+	#recent: Recent | undefined;
 
 	constructor(store: Store, marks: Map<string, Marks>) {
 		this.#store = store;
@@ -42,11 +39,11 @@ export class Once {
 	}
 
 	/** Looks an id up. The whole log is read only for an id that its sender could have used before. */
-	look(messageId: Uint8Array, hex: string, sender: string, checksum: number, head: number, pace: Charge): Known {
+	look(id: string, sender: string, checksum: number, head: number, pace: Charge): Known {
 		const marks = this.marks.get(sender);
-		let entry = this.#load(head).get(hex);
-		if (entry === undefined && marks !== undefined && hex <= marks.last) {
-			const found = this.find(messageId, hex, head, pace);
+		let entry = this.#load(head).find(id);
+		if (entry === undefined && marks !== undefined && id <= marks.last) {
+			const found = this.find(id, head, pace);
 			if (found === "costly") return { is: "costly" };
 			entry = found;
 		}
@@ -54,44 +51,35 @@ export class Once {
 			const same = entry.sender === sender && entry.checksum === checksum;
 			return { is: same ? "repeated" : "conflict", entry };
 		}
-		return marks !== undefined && hex <= marks.forgotten ? { is: "forgotten" } : { is: "new" };
+		return marks !== undefined && id <= marks.forgotten ? { is: "forgotten" } : { is: "new" };
 	}
 
 	/** The entry of an id, whoever sent it. */
-	find(messageId: Uint8Array, hex: string, head: number, pace: Charge): LogEntry | "costly" | undefined {
-		const recent = this.#load(head).get(hex);
+	find(id: string, head: number, pace: Charge): LogEntry | "costly" | undefined {
+		const recent = this.#load(head).find(id);
 		// A young log is in memory as a whole.
 		if (recent !== undefined || head <= LIMITS.remembered_entries) return recent;
 		const rows = head - (this.#store.entries(0, 1)[0]?.number ?? head);
 		if (!pace.charge(Math.min(SCAN_FRAMES_MAX, Math.ceil(rows / ROWS_PER_FRAME)))) return "costly";
-		return this.#store.find(messageId);
+		return this.#store.find(id);
 	}
 
 	/** An entry has been appended. */
-	appended(hex: string, entry: LogEntry): void {
-		this.sent(hex, entry.sender);
-		if (this.#recent === undefined) return;
-		this.#recent.set(hex, entry);
-		if (this.#order.length < LIMITS.remembered_entries) {
-			this.#order.push(hex);
-			return;
-		}
-		this.#recent.delete(this.#order[this.#oldest] ?? "");
-		this.#order[this.#oldest] = hex;
-		this.#oldest = (this.#oldest + 1) % LIMITS.remembered_entries;
+	appended(entry: LogEntry): void {
+		this.sent(entry.messageId, entry.sender);
+		this.#recent?.add(entry);
 	}
 
 	/** The sender has used the id. */
-	sent(hex: string, sender: string): void {
+	sent(id: string, sender: string): void {
 		const marks = this.#marksOf(sender);
-		if (hex > marks.last) marks.last = hex;
+		if (id > marks.last) marks.last = id;
 	}
 
 	/** The row of this id is about to be recycled. Has to be on disk before it is. */
 	forget({ sender, messageId }: Pick<LogEntry, "sender" | "messageId">): void {
 		const marks = this.#marksOf(sender);
-		const hex = toHex(messageId);
-		if (hex > marks.forgotten) marks.forgotten = hex;
+		if (messageId > marks.forgotten) marks.forgotten = messageId;
 	}
 
 	/**
@@ -112,11 +100,8 @@ export class Once {
 		return marks;
 	}
 
-	#load(head: number): Map<string, LogEntry> {
-		if (this.#recent !== undefined) return this.#recent;
-		const entries = this.#store.entries(head - LIMITS.remembered_entries, LIMITS.remembered_entries);
-		this.#order = entries.map(({ messageId }) => toHex(messageId));
-		this.#recent = new Map(entries.map((entry, index) => [this.#order[index] ?? "", entry]));
+	#load(head: number): Recent {
+		this.#recent ??= new Recent(this.#store.entries(head - LIMITS.remembered_entries, LIMITS.remembered_entries));
 		return this.#recent;
 	}
 }

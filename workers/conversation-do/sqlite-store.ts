@@ -4,7 +4,7 @@ import type { LogEntry, LogRow, Oldest, Store } from "./store.ts";
 /** Each runs once, in order. `PRAGMA user_version` is refused in objects, so a table counts them. */
 const MIGRATIONS = [
 	`CREATE TABLE log (
-		number INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, message_id BLOB NOT NULL,
+		number INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, message_id TEXT NOT NULL,
 		sender TEXT NOT NULL, checksum INTEGER NOT NULL, payload BLOB
 	);
 	CREATE TABLE state (id INTEGER PRIMARY KEY, json TEXT NOT NULL);`,
@@ -21,7 +21,7 @@ const ENTRY = "number, time_ms, message_id, sender, checksum, payload IS NULL AS
 type EntryRow = {
 	number: number;
 	time_ms: number;
-	message_id: ArrayBuffer;
+	message_id: string;
 	sender: string;
 	checksum: number;
 	wiped: number;
@@ -132,16 +132,16 @@ export class SqliteStore implements Store {
 		const query = "SELECT number FROM log WHERE number <= ? ORDER BY number LIMIT ?";
 		const numbers = [...this.#sql.exec(query, upTo, limit).raw<[number]>()].map(([number]) => number);
 		const ids = this.#sql
-			.exec<{ sender: string; message_id: ArrayBuffer }>(
+			.exec<{ sender: string; message_id: string }>(
 				"SELECT sender, MAX(message_id) AS message_id FROM log WHERE number <= ? GROUP BY sender",
 				numbers.at(-1) ?? 0,
 			)
 			.toArray()
-			.map(({ sender, message_id }) => ({ sender, messageId: new Uint8Array(message_id) }));
+			.map(({ sender, message_id }) => ({ sender, messageId: message_id }));
 		return { numbers, ids };
 	}
 
-	find(messageId: Uint8Array): LogEntry | undefined {
+	find(messageId: string): LogEntry | undefined {
 		const row = this.#read<EntryRow>(`SELECT ${ENTRY} FROM log WHERE message_id = ?`, messageId)[0];
 		return row === undefined ? undefined : toEntry(row);
 	}
@@ -174,7 +174,7 @@ export class SqliteStore implements Store {
 		this.#write("INSERT INTO state VALUES (?, ?) ON CONFLICT DO UPDATE SET json = excluded.json", id, json);
 	}
 
-	#read<Row extends Record<string, SqlStorageValue>>(query: string, ...bindings: (Uint8Array | number)[]): Row[] {
+	#read<Row extends Record<string, SqlStorageValue>>(query: string, ...bindings: (string | number)[]): Row[] {
 		return this.#founded ? this.#sql.exec<Row>(query, ...bindings).toArray() : [];
 	}
 
@@ -202,7 +202,7 @@ function toEntry(row: EntryRow): LogEntry {
 	return {
 		number: row.number,
 		time_ms: row.time_ms,
-		messageId: new Uint8Array(row.message_id),
+		messageId: row.message_id,
 		sender: row.sender,
 		checksum: row.checksum,
 		wiped: row.wiped === 1,

@@ -2,8 +2,10 @@
 import { expect } from "vitest";
 import type { LogRow, Store } from "./store.ts";
 
+const idOf = (number: number) => number.toString(16).padStart(32, "0");
+
 function row(number: number, sender = "a"): LogRow {
-	const messageId = new Uint8Array(16).fill(number);
+	const messageId = idOf(number);
 	const payload = new Uint8Array([number]);
 	return { number, time_ms: number * 10, messageId, sender, checksum: number, wiped: false, payload };
 }
@@ -33,7 +35,7 @@ export function checkStore(store: Store): void {
 	expect(store.head()).toEqual({ number: 8, time_ms: 80 });
 	const oldest = (upTo: number, limit: number) => {
 		const { numbers, ids } = store.oldest(upTo, limit);
-		return [numbers, ids.map(({ sender, messageId }) => `${sender} ${messageId[15]}`).toSorted()];
+		return [numbers, ids.map(({ sender, messageId }) => `${sender} ${Number.parseInt(messageId, 16)}`).toSorted()];
 	};
 	expect(oldest(6, 10)).toEqual([
 		[3, 4, 5, 6],
@@ -52,8 +54,8 @@ export function checkStore(store: Store): void {
 	expect(store.entries(7, 1)[0]?.wiped).toBe(false);
 	store.expire(50);
 	expect(store.oldestCiphertext()).toBe(60);
-	expect(store.find(new Uint8Array(16).fill(8))?.number).toBe(8);
-	expect(store.find(new Uint8Array(16).fill(1))).toBe(undefined);
+	expect(store.find(idOf(8))?.number).toBe(8);
+	expect(store.find(idOf(1))).toBe(undefined);
 	store.writeState("one");
 	store.writeState("two");
 	expect(store.readState()).toBe("two");

@@ -5,7 +5,8 @@ export interface LogEntry {
 	/** From 1, without gaps while it is young; wiped entries give their place to new ones (rule KEPT-1). */
 	number: number;
 	time_ms: number;
-	messageId: Uint8Array;
+	/** In hex. */
+	messageId: string;
 	/** `senderKey` of the device, registration included. */
 	sender: string;
 	/** `checksumOf` the envelopes (rule ONCE-3). */
@@ -22,7 +23,7 @@ export interface LogRow extends LogEntry {
 /** See `Store.oldest`. */
 export interface Oldest {
 	numbers: number[];
-	ids: { sender: string; messageId: Uint8Array }[];
+	ids: { sender: string; messageId: string }[];
 }
 
 /** All calls are synchronous: a turn's writes reach the disk together, before any frame of that turn leaves. */
@@ -55,7 +56,7 @@ export interface Store {
 	 */
 	oldest(upTo: number, limit: number): Oldest;
 	/** The entry of a message id. Reads the whole log. */
-	find(messageId: Uint8Array): LogEntry | undefined;
+	find(messageId: string): LogEntry | undefined;
 	/** Everything that is not an entry: one row, unless it is too large for one. */
 	readState(): string | undefined;
 	writeState(state: string): void;

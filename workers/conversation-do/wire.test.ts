@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
 import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
+import { toHex } from "../../protocol/ids.ts";
 import { encode } from "./frames.ts";
 import { A1, B1, message, newId } from "./testing.ts";
 import { accepted, entryFrame, readSend } from "./wire.ts";
@@ -15,7 +16,7 @@ test("frames that are written by hand are those of the library", () => {
 		for (const time_ms of TIMES) {
 			for (const length of [0, 1, 100, 127, 128, 70_000]) {
 				const messageId = bytes(16);
-				const entry = { number, time_ms, messageId, sender: "", checksum: 0, wiped: false };
+				const entry = { number, time_ms, messageId: toHex(messageId), sender: "", checksum: 0, wiped: false };
 				const serverTimeMs = BigInt(time_ms);
 				expect(accepted(entry)).toEqual(encode({ case: "accepted", value: { messageId, number, serverTimeMs } }));
 				const sender = { account: bytes(16), device: number % 128 };
@@ -50,7 +51,7 @@ test("frames that are written by hand are those of the library", () => {
 });
 
 function entryOf(number: number) {
-	return { number, time_ms: 1, messageId: bytes(16), sender: "", checksum: 0, wiped: false };
+	return { number, time_ms: 1, messageId: toHex(bytes(16)), sender: "", checksum: 0, wiped: false };
 }
 
 test("a send that is read by hand is that of the library, or is left to it", () => {

@@ -8,13 +8,15 @@ import { BYTES, bytesLength, numberLength, tag, VARINT, varintLength, Writer } f
 import type { LogEntry } from "./store.ts";
 
 const NOTHING = new Uint8Array(0);
+/** A field with the 16 bytes of an id. */
+const ID_LENGTH = 18;
 
 /** `ConversationDown` with `Accepted`. Rule ONCE-1: the same bytes for each repetition of a message. */
 export function accepted({ messageId, number, time_ms }: LogEntry): Uint8Array {
-	const length = bytesLength(messageId) + numberLength(number) + numberLength(time_ms);
+	const length = ID_LENGTH + numberLength(number) + numberLength(time_ms);
 	const writer = new Writer(1 + varintLength(length) + length);
 	writer.open(4, length);
-	writer.blob(1, messageId);
+	writer.hex(1, messageId);
 	writer.number(2, number);
 	writer.number(3, time_ms);
 	return writer.bytes;
@@ -38,7 +40,7 @@ export function entryFrame(
 	const length =
 		numberLength(number) +
 		numberLength(time_ms) +
-		bytesLength(messageId) +
+		ID_LENGTH +
 		bytesLength(sender.account) +
 		numberLength(sender.device) +
 		numberLength(kind) +
@@ -48,7 +50,7 @@ export function entryFrame(
 	writer.open(2, length);
 	writer.number(1, number);
 	writer.number(2, time_ms);
-	writer.blob(3, messageId);
+	writer.hex(3, messageId);
 	writer.blob(4, sender.account);
 	writer.number(5, sender.device);
 	writer.number(6, kind);

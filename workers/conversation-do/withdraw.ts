@@ -10,7 +10,7 @@ import type { Session } from "./sessions.ts";
 /** Answered in the same way where there is nothing to remove any more: the client asks until it is answered. */
 export function withdraw(room: Room, session: Session, device: Device, messageId: Uint8Array): void {
 	const { log, out } = room;
-	const entry = log.once.find(messageId, toHex(messageId), log.head, session.pace);
+	const entry = log.once.find(toHex(messageId), log.head, session.pace);
 	if (entry === "costly") {
 		out.refuse(session, ErrorCode.RATE_LIMITED, { messageId, retryAfterMs: RETRY_AFTER_MS });
 		return;
