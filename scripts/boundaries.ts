@@ -45,6 +45,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
 		],
 	},
 	cli: { rooms: ["client", "protocol"], packages: ["commander", "node:", "picocolors", "string-width", "uqr"] },
+	examples: { rooms: ["client"], packages: ["node:"] },
 	web: { rooms: ["client", "protocol"], packages: [] },
 };
 
