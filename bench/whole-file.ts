@@ -1,7 +1,6 @@
 /**
  * The largest file, whole, through the command line and the Workers as they are deployed: up and down once, each with a
- * SIGKILL of the client in the middle and then one of the whole backend; and a file of one byte more, refused. For people:
- * it takes minutes and four times the file's size on the disk. `--mib N` takes a smaller file, `--calm` kills nobody.
+ * SIGKILL of the client in the middle and then one of the whole backend; and a file of one byte more, refused.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
@@ -9,10 +8,10 @@ import { createReadStream, mkdtempSync, readFileSync, rmSync, truncateSync, writ
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { z } from "zod";
 import { LIMITS } from "../protocol/limits.ts";
 import { Backend } from "../scripts/backend.ts";
+import { endWith, readOptions } from "../scripts/options.ts";
 import { ROOT } from "../scripts/repository.ts";
 
 /** Where the client dies, then where the backend does. */
@@ -35,8 +34,19 @@ interface Run {
 	rss_mib_max: number;
 }
 
-const { values } = parseArgs({ options: { mib: { type: "string" }, calm: { type: "boolean", default: false } } });
+const HELP = `npm run bench:whole-file -- [options]
+
+Sends a file of the largest size by command line and fetches it, and kills client and backend on the way. It takes minutes,
+and four times the file's size on the disk.
+
+  --mib N  a smaller file, of so many MiB
+  --calm   kills nobody
+  --help   this text
+`;
+
+const values = readOptions(HELP, { options: { mib: { type: "string" }, calm: { type: "boolean", default: false } } });
 const bytes = values.mib === undefined ? LIMITS.attachment_bytes : Number(values.mib) * 2 ** 20;
+if (!(bytes > 0 && bytes <= LIMITS.attachment_bytes)) endWith("--mib takes a number from 1 to 2047");
 const folder = mkdtempSync(join(tmpdir(), "parley-whole-"));
 const stateDir = join(folder, "backend");
 let backend = await Backend.start({ stateDir });

@@ -24,7 +24,7 @@ export const LIMITS = {
 	frame_burst: 2_000,
 	/** Frames a second that one socket may send on average. */
 	frames_per_second: 500,
-	/** Refused frames (malformed, or beyond the rate) after which a peer counts as hostile and is closed. */
+	/** Frames beyond the rate after which a peer counts as hostile and is closed. */
 	refused_frames: 1_000,
 	/** Malformed frames after which a peer counts as hostile and is closed. */
 	malformed_frames: 16,
@@ -38,7 +38,9 @@ export const LIMITS = {
 	unread_full_hours: 24,
 	/** Acknowledged entries whose ids are kept to answer repetitions. */
 	remembered_entries: 1_024,
+	/** Devices of one account, linked at the same time. */
 	devices_per_account: 8,
+	/** Members of a group. */
 	group_members: 1_024,
 	/** Members that one change adds, removes or gives another role. */
 	group_added: 100,
@@ -140,6 +142,7 @@ export const LIMITS = {
 	ranges_per_text: 256,
 	/** The most that is told of how often a message was forwarded. */
 	forwards: 255,
+	/** Options of one poll. */
 	poll_options: 32,
 	/** A poll's question, UTF-8. */
 	poll_question_bytes: 1024,
@@ -149,7 +152,7 @@ export const LIMITS = {
 	timer_seconds: 365 * 24 * 60 * 60,
 	/** Reactions, edits and so on of one conversation that wait at a client for messages that it doesn't have. */
 	waiting_actions: 1_000,
-	/** How long a client waits for a message's retry before it gives up asking. */
+	/** How often a client asks a device for one message again, and how often it answers one that asks. */
 	retry_requests_per_message: 3,
 	/** A blob: an encrypted file. */
 	media_bytes: 2 * 1024 ** 3,

@@ -3,6 +3,7 @@ import colors from "picocolors";
 import { boundaryFindings } from "./boundaries.ts";
 import { migrationFindings, protocolFindings } from "./generated.ts";
 import { limitFindings } from "./limits.ts";
+import { readOptions } from "./options.ts";
 import { type Finding, run, sourceFiles } from "./repository.ts";
 import { RULES_PAGE, ruleFindings } from "./rules.ts";
 import { styleFindings } from "./style.ts";
@@ -37,6 +38,16 @@ function listed(findings: readonly Finding[]): string {
 	return findings.map(({ path, line, what }) => `${path}${line > 0 ? `:${line}` : ""}  ${what}\n`).join("");
 }
 
+const HELP = `npm run check
+
+Checks all that can be checked without running the code, a line for each, and ends with 1 where something fails:
+
+${CHECKS.map(([name]) => `  ${name}`).join("\n")}
+
+\`npm run fix\` mends what the formatter and the linter can mend, \`npm run generate\` makes generated files anew.
+`;
+
+readOptions(HELP, { options: {} });
 let failed = 0;
 for (const [name, complaints] of CHECKS) {
 	const start_ms = performance.now();

@@ -1,20 +1,19 @@
 /**
  * `npm run demo`: two people, then three, the whole backend, and the worst that can happen to it, on this computer. It
- * ends with 0 only if every promise held. `--act talk`, `group` or `files` shows one act; `--json` prints one object
- * instead of text; `--keep` leaves the files where they are.
+ * ends with 0 only if every promise held.
  */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import colors from "picocolors";
 import type { ParleyNotice } from "../client/parley.ts";
 import { Backend } from "./backend.ts";
 import { type Canary, searchFolders } from "./canaries.ts";
 import { showFiles } from "./demo_files.ts";
 import { showGroup } from "./demo_group.ts";
+import { endWith, readOptions } from "./options.ts";
 import { Person, until } from "./people.ts";
 import { type StoredTable, storedTables } from "./stored.ts";
 
@@ -33,15 +32,26 @@ interface Step {
 	detail: string;
 }
 
-const { values } = parseArgs({
+const ACTS = ["talk", "group", "files"];
+const HELP = `npm run demo -- [options]
+
+Shows Parley on this computer: the real backend, people who talk, an outage, a crash, a group, files. The exit code is 0
+only if every promise held. It needs no Cloudflare account, and removes its files at the end.
+
+  --act NAME  one act of ${ACTS.join(", ")} instead of all three
+  --json      one JSON object at the end instead of text
+  --keep      leaves the files where they are, and says where
+  --help      this text
+`;
+
+const values = readOptions(HELP, {
 	options: {
 		json: { type: "boolean", default: false },
 		keep: { type: "boolean", default: false },
 		act: { type: "string" },
 	},
 });
-const ACTS = ["talk", "group", "files"];
-if (values.act !== undefined && !ACTS.includes(values.act)) throw new Error(`--act takes one of ${ACTS.join(", ")}`);
+if (values.act !== undefined && !ACTS.includes(values.act)) endWith(`--act takes one of ${ACTS.join(", ")}`);
 const plays = (act: string) => values.act === undefined || values.act === act;
 const say = (line: string) => values.json || console.log(line);
 const steps: Step[] = [];

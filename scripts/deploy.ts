@@ -7,8 +7,8 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import colors from "picocolors";
+import { readOptions } from "./options.ts";
 import { ROOT, run, toolEnvironment } from "./repository.ts";
 
 /** A binding's target has to exist before the Worker that is bound to it: accounts, conversations, media, api. */
@@ -27,7 +27,23 @@ const LASTING_SECRETS = ["TOKEN_SECRET", "MEDIA_SUBJECT_SECRET"];
 /** A step failed, and wrangler has said why. */
 class Failed extends Error {}
 
-const { values } = parseArgs({ options: { "dry-run": { type: "boolean", default: false } } });
+const HELP = `npm run deploy -- [options]
+
+Deploys Parley to your Cloudflare account; sign in once with \`npx wrangler login\`. It may run again at any time: what is
+there stays. In this order:
+
+  1. the database ${DATABASE}, the bucket ${BUCKET} and the queue ${QUEUE}, where they are missing
+  2. the Workers for accounts, conversations and media, which have no public address
+  3. the migrations of the database
+  4. the api, the only public door
+
+Missing secrets are random, and go up with the code of the Workers that need them.
+
+  --dry-run  bundles and checks all four Workers, and changes nothing
+  --help     this text
+`;
+
+const values = readOptions(HELP, { options: { "dry-run": { type: "boolean", default: false } } });
 try {
 	if (values["dry-run"]) dryRun();
 	else deploy();

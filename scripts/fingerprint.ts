@@ -10,6 +10,7 @@ import * as bodies from "../protocol/http.ts";
 import * as deviceBodies from "../protocol/http_devices.ts";
 import * as groupBodies from "../protocol/http_groups.ts";
 import * as privacyBodies from "../protocol/http_privacy.ts";
+import { readOptions } from "./options.ts";
 import { ROOT } from "./repository.ts";
 
 /** SHA-256, in hex, over the descriptors of all `.proto` files and the JSON Schemas of all HTTP bodies. */
@@ -53,4 +54,13 @@ function canonicalJson(value: unknown): string {
 	);
 }
 
-if (import.meta.main ?? process.argv[1] === import.meta.filename) console.log(await fingerprint());
+const HELP = `npm run fingerprint
+
+Prints SHA-256 over all schemas: the .proto files and the JSON Schemas of the HTTP bodies. Where it has changed it wants a
+line in protocol/version.ts that says what has: a test compares both.
+`;
+
+if (import.meta.main ?? process.argv[1] === import.meta.filename) {
+	readOptions(HELP, { options: {} });
+	console.log(await fingerprint());
+}

@@ -1,4 +1,4 @@
-/** `specs/limits.md`: the table of protocol/limits.ts for who reads no code. Run as a script it writes the page. */
+/** `specs/limits.md`: the table of protocol/limits.ts for who reads no code. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LIMITS } from "../protocol/limits.ts";
@@ -8,8 +8,8 @@ const PAGE = "specs/limits.md";
 
 const HEAD = `# Limits
 
-Made from \`protocol/limits.ts\` by \`npm run generate\`. The server enforces them where it can see them, and a refusal's code is in
-[protocol.md](protocol.md); what only clients see they enforce when they send and when they receive.
+Made from \`protocol/limits.ts\` by \`npm run generate\`. The server enforces what it can see, and
+[protocol.md](protocol.md) has the code of each refusal. Clients enforce the rest, when they send and when they receive.
 
 | Limit | Value | What |
 |---|---|---|
@@ -22,18 +22,28 @@ interface Limit {
 	what: string;
 }
 
-/** The limits of a source like protocol/limits.ts, each with the comment before it. Throws for a name without a value. */
+/**
+ * The limits of a source like protocol/limits.ts, each with the comment before it, of one line or several. Throws for a name
+ * without a value, and for a limit of which the source says nothing.
+ */
 export function readLimits(source: string, values: Readonly<Record<string, number>>): Limit[] {
-	return [...source.matchAll(/(?:\/\*\* ([^*]*) \*\/\n)?\t([a-z_]+): /g)].map(([, what, name = ""]) => {
+	const found = source.matchAll(/(?:\/\*\*(?<comment>(?:[^*]|\*(?!\/))*)\*\/\n)?\t(?<name>[a-z_]+): /g);
+	return [...found].map(({ groups }) => {
+		const { name = "", comment = "" } = groups ?? {};
 		const value = values[name];
 		if (value === undefined) throw new Error(`${name} is no limit`);
-		return { name, value, what: what ?? "" };
+		const what = comment
+			.replace(/\n\t \*/g, "")
+			.replace(/\s+/g, " ")
+			.trim();
+		if (what === "") throw new Error(`${name} has no comment that says what it limits`);
+		return { name, value, what };
 	});
 }
 
 /** A number with its unit, which stands last in the name. Bytes as people say them. */
 export function inWords(name: string, value: number): string {
-	if (!name.endsWith("_bytes")) return value.toLocaleString("en");
+	if (!/_bytes(?:_|$)/.test(name)) return value.toLocaleString("en");
 	for (const [unit, size] of [
 		["GiB", 1024 ** 3],
 		["MiB", 1024 ** 2],
@@ -55,4 +65,7 @@ export function limitFindings(): Finding[] {
 	return [{ path: PAGE, line: 0, what: "is out of date: run `npm run generate`" }];
 }
 
-if (import.meta.main ?? process.argv[1] === import.meta.filename) writeFileSync(join(ROOT, PAGE), page());
+/** Writes the page. */
+export function writeLimits(): void {
+	writeFileSync(join(ROOT, PAGE), page());
+}

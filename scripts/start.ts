@@ -1,20 +1,30 @@
-/** `npm start`: the backend on this computer, until Ctrl-C. Options: `--port N`, `--state DIR`. */
+/** `npm start`: the backend on this computer, until Ctrl-C. */
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import colors from "picocolors";
 import { Backend } from "./backend.ts";
+import { endWith, readOptions } from "./options.ts";
 import { ROOT } from "./repository.ts";
 
 const DEFAULT_PORT = 8787;
 
-const { values } = parseArgs({
+const HELP = `npm start -- [options]
+
+Runs the four Workers on this computer, until Ctrl-C, and prints the commands with which two terminals chat. What they
+store stays, in --state, and is there again at the next start.
+
+  --port N     where the api listens, on 127.0.0.1 (default: ${DEFAULT_PORT})
+  --state DIR  what is stored, the secrets and the log (default: .wrangler/state)
+  --help       this text
+`;
+
+const values = readOptions(HELP, {
 	options: {
 		port: { type: "string", default: String(DEFAULT_PORT) },
 		state: { type: "string", default: join(ROOT, ".wrangler", "state") },
 	},
 });
 const port = Number(values.port);
-if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new Error("--port takes a number from 1 to 65535");
+if (!Number.isInteger(port) || port < 1 || port > 65_535) endWith("--port takes a number from 1 to 65535");
 
 const stopping = new Promise<"asked">((resolve) => {
 	for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve("asked"));

@@ -1,9 +1,26 @@
-/** `npm test`: every test in both runtimes. The last line is `N passed, N failed`. Arguments go to vitest. */
+/** `npm test`: every test in both runtimes. The last line is `N passed, N failed`. */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { outcome } from "./report.ts";
 import { ROOT, toolEnvironment } from "./repository.ts";
+
+const HELP = `npm test -- [arguments of vitest]
+
+Runs all tests, those of Node and those of workerd. The last line is \`N passed, N failed\`; the exit code is 0 only if some
+passed and none failed. Everything behind \`--\` goes to vitest:
+
+  npm test -- workers/api/keys.test.ts   one file
+  npm test -- -t PREKEY-1                the tests whose title cites a rule of specs/protocol.md
+  npm test -- --project workers          what runs in workerd; \`node\` is the rest
+
+\`npx vitest --help\` has more.
+`;
+
+if (process.argv.slice(2).some((argument) => argument === "--help" || argument === "-h")) {
+	process.stdout.write(HELP);
+	process.exit(0);
+}
 
 const file = join(ROOT, ".test-report.json");
 rmSync(file, { force: true });

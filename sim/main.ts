@@ -1,5 +1,5 @@
-/** `node sim/main.ts --seeds N [--from SEED] [--real] [--devices | --groups | --many] [--fault NAME] [--json]`: runs worlds and prints broken promises. */
-import { parseArgs } from "node:util";
+/** `npm run sim`: runs worlds, and prints the promises that were broken in them. */
+import { endWith, readOptions } from "../scripts/options.ts";
 import { FAULTS, NO_FAULT } from "./faults.ts";
 import { GROUP_FAULTS } from "./group-faults.ts";
 import { runGroupWorld } from "./group-world.ts";
@@ -11,22 +11,41 @@ import { type Outcome, runWorld } from "./world.ts";
 /** Events before the end of a broken world that are printed. */
 const LAST_EVENTS = 60;
 
-const { values } = parseArgs({
+const names = (faults: readonly { name: string }[]) => faults.map(({ name }) => `    ${name}`).join("\n");
+const HELP = `npm run sim -- [options]
+
+Runs simulated worlds, each from a seed: clients, objects, a network that drops, repeats and reorders, crashes, a clock.
+Prints every promise of specs/protocol.md that was broken, with what led to it, and ends with 1 if one was.
+
+  --seeds N      so many worlds (default: 1000)
+  --from SEED    the first seed (default: 1)
+  --devices      worlds in which devices are linked and unlinked; also with --real
+  --groups       worlds with a group that all change at once; about fifteen a second
+  --many         worlds with two groups, and conversations of two, on the same devices
+  --real         worlds with the real client, its files and libsignal; about eight a second
+  --fault NAME   plants a fault, which must be found; not with --real
+  --trace        everything that happens in each world
+  --json         one JSON object instead of text
+  --help         this text
+
+Faults:
+${names(FAULTS)}
+  with --groups:
+${names(GROUP_FAULTS)}
+  with --many:
+${names(MANY_FAULTS)}
+`;
+
+const values = readOptions(HELP, {
 	options: {
 		seeds: { type: "string", default: "1000" },
 		from: { type: "string", default: "1" },
 		fault: { type: "string" },
-		/** Worlds with the real client, its encrypted files and libsignal; about eight a second. */
 		real: { type: "boolean", default: false },
-		/** Worlds in which devices are linked and unlinked. */
 		devices: { type: "boolean", default: false },
-		/** Worlds with a group that changes all the time; about fifteen a second. */
 		groups: { type: "boolean", default: false },
-		/** Worlds with two groups and conversations of two, whose members have devices in all of them. */
 		many: { type: "boolean", default: false },
-		help: { type: "boolean", default: false },
 		json: { type: "boolean", default: false },
-		/** The whole trace of each world. */
 		trace: { type: "boolean", default: false },
 	},
 });
@@ -34,14 +53,11 @@ const seeds = Number(values.seeds);
 const from = Number(values.from);
 const faults = values.many ? MANY_FAULTS : values.groups ? GROUP_FAULTS : FAULTS;
 const fault = values.fault === undefined ? NO_FAULT : faults.find(({ name }) => name === values.fault);
+if (!Number.isSafeInteger(seeds) || !Number.isSafeInteger(from)) endWith("--seeds and --from take whole numbers");
+if (fault === undefined) endWith(`there is no fault "${values.fault}" in these worlds`);
 // Faults are planted in the light client's worlds.
-const wrongPair = values.real && (values.fault !== undefined || values.groups || values.many);
-if (!Number.isSafeInteger(seeds) || !Number.isSafeInteger(from) || fault === undefined || wrongPair || values.help) {
-	console.error(
-		"usage: node sim/main.ts --seeds N [--from SEED] [--real] [--devices | --groups | --many] [--fault NAME] [--json] [--trace]",
-	);
-	console.error(`faults: ${faults.map(({ name }) => name).join(", ")}`);
-	process.exit(values.help ? 0 : 2);
+if (values.real && (values.fault !== undefined || values.groups || values.many)) {
+	endWith("--real goes with neither --fault, --groups nor --many");
 }
 
 const started = performance.now();
@@ -74,8 +90,8 @@ process.exitCode = broken.length > 0 ? 1 : 0;
 
 function report(outcome: Outcome): void {
 	if (!values.trace) console.log(outcome.trace.slice(-LAST_EVENTS).join("\n"));
-	console.log(
-		`\nseed ${outcome.seed} is broken; again with: ${values.real ? "--real " : ""}${values.devices ? "--devices " : ""}${values.groups ? "--groups " : ""}${values.many ? "--many " : ""}--from ${outcome.seed} --seeds 1 --trace`,
-	);
+	const kinds = (["real", "devices", "groups", "many"] as const).filter((kind) => values[kind]);
+	const again = [...kinds.map((kind) => `--${kind}`), `--from ${outcome.seed} --seeds 1 --trace`].join(" ");
+	console.log(`\nseed ${outcome.seed} is broken; again with: ${again}`);
 	for (const { rule, what } of outcome.violations) console.log(`  ${rule}: ${what}`);
 }
