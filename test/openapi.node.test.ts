@@ -43,6 +43,27 @@ test("every route of the app is an operation of the document, and every operatio
 	expect(operations.length).toBeGreaterThan(10);
 });
 
+test("every operation stands in a table of the page, and is open only where the page says so", () => {
+	const rows = page.split("\n").filter((line) => /^\| `[A-Z]+[` ,]/.test(line) && line.includes("/v1/"));
+	const requests = rows.flatMap((row) => {
+		const [, request = "", what = ""] = row.split("|");
+		const path = /(\/v1\/[^`]*)`/.exec(request)?.[1] ?? "";
+		const methods = [...request.matchAll(/\b[A-Z]{3,}\b/g)];
+		return methods.map(([method]) => ({
+			name: `${method} ${path}`,
+			open: what.includes("open:") || method === "OPTIONS",
+		}));
+	});
+	expect(requests.map(({ name }) => name).toSorted()).toEqual(OPERATIONS.map(({ name }) => name).toSorted());
+	const withoutToken = OPERATIONS.filter(({ codes }) => !codes.includes("token_expired"));
+	expect(
+		requests
+			.filter(({ open }) => open)
+			.map(({ name }) => name)
+			.toSorted(),
+	).toEqual(withoutToken.map(({ name }) => name).toSorted());
+});
+
 test("REFUSED-1 every code of a refused request stands in an operation, and on the page with its status", () => {
 	const requests = listed("Codes of refused requests");
 	const media = listed("Codes of refused media requests");

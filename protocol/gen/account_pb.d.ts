@@ -55,6 +55,8 @@ export declare type NewsSeen = Message<"parley.v1.NewsSeen"> & {
 export declare const NewsSeenSchema: GenMessage<NewsSeen>;
 
 /**
+ * Any frame up on the account's socket.
+ *
  * @generated from message parley.v1.AccountUp
  */
 export declare type AccountUp = Message<"parley.v1.AccountUp"> & {
@@ -152,6 +154,8 @@ export declare type PrekeyCounts = Message<"parley.v1.PrekeyCounts"> & {
 export declare const PrekeyCountsSchema: GenMessage<PrekeyCounts>;
 
 /**
+ * Any frame down on the account's socket.
+ *
  * @generated from message parley.v1.AccountDown
  */
 export declare type AccountDown = Message<"parley.v1.AccountDown"> & {

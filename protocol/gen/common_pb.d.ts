@@ -263,7 +263,7 @@ export enum EnvelopeKind {
 export declare const EnvelopeKindSchema: GenEnum<EnvelopeKind>;
 
 /**
- * Stable codes of refusals; protocol/errors.ts says what each means and carries.
+ * Stable codes of refusals; specs/protocol.md says what each means and carries.
  *
  * @generated from enum parley.v1.ErrorCode
  */

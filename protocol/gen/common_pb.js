@@ -75,7 +75,7 @@ export const ErrorCodeSchema = /*@__PURE__*/
   enumDesc(file_common, 1);
 
 /**
- * Stable codes of refusals; protocol/errors.ts says what each means and carries.
+ * Stable codes of refusals; specs/protocol.md says what each means and carries.
  *
  * @generated from enum parley.v1.ErrorCode
  */

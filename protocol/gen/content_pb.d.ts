@@ -14,6 +14,8 @@ import type { Deletion, Edit, MessageRef, Poll, PollClose, Range, Reaction, Time
 export declare const file_content: GenFile;
 
 /**
+ * What somebody wrote, UTF-8, with its formatting (rule MESSAGE-3).
+ *
  * @generated from message parley.v1.Text
  */
 export declare type Text = Message<"parley.v1.Text"> & {
@@ -449,6 +451,8 @@ export declare type SyncIdentity = Message<"parley.v1.SyncIdentity"> & {
 export declare const SyncIdentitySchema: GenMessage<SyncIdentity>;
 
 /**
+ * The account to which a person knows a name to lead.
+ *
  * @generated from message parley.v1.SyncContact
  */
 export declare type SyncContact = Message<"parley.v1.SyncContact"> & {
@@ -498,6 +502,8 @@ export declare type SyncFlag = Message<"parley.v1.SyncFlag"> & {
 export declare const SyncFlagSchema: GenMessage<SyncFlag>;
 
 /**
+ * A switch as a person has left it.
+ *
  * @generated from message parley.v1.SyncSetting
  */
 export declare type SyncSetting = Message<"parley.v1.SyncSetting"> & {
@@ -570,6 +576,8 @@ export declare type SyncStanding = Message<"parley.v1.SyncStanding"> & {
 export declare const SyncStandingSchema: GenMessage<SyncStanding>;
 
 /**
+ * One message, or one thing done with a message, or what devices tell each other. Padded before encryption (rule PAD-1).
+ *
  * @generated from message parley.v1.Content
  */
 export declare type Content = Message<"parley.v1.Content"> & {
@@ -744,6 +752,8 @@ export enum Presentation {
 export declare const PresentationSchema: GenEnum<Presentation>;
 
 /**
+ * What a person can set up of a conversation.
+ *
  * @generated from enum parley.v1.ConversationFlag
  */
 export enum ConversationFlag {
@@ -776,6 +786,8 @@ export enum ConversationFlag {
 export declare const ConversationFlagSchema: GenEnum<ConversationFlag>;
 
 /**
+ * What a person switches on or off for the whole account.
+ *
  * @generated from enum parley.v1.Setting
  */
 export enum Setting {
@@ -821,6 +833,8 @@ export enum Setting {
 export declare const SettingSchema: GenEnum<Setting>;
 
 /**
+ * How somebody may stand to the user.
+ *
  * @generated from enum parley.v1.Standing
  */
 export enum Standing {

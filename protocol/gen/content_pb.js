@@ -153,6 +153,8 @@ export const ConversationFlagSchema = /*@__PURE__*/
   enumDesc(file_content, 1);
 
 /**
+ * What a person can set up of a conversation.
+ *
  * @generated from enum parley.v1.ConversationFlag
  */
 export const ConversationFlag = /*@__PURE__*/
@@ -165,6 +167,8 @@ export const SettingSchema = /*@__PURE__*/
   enumDesc(file_content, 2);
 
 /**
+ * What a person switches on or off for the whole account.
+ *
  * @generated from enum parley.v1.Setting
  */
 export const Setting = /*@__PURE__*/
@@ -177,6 +181,8 @@ export const StandingSchema = /*@__PURE__*/
   enumDesc(file_content, 3);
 
 /**
+ * How somebody may stand to the user.
+ *
  * @generated from enum parley.v1.Standing
  */
 export const Standing = /*@__PURE__*/

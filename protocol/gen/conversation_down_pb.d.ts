@@ -334,6 +334,8 @@ export declare type PeerPresence = Message<"parley.v1.PeerPresence"> & {
 export declare const PeerPresenceSchema: GenMessage<PeerPresence>;
 
 /**
+ * Any frame down on a conversation's socket.
+ *
  * @generated from message parley.v1.ConversationDown
  */
 export declare type ConversationDown = Message<"parley.v1.ConversationDown"> & {

@@ -61,8 +61,8 @@ export declare type Hello = Message<"parley.v1.Hello"> & {
 export declare const HelloSchema: GenMessage<Hello>;
 
 /**
- * One message. In a direct conversation: encrypted for every device of the quoted roster but the sender's own (rules ONCE-1,
- * ROSTER-1). In a group: either `shared`, for every device, or envelopes, for those devices alone (rule GROUP-1).
+ * One message. In a conversation of two: encrypted for every device of the quoted roster but the sender's own (rules
+ * ONCE-1, ROSTER-1). In a group: either `shared`, for every device, or envelopes, for those devices alone (rule GROUP-1).
  *
  * @generated from message parley.v1.Send
  */
@@ -243,6 +243,8 @@ export declare type Presence = Message<"parley.v1.Presence"> & {
 export declare const PresenceSchema: GenMessage<Presence>;
 
 /**
+ * Any frame up on a conversation's socket.
+ *
  * @generated from message parley.v1.ConversationUp
  */
 export declare type ConversationUp = Message<"parley.v1.ConversationUp"> & {

@@ -13,6 +13,8 @@ import type { Message } from "@bufbuild/protobuf";
 export declare const file_group: GenFile;
 
 /**
+ * A member, or one who is to become one.
+ *
  * @generated from message parley.v1.GroupMember
  */
 export declare type GroupMember = Message<"parley.v1.GroupMember"> & {
@@ -138,7 +140,7 @@ export declare type GroupChange = Message<"parley.v1.GroupChange"> & {
 export declare const GroupChangeSchema: GenMessage<GroupChange>;
 
 /**
- * Never seen by the server.
+ * What members see of a group: sealed under its key, never seen by the server.
  *
  * @generated from message parley.v1.GroupState
  */
@@ -237,6 +239,8 @@ export declare type SignedGroupState = Message<"parley.v1.SignedGroupState"> & {
 export declare const SignedGroupStateSchema: GenMessage<SignedGroupState>;
 
 /**
+ * What a member is in a group.
+ *
  * @generated from enum parley.v1.GroupRole
  */
 export enum GroupRole {

@@ -54,6 +54,8 @@ export const GroupRoleSchema = /*@__PURE__*/
   enumDesc(file_group, 0);
 
 /**
+ * What a member is in a group.
+ *
  * @generated from enum parley.v1.GroupRole
  */
 export const GroupRole = /*@__PURE__*/

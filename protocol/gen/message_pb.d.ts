@@ -147,6 +147,8 @@ export declare type Deletion = Message<"parley.v1.Deletion"> & {
 export declare const DeletionSchema: GenMessage<Deletion>;
 
 /**
+ * A question with its answers (rule POLL-1).
+ *
  * @generated from message parley.v1.Poll
  */
 export declare type Poll = Message<"parley.v1.Poll"> & {
@@ -234,6 +236,8 @@ export declare type Timer = Message<"parley.v1.Timer"> & {
 export declare const TimerSchema: GenMessage<Timer>;
 
 /**
+ * How a part of a text is shown.
+ *
  * @generated from enum parley.v1.Style
  */
 export enum Style {

@@ -82,6 +82,8 @@ export const StyleSchema = /*@__PURE__*/
   enumDesc(file_message, 0);
 
 /**
+ * How a part of a text is shown.
+ *
  * @generated from enum parley.v1.Style
  */
 export const Style = /*@__PURE__*/
