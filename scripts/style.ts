@@ -1,9 +1,12 @@
-/** What the formatter can't see: files of a readable length, names that say something, nothing left for later. */
+/** What the formatter can't see: files and prose of a readable length, tables that are tables, nothing left for later. */
 import { basename } from "node:path";
 import { type Finding, lineAt, type SourceFile } from "./repository.ts";
 
 /** The aim is 300; what passes this is two files. */
 export const FILE_LINES_MAX = 400;
+
+/** Of prose. Tables and code may be wider. */
+export const PROSE_CHARACTERS_MAX = 120;
 
 const GENERATED = /^(?:protocol\/gen\/|migrations\/|worker-configuration\.d\.ts$)/;
 const EMPTY_NAME = /^(?:utils?|helpers?|misc)\.(?:test\.)?ts$/;
@@ -13,7 +16,12 @@ const LATER = /\b(?:T[O]DO|F[I]XME|X[X]X)\b/g;
 export function styleFindings(files: readonly SourceFile[]): Finding[] {
 	return files
 		.filter((file) => !GENERATED.test(file.path))
-		.flatMap((file) => [...lengthFindings(file), ...nameFindings(file), ...laterFindings(file)]);
+		.flatMap((file) => [
+			...lengthFindings(file),
+			...nameFindings(file),
+			...laterFindings(file),
+			...(file.path.endsWith(".md") ? pageFindings(file) : []),
+		]);
 }
 
 function lengthFindings(file: SourceFile): Finding[] {
@@ -33,4 +41,28 @@ function laterFindings(file: SourceFile): Finding[] {
 		line: lineAt(file.text, match.index),
 		what: `${match[0]}: do it, or write down the decision not to`,
 	}));
+}
+
+/** Prose that is too wide, and rows that a reader would not see as a table's. */
+function pageFindings(file: SourceFile): Finding[] {
+	const findings: Finding[] = [];
+	const lines = file.text.split("\n");
+	let code = false;
+	/** How many cells the rows of this table have; 0 outside of one. */
+	let cells = 0;
+	for (const [index, text] of lines.entries()) {
+		const add = (what: string) => findings.push({ path: file.path, line: index + 1, what });
+		if (text.startsWith("```")) code = !code;
+		if (code || !text.startsWith("|")) {
+			cells = 0;
+			if (!code && text.length > PROSE_CHARACTERS_MAX)
+				add(`${text.length} characters; ${PROSE_CHARACTERS_MAX} are allowed`);
+			continue;
+		}
+		const here = text.split(/(?<!\\)\|/).length;
+		if (cells === 0 && !/^\|[ :|-]+\|$/.test(lines[index + 1] ?? "")) add("a row without the head of a table");
+		else if (cells !== 0 && here !== cells) add("a row with more or fewer cells than the table's head");
+		cells = here;
+	}
+	return findings;
 }
