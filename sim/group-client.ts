@@ -128,7 +128,7 @@ export class GroupClient extends GroupLine {
 				this.failures = 0;
 				this.position = Math.max(this.position, frame.value.head);
 				// A device that came later than the last change has a key and no state.
-				if (this.half.state === undefined && !this.parked.some(isChange)) this.fetch(undefined);
+				if (this.half.lacksState && !this.parked.some(isChange)) this.fetch(undefined);
 				return;
 			case "accepted": {
 				const { number } = frame.value;
@@ -229,7 +229,11 @@ export class GroupClient extends GroupLine {
 			this.keys.receive(given);
 			this.half.hasKey = true;
 			this.drain();
-		} else if (this.parked.length > 0 || !this.open(entry)) this.parked.push(entry);
+		} else if (this.parked.length > 0 || !this.open(entry)) {
+			this.parked.push(entry);
+			// It may bring the first state, for which messages wait.
+			if (isChange(entry) && this.half.state === undefined) this.drain();
+		}
 	}
 
 	protected drain(): void {
@@ -265,8 +269,6 @@ export class GroupClient extends GroupLine {
 		this.around.history.observe({ type: "stored", device: this.name, number, id, sender, timeMs, body });
 		return true;
 	}
-
-	// Sending.
 
 	protected pump(): void {
 		const connection = this.connection;
@@ -326,8 +328,6 @@ export class GroupClient extends GroupLine {
 		this.outbox = this.outbox.filter((other) => other !== one);
 		this.around.history.observe({ type: "failed", device: this.name, code, id: one.id });
 	}
-
-	// Changes.
 
 	protected resume(): void {
 		for (const one of this.half.wanted) {

@@ -72,11 +72,18 @@ export class GroupHalf {
 	present: Set<string> | undefined;
 	readonly requests = new Set<string>();
 	wanted: Wanted[] = [];
+	/** The state came by a link to a device of a member: before the device was on the roster it may have changed. */
+	#older = false;
 
 	constructor(group: string, account: string, fault: GroupClientFault | undefined) {
 		this.group = group;
 		this.account = account;
 		this.#fault = fault;
+	}
+
+	/** Whether it has to be asked for once the log is here. */
+	get lacksState(): boolean {
+		return this.state === undefined || this.#older;
 	}
 
 	get maySend(): boolean {
@@ -92,6 +99,7 @@ export class GroupHalf {
 			if (change.requested.length === 16) this.requests.add(uuidFromBytes(change.requested));
 			return true;
 		}
+		if (entry.number === 0) this.#older = false;
 		if (change.version <= this.seen) {
 			this.#end(wire);
 			return true;
@@ -146,6 +154,7 @@ export class GroupHalf {
 		const ask = this.#build(one, wire);
 		// Who joins waits for the state.
 		if (ask === undefined && (one.intention.do !== "join" || this.state !== undefined)) this.#drop(one);
+		if (ask === undefined && one.intention.do === "join") this.#older = this.member === true;
 		one.ask = ask;
 		return ask;
 	}

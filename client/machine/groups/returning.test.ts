@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { account, GroupWorld } from "./testing.ts";
+import { findGroup } from "../../store/groups.ts";
+import { account, GROUP, GroupWorld } from "./testing.ts";
 
 let world: GroupWorld;
 
@@ -30,4 +31,26 @@ test("GROUP-10 who was removed and added again while away believes who adds it, 
 	bob.text("thanks");
 	await world.settle();
 	expect(alice.read()).toContain("thanks");
+});
+
+test("SYNC-4 GROUP-18 a member's new device that opens the link has the state of when the roster has it, not of the link", async () => {
+	const [alice, bob] = [world.add("a"), world.add("b")];
+	await world.found(alice, bob);
+	const { version, state, requests } = world.server.group(GROUP);
+	const key = Buffer.from(findGroup(alice.store, GROUP)?.key ?? []).toString("base64url");
+	alice.want({ do: "rename", title: "before it was on the roster" });
+	await world.settle();
+	const second = world.add("b", 2, bob);
+	world.server.refreshRoster(GROUP, world.push);
+	const link = { key, secret: "s".repeat(43), group: { version, state, requests } };
+	second.inbox.push({ type: "join-group", id: second.machine.newMessageId(), peer: GROUP, ...link });
+	await world.settle();
+	expect(findGroup(second.store, GROUP)?.title).toBe("friends");
+	second.connect();
+	await world.settle();
+	expect(findGroup(second.store, GROUP)).toMatchObject({
+		title: "before it was on the roster",
+		version: 2,
+		refetch: 0,
+	});
 });
