@@ -21,6 +21,7 @@ test.each([
 	["protocol/x.ts", "crypto"],
 	["protocol/x.ts", "../client/machine/interface.ts"],
 	["workers/api/x.ts", "../account-do/account.ts"],
+	["workers/x.ts", "./account-do/account.ts"],
 	["workers/api/x.ts", "../../client/parley.ts"],
 	["client/x.ts", "../workers/api/index.ts"],
 	["client/x.ts", "../cli/main.ts"],
@@ -38,6 +39,7 @@ test.each([
 test.each([
 	["workers/api/x.ts", "../account-do/interface.ts"],
 	["workers/api/x.ts", "./y.ts"],
+	["workers/api/x.ts", "../y.ts"],
 	["workers/api/x.ts", "../../protocol/http.ts"],
 	["workers/api/x.ts", "cloudflare:workers"],
 	["workers/api/x.test.ts", "vitest"],

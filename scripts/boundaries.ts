@@ -97,7 +97,9 @@ function refusedFile(path: string, target: string, room: Room): string | undefin
 	if (path.startsWith(MACHINE) && target.startsWith("client/transport")) return "the machine has no network";
 	if (from === "workers" && to === "workers") {
 		const sameWorker = path.split("/")[1] === target.split("/")[1];
-		return sameWorker || target.endsWith("/interface.ts") ? undefined : `${target}: only its interface.ts is open`;
+		// What lies beside the Workers' folders belongs to all of them.
+		const open = sameWorker || target.endsWith("/interface.ts") || dirname(target) === "workers";
+		return open ? undefined : `${target}: only its interface.ts is open`;
 	}
 	return from === to || room.rooms.includes(to) ? undefined : `${from}/ may not import ${target}`;
 }

@@ -1,6 +1,6 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { fromHex } from "../../protocol/ids.ts";
 import { joinConversation, newAccount, newConversation, prekeys, TestSocket, upgrade } from "./testing.ts";
 
@@ -182,7 +182,8 @@ test("REFUSED-2 the 1,000th frame beyond the rate closes the socket with 4429", 
 	expect(await stub.preKeyCounts(1)).toEqual({ oneTimePreKeys: 30, oneTimeKyberPreKeys: 30 });
 });
 
-test("REFUSED-1 a fault of ours is told as INTERNAL and closes the socket with 4500", async () => {
+test("REFUSED-1 a fault of ours is told as INTERNAL, logged by name, and closes the socket with 4500", async () => {
+	const log = vi.spyOn(console, "error").mockImplementation(() => undefined);
 	const { id, stub } = await newAccount();
 	const socket = await TestSocket.ready(id);
 	await socket.take(2);
@@ -192,6 +193,8 @@ test("REFUSED-1 a fault of ours is told as INTERNAL and closes the socket with 4
 	socket.send({ case: "seen", value: { conversation: new Uint8Array(32), upTo: 1 } });
 	expect(await socket.next()).toBe("refused INTERNAL 0");
 	expect(await socket.closed).toBe(4500);
+	expect(log.mock.calls).toEqual([["account, frame: Error"]]);
+	log.mockRestore();
 });
 
 test("NUDGE-1 the device is told the peer of its account's list, though the conversation has forgotten it", async () => {

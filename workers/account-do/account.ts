@@ -1,4 +1,5 @@
 /** The shell of an account object: RPC and sockets around the prekeys and the news. */
+
 import { DurableObject } from "cloudflare:workers";
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import type { PreKeyCounts, PreKeyUpload } from "../../protocol/http.ts";
@@ -6,6 +7,7 @@ import { toHex } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
 import { ACCOUNT_HEADER, DEVICE_HEADER } from "../conversation-do/interface.ts";
+import { logFault } from "../fault-log.ts";
 import type { AccountInterface, ConversationReference, TakenPreKeys } from "./interface.ts";
 import { News } from "./news.ts";
 import { countFrame, countMalformed, RETRY_AFTER_MS } from "./pace.ts";
@@ -160,7 +162,8 @@ export class Account extends DurableObject implements AccountInterface {
 		if (state === undefined || state.closed) return;
 		try {
 			this.#receive(socket, state, message);
-		} catch {
+		} catch (error) {
+			logFault("account, frame", error);
 			this.#sockets.refuse(socket, ErrorCode.INTERNAL);
 			this.#sockets.close(socket, 4500);
 		}

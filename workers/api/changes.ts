@@ -1,8 +1,10 @@
 /** What concerns many objects at once goes through a queue, which retries it until it is done (rules ACCOUNT-4, DEVICE-4). */
+
 import { z } from "zod";
 import { UUID_PATTERN } from "../../protocol/ids.ts";
 import type { ConversationReference } from "../account-do/interface.ts";
 import type { ConversationInterface } from "../conversation-do/interface.ts";
+import { logFault } from "../fault-log.ts";
 import { DeviceDirectory } from "./directory/devices.ts";
 import { Directory } from "./directory/directory.ts";
 import { type ApiEnv, accountStub, conversationStub } from "./env.ts";
@@ -45,8 +47,8 @@ type DevicesChanged = Extract<Change, { type: "devices-changed" }>;
 export async function announceDeletion(env: ApiEnv, accountId: string): Promise<void> {
 	try {
 		await accountStub(env, accountId).retire();
-	} catch {
-		console.warn("a deleted account's object did not answer; the queue tells it again");
+	} catch (error) {
+		logFault("a deleted account's object did not answer; the queue tells it again", error, "warn");
 	}
 	await announce(env, { type: "account-deleted", accountId });
 	await tellAtOnce(env, accountId, (stub) => stub.removeMember(accountId));
@@ -73,8 +75,8 @@ export async function announceRemoval(env: ApiEnv, accountId: string, device: nu
 async function tellAtOnce(env: ApiEnv, accountId: string, call: Telling): Promise<void> {
 	try {
 		await tellAll(env, await accountStub(env, accountId).conversations(""), call);
-	} catch {
-		console.warn("an account's object did not answer; the queue tells its conversations");
+	} catch (error) {
+		logFault("an account's object did not answer; the queue tells its conversations", error, "warn");
 	}
 }
 
@@ -92,8 +94,8 @@ export async function announceGroup(env: ApiEnv, group: string, accountIds: stri
 async function announce(env: ApiEnv, change: Change): Promise<void> {
 	try {
 		await env.CHANGES.send(change);
-	} catch {
-		console.warn("a change was not queued; the schedule takes it up");
+	} catch (error) {
+		logFault("a change was not queued; the schedule takes it up", error, "warn");
 	}
 }
 
@@ -103,7 +105,7 @@ export async function consumeChanges(env: ApiEnv, batch: MessageBatch): Promise<
 		const change = Change.safeParse(message.body);
 		if (!change.success) {
 			// It would be as wrong the next time.
-			console.error("a queue message of unknown form was dropped");
+			logFault("a queue message of unknown form was dropped");
 			message.ack();
 			continue;
 		}
@@ -111,7 +113,7 @@ export async function consumeChanges(env: ApiEnv, batch: MessageBatch): Promise<
 			await work(env, change.data);
 			message.ack();
 		} catch (error) {
-			console.error(`a change will be retried: ${error instanceof Error ? error.name : "unknown"}`);
+			logFault(`${change.data.type} will be tried again`, error, "warn");
 			message.retry();
 		}
 	}
@@ -232,6 +234,8 @@ async function tellAll(env: ApiEnv, page: readonly ConversationReference[], call
 		});
 		const outcomes = await Promise.allSettled(calls);
 		told.push(...outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? outcome.value : [])));
+		const failed = outcomes.find((outcome) => outcome.status === "rejected");
+		if (failed !== undefined) logFault("a conversation did not answer; it is told again", failed.reason, "warn");
 	}
 	return told;
 }

@@ -1,9 +1,11 @@
 /** What stands before every route's handler: who calls, and how often. */
+
 import type { Context, MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { createMiddleware } from "hono/factory";
 import { LIMITS } from "../../protocol/limits.ts";
 import { MEDIA_PATHS } from "../../protocol/media.ts";
+import { logFault } from "../fault-log.ts";
 import { addressKey } from "./address.ts";
 import { DeviceDirectory, type RemovalReason } from "./directory/devices.ts";
 import { type ApiEnv, accountStub } from "./env.ts";
@@ -157,7 +159,6 @@ function tooMany(): Refusal {
 /** Every fault becomes the one error shape; what it says inside stays inside. */
 export function answerError(error: Error, context: Context<ApiTypes>): Response {
 	if (error instanceof Refusal) return refusalResponse(error);
-	// The name only: a message may quote a row or an address.
-	console.error(`${context.req.method} ${context.req.routePath}: ${error.name}`);
+	logFault(`${context.req.method} ${context.req.routePath}`, error);
 	return refusalResponse(new Refusal("internal", "the server failed"));
 }

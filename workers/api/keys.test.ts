@@ -1,5 +1,5 @@
 import { env } from "cloudflare:workers";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { ClaimedPreKeys, PreKeyBundles, PreKeyCounts } from "../../protocol/http.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { type Call, call, fixture, refusal, register } from "../../test/api-caller.ts";
@@ -89,7 +89,10 @@ test("PREKEY-5 prekeys of many are claimed at once; nobody's, and those beyond t
 		call("/v1/keys/claims", { method: "POST", token: alice.accessToken, body: { accountIds }, bindings });
 	const before = await accountStub(env, bob.accountId).preKeyCounts(1);
 	const accounts = [bob, carol, dora].map(({ accountId }) => accountId);
+	const log = vi.spyOn(console, "warn").mockImplementation(() => undefined);
 	const answer = await claim([...accounts, NOBODY, bob.accountId], { LIMIT_CLAIM, ACCOUNT });
+	expect(log.mock.calls).toEqual([["claim of many, an account's object did not answer: Error"]]);
+	log.mockRestore();
 	const { claimed, missing, later } = ClaimedPreKeys.parse(await answer.json());
 	expect(claimed).toMatchObject([{ accountId: bob.accountId, identityKey: fixture(3).request.identityKey }]);
 	expect(claimed[0]?.devices[0]?.registrationId).toBe(fixture(3).request.registrationId);

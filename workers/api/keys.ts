@@ -1,8 +1,10 @@
 /** Prekeys: a device's own, and those of an account to write to. */
+
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { decodeBase64Url } from "hono/utils/encode";
 import { ClaimedPreKeys, ClaimPreKeysRequest, PreKeyBundles, PreKeyCounts, PreKeyUpload } from "../../protocol/http.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { logFault } from "../fault-log.ts";
 import { DeviceDirectory, type DirectoryDevice } from "./directory/devices.ts";
 import { Directory } from "./directory/directory.ts";
 import { type ApiEnv, accountStub } from "./env.ts";
@@ -112,6 +114,8 @@ export function addKeys(app: OpenAPIHono<ApiTypes>): void {
 		// An object that does not answer holds up the others no more than a claim beyond the rate.
 		const outcomes = await Promise.allSettled(claims);
 		const claimed = outcomes.flatMap((one) => (one.status === "fulfilled" && one.value !== undefined ? one.value : []));
+		const failed = outcomes.find((one) => one.status === "rejected");
+		if (failed !== undefined) logFault("claim of many, an account's object did not answer", failed.reason, "warn");
 		const done = new Set(claimed.map(({ accountId }) => accountId));
 		const missing = accountIds.filter((accountId) => !identityKeys.has(accountId));
 		return context.json({ claimed, missing, later: known.filter((accountId) => !done.has(accountId)) }, 200);

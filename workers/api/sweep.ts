@@ -1,4 +1,5 @@
 /** What happens on a schedule: lost changes, idle devices, what linking has left behind, old reports. */
+import { logFault } from "../fault-log.ts";
 import { announceDevices, resumeChanges } from "./changes.ts";
 import { DeviceDirectory } from "./directory/devices.ts";
 import { LinkDirectory } from "./directory/linking.ts";
@@ -15,7 +16,7 @@ export async function sweep(env: ApiEnv, now_ms: number): Promise<void> {
 		try {
 			await part(env, now_ms);
 		} catch (error) {
-			console.error(`${part.name} will be tried again: ${error instanceof Error ? error.name : "unknown"}`);
+			logFault(`${part.name} will be tried again`, error);
 		}
 	}
 }

@@ -1,9 +1,11 @@
 /** Access tokens (rule ACCOUNT-3) and device secrets (rule ACCOUNT-2). */
+
 import { sign, verify } from "hono/jwt";
 import { z } from "zod";
 import type { AccessToken } from "../../protocol/http.ts";
 import { toHex, UUID_PATTERN } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { logFault } from "../fault-log.ts";
 import type { ApiEnv } from "./env.ts";
 import { Refusal } from "./errors.ts";
 
@@ -32,7 +34,7 @@ export function strongSecret(env: ApiEnv, name: SecretName): string {
 	if (secret !== undefined && secret.length >= SECRET_CHARACTERS_MIN) return secret;
 	const message = `${name} is missing or shorter than ${SECRET_CHARACTERS_MIN} characters: set it with \`wrangler secret put ${name}\``;
 	// Once for each instance: every request would say the same.
-	if (!told.has(name)) console.error(message);
+	if (!told.has(name)) logFault(message);
 	told.add(name);
 	throw new Refusal("internal", message);
 }

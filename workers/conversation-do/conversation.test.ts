@@ -136,7 +136,8 @@ test("KEPT-1 a message costs at most 2.5 rows over its life, wipe and recycling 
 	});
 });
 
-test("REFUSED-1 a fault of the server is told as INTERNAL, closed with 4500, and the next connection works", async () => {
+test("REFUSED-1 a fault of the server is told as INTERNAL, logged by name, closed with 4500, and the next connection works", async () => {
+	const log = vi.spyOn(console, "error").mockImplementation(() => undefined);
 	const { stub, alice, bob } = await newConversation();
 	const one = await TestSocket.ready(stub, alice);
 	await one.take(2);
@@ -145,6 +146,8 @@ test("REFUSED-1 a fault of the server is told as INTERNAL, closed with 4500, and
 	one.send(message(newId(), [bob]));
 	expect(await one.next()).toBe("refused INTERNAL 0");
 	expect(await one.closed).toBe(4500);
+	expect(log.mock.calls).toEqual([["conversation, frame: Error"]]);
+	log.mockRestore();
 	await sql("DROP TRIGGER fault");
 	const again = await TestSocket.ready(stub, alice);
 	expect(await again.take(2)).toEqual(["welcome 0 v1 0/0 0/0", "caught up 0"]);

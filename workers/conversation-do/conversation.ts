@@ -1,5 +1,7 @@
 /** The shell of a conversation object: sockets, alarm and calls around the core, which decides everything. */
+
 import { DurableObject } from "cloudflare:workers";
+import { logFault } from "../fault-log.ts";
 import { ConversationCore, type Effect, type SocketState } from "./core.ts";
 import type { ConversationEvent } from "./events.ts";
 import { FAULT_FRAME } from "./frames.ts";
@@ -159,6 +161,7 @@ export class Conversation extends DurableObject implements ConversationInterface
 		try {
 			this.#run(event);
 		} catch (error) {
+			logFault(`conversation, ${event.type}`, error);
 			if (event.type === "frame") this.#fail(event.socket);
 			// The roster may have changed and nobody was told: who was removed must not read on, and the others begin anew.
 			if (CHANGES_ROSTER.has(event.type)) for (const id of [...this.#sockets.keys()]) this.#fail(id);
@@ -200,7 +203,8 @@ export class Conversation extends DurableObject implements ConversationInterface
 		try {
 			this.#core = this.#wake();
 			this.#run({ type: "recovered" });
-		} catch {
+		} catch (error) {
+			logFault("conversation, recovered", error);
 			// A fault that stays: the devices come back later, each with its cursor.
 			for (const id of [...this.#sockets.keys()]) this.#fail(id);
 			this.#core = this.#wake();

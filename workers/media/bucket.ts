@@ -1,4 +1,5 @@
 /** One blob's place in R2: parts, or the whole at once, each tried more than once (rule UPLOAD-8). */
+import { logFault } from "../fault-log.ts";
 import { Refusal } from "./refusal.ts";
 
 /** What of an `R2Bucket` is used. */
@@ -77,7 +78,7 @@ async function persistently<T>(operation: () => Promise<T>): Promise<T> {
 	try {
 		return await operation();
 	} catch (error) {
-		console.warn(`R2 failed: ${error instanceof Error ? error.name : "unknown"}`);
+		logFault("R2 failed", error, "warn");
 		throw new Refusal("storage_unavailable", "the storage does not answer: try again");
 	}
 }

@@ -1,5 +1,7 @@
 /** Reads of complete blobs, straight from R2 (rule BLOB-2). */
+
 import { LIMITS } from "../../protocol/limits.ts";
+import { logFault } from "../fault-log.ts";
 import { type ByteRange, cover, namesTag, readRange } from "./ranges.ts";
 import { notFound, Refusal } from "./refusal.ts";
 
@@ -19,7 +21,7 @@ export async function download(
 		return await answer(bucket, key, method, headers);
 	} catch (error) {
 		if (error instanceof Refusal) throw error;
-		console.warn(`R2 failed: ${error instanceof Error ? error.name : "unknown"}`);
+		logFault("R2 failed", error, "warn");
 		throw new Refusal("storage_unavailable", "the storage does not answer: try again");
 	}
 }

@@ -1,6 +1,8 @@
 /** Refusals of the media Worker: the one error shape of the HTTP interface, with tus's headers (rule REFUSED-1). */
+
 import { HTTP_STATUS, type HttpError, type HttpErrorCode } from "../../protocol/http.ts";
 import { TUS_VERSION } from "../../protocol/media.ts";
+import { logFault } from "../fault-log.ts";
 
 /** Thrown anywhere below the door; what it says goes to the caller, so it names no id, key or grant. */
 export class Refusal extends Error {
@@ -35,7 +37,6 @@ export function refusalResponse(refusal: Refusal): Response {
 /** Every fault becomes the one error shape; what it says inside stays inside. */
 export function faultResponse(error: unknown, where: string): Response {
 	if (error instanceof Refusal) return refusalResponse(error);
-	// The name only: a message may quote an id.
-	console.error(`${where}: ${error instanceof Error ? error.name : "unknown"}`);
+	logFault(where, error);
 	return refusalResponse(new Refusal("internal", "the server failed"));
 }
