@@ -2,7 +2,6 @@
 
 import { Failure } from "../client/failure.ts";
 import { isGroup } from "../client/groups/state.ts";
-import type { Done } from "../client/messages/people.ts";
 import type { Parley } from "../client/parley.ts";
 import { durationArgument, timerText } from "./options.ts";
 import { shortId, shownLine } from "./shown.ts";
@@ -16,6 +15,8 @@ Every command of parley --help can be entered too, about this chat where nobody 
 
 /** Commands whose first argument is with whom: here it may be left out. */
 const WITH_SOMEBODY = new Set(["block", "unblock", "report", "verify", "accept", "safety-number", "history"]);
+/** Commands that are about this chat here: an argument is never with whom. */
+const ABOUT_THIS_CHAT = new Set(["mute", "archive", "pin"]);
 /** Parts of `group` that are not about a group that is there. */
 const WITHOUT_GROUP = new Set(["list", "create", "join", "help"]);
 /** What has its own place: a chat has begun already, or would end. */
@@ -46,62 +47,60 @@ export async function runChatCommand(context: ChatCommandContext, line: string):
 				.join("\n");
 		case "reply": {
 			const { id, text } = await target(context, rest, "in");
-			return said(await messages.reply(id, text, true));
+			await messages.reply(id, text, true);
+			break;
 		}
 		case "react": {
 			const { id, text } = await target(context, rest, "in");
-			return said(await messages.react(id, text));
+			await messages.react(id, text);
+			break;
 		}
 		case "edit": {
 			const { id, text } = await target(context, rest, "text");
-			return said(await messages.edit(id, text));
+			await messages.edit(id, text);
+			break;
 		}
 		case "delete": {
 			const { id, text } = await target(context, rest, "out");
-			if (text === "everyone") return said(await messages.deleteForEveryone(id));
-			if (text !== "") throw new Failure("bad_argument", "/delete [#id] [everyone]");
-			await messages.deleteHere(id);
-			return undefined;
+			if (text !== "" && text !== "everyone") throw new Failure("bad_argument", "/delete [#id] [everyone]");
+			await (text === "everyone" ? messages.deleteForEveryone(id) : messages.deleteHere(id));
+			break;
 		}
 		case "forward": {
 			const { id, text } = await target(context, rest, "in");
-			return said(await messages.forward(id, text));
+			await messages.forward(id, text);
+			break;
 		}
 		case "poll": {
 			const [question = "", ...options] = rest.split("|").map((part) => part.trim());
-			return said(await messages.poll(name, { question, options, multiple: false }));
+			await messages.poll(name, { question, options, multiple: false });
+			break;
 		}
 		case "vote": {
 			const { id, text } = await target(context, rest, "poll");
-			return said(await messages.vote(id, text === "" ? [] : text.split(",").map((part) => part.trim())));
+			await messages.vote(id, text === "" ? [] : text.split(",").map((part) => part.trim()));
+			break;
 		}
 		case "end": {
 			const { id } = await target(context, rest, "poll");
-			return said(await messages.closePoll(id));
+			await messages.closePoll(id);
+			break;
 		}
 		case "timer":
 			if (rest === "") return timerText(nameOf(context), await messages.timer(name));
-			return said(await messages.setTimer(name, durationArgument(rest)));
-		case "mute": {
-			const seconds = rest === "" ? 8 * 60 * 60 : durationArgument(rest);
-			await parley.settings.setFlag(name, "muted", seconds === 0 ? 0 : Date.now() + seconds * 1_000);
-			return undefined;
-		}
-		case "archive":
-			await parley.settings.setFlag(name, "archived", rest === "off" ? 0 : 1);
-			return undefined;
-		case "pin":
-			await parley.settings.setFlag(name, "pinned", rest === "off" ? 0 : 1);
-			return undefined;
+			await messages.setTimer(name, durationArgument(rest));
+			break;
 		case "format":
-			return said(await messages.send(name, rest, true));
+			await messages.send(name, rest, true);
+			break;
 		default:
 			if (verb === "" || NOT_HERE.has(verb)) {
 				throw new Failure("bad_argument", `there is no command /${verb}: /help shows them all`);
 			}
 			await context.run(commandArguments(context, verb, rest));
-			return undefined;
 	}
+	// The change shows itself where it is.
+	return undefined;
 }
 
 /** What was entered, as the command line would have it: with whom the chat is takes the place that was left out. */
@@ -115,7 +114,7 @@ export function commandArguments(
 	);
 	const [first = ""] = words;
 	const unnamed = first === "" || first.startsWith("-");
-	if (WITH_SOMEBODY.has(verb) && unnamed) return [verb, name, ...words];
+	if (ABOUT_THIS_CHAT.has(verb) || (WITH_SOMEBODY.has(verb) && unnamed)) return [verb, name, ...words];
 	if (verb !== "group" || peer === undefined || !isGroup(peer) || unnamed || WITHOUT_GROUP.has(first))
 		return [verb, ...words];
 	return [verb, first, peer, ...words.slice(1)];
@@ -143,9 +142,4 @@ async function target(
 	if (newest === undefined)
 		throw new Failure("no_such_message", "there is no message yet with which that could be done");
 	return { id: newest.id, text: rest };
-}
-
-/** The change shows itself where it is. */
-function said(_done: Done): undefined {
-	return undefined;
 }

@@ -17,6 +17,8 @@ export interface Context {
 	print(result: { type: string } & Record<string, unknown>, text: string): void;
 	/** Opens the data directory, does something with it, and closes it. */
 	withParley<T>(work: (parley: Parley) => Promise<T>, onNotice?: (notice: ParleyNotice) => void): Promise<T>;
+	/** Waits a while until a change is out, to the own devices too. A chat stays connected, and is not held up. */
+	flush(parley: Parley): Promise<void>;
 }
 
 /** The context of a command that commander has parsed. */
@@ -42,6 +44,9 @@ export function contextOf(command: Command, terminal: Terminal): Context {
 			} finally {
 				await parley.close();
 			}
+		},
+		async flush(parley) {
+			if (terminal.opened === undefined) await parley.flush();
 		},
 	};
 }

@@ -10,6 +10,7 @@ function told(): { lines: Record<string, unknown>[]; context: Context } {
 		json: true,
 		print: (result) => void lines.push(result),
 		withParley: () => Promise.reject(new Error("nothing is opened")),
+		flush: () => Promise.resolve(),
 		terminal: {
 			out: () => {},
 			note: () => {},

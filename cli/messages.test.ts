@@ -236,6 +236,9 @@ test("a chat takes every other command after a slash, about the one it is with",
 	lines.push(
 		"/block\n",
 		"/privacy typing off\n",
+		"/pin\n",
+		"/pin --undo\n",
+		"/mute\n",
 		"/mute off\n",
 		"/chat bob\n",
 		"/block --wrongly\n",
@@ -248,6 +251,10 @@ test("a chat takes every other command after a slash, about the one it is with",
 	expect(out.split("\n").map((line): Shown => JSON.parse(line))).toMatchObject([
 		{ type: "blocked", with: BOB },
 		{ type: "privacy", typing: false },
+		{ type: "pinned", on: true },
+		{ type: "pinned", on: false },
+		{ type: "muted", untilMs: null },
+		{ type: "muted", untilMs: 0 },
 		{ type: "unblocked", with: BOB },
 		{ type: "message", text: "hello" },
 	]);
@@ -260,6 +267,8 @@ test("a chat takes every other command after a slash, about the one it is with",
 	const group = "ab".repeat(32);
 	expect(named("group", "add carol dora", group)).toEqual(["group", "add", group, "carol", "dora"]);
 	expect(named("group", "list", group)).toEqual(["group", "list"]);
+	expect(named("mute", "8h")).toEqual(["mute", "bob", "8h"]);
+	expect(named("pin", "--undo")).toEqual(["pin", "bob", "--undo"]);
 }, 20_000);
 
 test("times and formatting as people read them", () => {

@@ -49,7 +49,7 @@ export function addGroupChanges(group: Command, terminal: Terminal): void {
 			await context.withParley(async (parley) => {
 				const group = await parley.groups.delete(name);
 				// The other devices hear of it.
-				await parley.flush();
+				await context.flush(parley);
 				context.print({ type: "group-deleted", group }, `${lockedName(group)} is gone from this device.`);
 			});
 		},

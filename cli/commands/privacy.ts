@@ -37,7 +37,7 @@ Examples:
 					if (what === undefined) return list(context, parley);
 					if (name === undefined) command.error("error: missing argument 'with'");
 					await (what === "accept" ? parley.settings.acceptRequest(name) : parley.settings.deleteRequest(name));
-					await parley.flush();
+					await context.flush(parley);
 					const done = what === "accept" ? "accepted" : "deleted";
 					context.print({ type: `request-${done}`, with: name }, `The messages of ${printable(name)} are ${done}.`);
 				});
@@ -70,7 +70,7 @@ export function addBlock(program: Command, terminal: Terminal): void {
 				}
 				await context.withParley(async (parley) => {
 					await parley.settings.setBlocked(name, on);
-					await parley.flush();
+					await context.flush(parley);
 				});
 				context.print(
 					{ type: `${verb}ed`, with: name },
@@ -115,7 +115,7 @@ Examples:
 				await context.withParley(async (parley) => {
 					if (what !== undefined && value !== undefined) await change(parley, what, value === "on");
 					// The other devices hear of it.
-					if (value !== undefined) await parley.flush();
+					if (value !== undefined) await context.flush(parley);
 					const switches = Object.entries(SWITCHES).map(([name, key]) => {
 						return [name, key === undefined ? parley.settings.readReceipts : parley.settings.privacy(key)] as const;
 					});

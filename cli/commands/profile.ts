@@ -44,7 +44,7 @@ Examples:
 				if ((name ?? about) !== undefined) await parley.profiles.set(texts);
 				if (picture !== undefined || removePicture === true) await parley.profiles.setPicture(picture);
 				// Own devices hear of it now.
-				if (changes) await parley.flush();
+				if (changes) await context.flush(parley);
 				if (to !== undefined) {
 					const saved = await parley.profiles.savePicture(account, to);
 					context.print({ type: "picture-saved", account, path: saved }, `✓ saved as ${printable(saved)}`);

@@ -37,7 +37,7 @@ Examples:
 				await parley.reports.report(name, { messages, reason: options.reason });
 				if (!blocked) return;
 				await parley.settings.setBlocked(name, true);
-				await parley.flush();
+				await context.flush(parley);
 			});
 			context.print(
 				{ type: "reported", with: name, messages: messages.length, blocked },

@@ -58,6 +58,6 @@ function addSwitch(program: Command, terminal: Terminal, verb: string, flag: Fla
 async function set(context: Context, name: string, flag: FlagName, value: number): Promise<void> {
 	await context.withParley(async (parley) => {
 		await parley.settings.setFlag(name, flag, value);
-		await parley.flush();
+		await context.flush(parley);
 	});
 }
