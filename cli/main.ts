@@ -41,9 +41,13 @@ Another device for Alice:
 With --json each result is one JSON object on a line of its own, and an error is {"error":{"code","message"}} on
 standard error. PARLEY_PASSPHRASE encrypts the data directory with a passphrase instead of a key file.
 
-Exit codes: 0 done, 1 unexpected, 2 usage, 3 not registered, 4 not found, 5 refused by the server,
-6 the server cannot be reached, 7 an identity changed and a person must decide, 8 the data directory is in use, 9 a file isn't what was sent, or unsafe,
-10 this device was unlinked.`;
+Exit codes:
+   0  done                                6  the server cannot be reached
+   1  unexpected                          7  an identity changed: a person must decide
+   2  usage                               8  another process uses the data directory
+   3  not registered                      9  a file is not what was sent, or is unsafe
+   4  not found                          10  this device was unlinked
+   5  refused by the server, or too late`;
 
 /** Runs the command line and returns its exit code. */
 export async function main(args: readonly string[], terminal: Terminal = processTerminal()): Promise<number> {
