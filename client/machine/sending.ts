@@ -168,9 +168,10 @@ async function pumpInto(context: Context, connection: Connection, peer: string, 
 
 /** The devices to encrypt for; undefined while prekeys are on the way, or where the roster lists no device of the peer. */
 function readyDevices(context: Context, connection: Connection, peer: string): ReadyDevice[] | undefined {
-	const devices = rosterDevices(context.store, peer).filter((device) => !isOwn(context, device));
+	const roster = rosterDevices(context.store, peer);
+	const devices = roster.filter((device) => !isOwn(context, device));
 	// Encrypted for nobody a message would count as accepted, and as delivered soon.
-	if (!devices.some((device) => device.account === peer)) return undefined;
+	if (!devices.some((device) => device.account === peer)) return isNote(context, peer, roster) ? [] : undefined;
 	const now = context.now();
 	const ready: ReadyDevice[] = [];
 	let waiting = false;
@@ -189,6 +190,11 @@ function readyDevices(context: Context, connection: Connection, peer: string): R
 		ready.push({ ...device, registration_id: registrationId, address });
 	}
 	return waiting ? undefined : ready;
+}
+
+/** Whether what is written there is a note to oneself, and no other device is there to read it (rule CONVERSATION-3). */
+function isNote(context: Context, peer: string, roster: readonly RosterDevice[]): boolean {
+	return peer === context.account.accountId && roster.length === 1;
 }
 
 /** Asks for an account's prekeys, unless that is under way or waits after a failure. */
@@ -262,7 +268,7 @@ async function encryptSend(
 	const nothing = row.target === null ? meant : plaintextOf(emptyContent(row.id), conversationId);
 	const now = context.now();
 	const envelopes: Envelope[] = [];
-	let sealedForPeer = false;
+	let sealedForPeer = devices.length === 0;
 	for (const device of devices) {
 		const plaintext = row.target === `${device.account}.${device.device}` ? meant : nothing;
 		const cipher = await context.cipher.seal(device.account, device.device, plaintext, now);
