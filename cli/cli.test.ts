@@ -49,6 +49,29 @@ test("help teaches every command, with examples", async () => {
 	expect((await run("send", "--help")).out).toContain('$ parley send bob "see you at eight"');
 });
 
+/** Names of the commands that a help lists, `help` itself left out. */
+function listed(help: string): string[] {
+	const names = (help.split("Commands:\n")[1] ?? "").matchAll(/^ {2}([a-z][a-z-]*)/gm);
+	return [...names].map(([, name = ""]) => name).filter((name) => name !== "help");
+}
+
+test("each command's own help has an example", async () => {
+	const names = listed((await run("--help")).out.split("\n\nTwo people")[0] ?? "");
+	expect(names.length).toBeGreaterThan(30);
+	const parts = await Promise.all(
+		["group", "devices"].map(async (name) =>
+			listed((await run(name, "--help")).out.split(/\n\n(?:GROUP|Example)/)[0] ?? "").map((part) => [name, part]),
+		),
+	);
+	for (const path of [...names.map((name) => [name]), ...parts.flat()]) {
+		expect((await run(...path, "--help")).out).toMatch(new RegExp(`Examples?:\n.*parley.* ${path.join(" ")}`));
+	}
+});
+
+test("--version prints the version", async () => {
+	expect(await run("--version")).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+$/) });
+});
+
 test.each([
 	["no command of ours", ["shout", "bob"]],
 	["a missing argument", ["send", "bob"]],
@@ -62,16 +85,29 @@ test.each([
 	["a text beside a file", ["send", "bob", "hi", "--file", "x"]],
 	["a voice that is a document", ["send", "bob", "--file", "x", "--voice", "--document"]],
 	["a size that is none", ["auto-download", "much"]],
+	["a time that is none", ["mute", "bob", "soon"]],
+	["a timer that is none", ["timer", "bob", "1x"]],
 ])("exit code 2: %s", async (_what, args) => {
 	const { code, out, err } = await run(...args);
 	expect({ code, out }).toEqual({ code: 2, out: "" });
 	expect(err).toContain("parley: ");
 });
 
-test("usage errors are one JSON object with --json", async () => {
-	const { code, err } = await run("--json", "send", "bob");
-	expect(code).toBe(2);
-	expect(JSON.parse(err)).toMatchObject({ error: { code: "usage" } });
+test.each([
+	[["send", "bob"], /^missing argument 'text'/],
+	[["mute", "bob", "soon"], /'soon' is invalid for argument 'time'/],
+	[[], /^a command is missing$/],
+	[["group"], /^a command is missing$/],
+])("usage errors are one JSON object with --json: %s", async (args, message) => {
+	const { code, out, err } = await run("--json", ...args);
+	expect({ code, out }).toEqual({ code: 2, out: "" });
+	expect(JSON.parse(err)).toEqual({ error: { code: "usage", message: expect.stringMatching(message) } });
+});
+
+test("a usage error names the help of its command", async () => {
+	expect((await run("send", "bob")).err).toContain("(parley send --help says more)");
+	expect((await run("group", "add")).err).toContain("(parley group add --help says more)");
+	expect((await run("shout")).err).toContain("(parley --help says more)");
 });
 
 test.each([

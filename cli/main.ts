@@ -1,4 +1,5 @@
 /** The command line: reads arguments, runs one command, tells errors in one line, returns the exit code. */
+import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { addAccept } from "./commands/accept.ts";
 import { addChat } from "./commands/chat.ts";
@@ -59,7 +60,8 @@ export async function main(args: readonly string[], terminal: Terminal = process
 		if (error instanceof CommanderError) {
 			if (error.exitCode === 0) return EXIT.ok;
 			// Without --json commander has already said it.
-			if (json) terminal.note(jsonLine({ error: { code: "usage", message: withoutPrefix(error.message) } }));
+			const message = error.code === "commander.help" ? "a command is missing" : withoutPrefix(error.message);
+			if (json) terminal.note(jsonLine({ error: { code: "usage", message } }));
 			return EXIT.usage;
 		}
 		const told = tell(error);
@@ -76,9 +78,9 @@ function program(terminal: Terminal, json: boolean): Command {
 		.option("--data <directory>", "where keys and messages are kept (default: $XDG_DATA_HOME/parley)")
 		.option("--server <url>", "the server (default: the one of the registration, at first http://127.0.0.1:8787)")
 		.option("--json", "print one JSON object a line")
+		.version(ownVersion(), "--version", "print the version")
 		.addHelpText("after", HELP)
 		.configureHelp({ showGlobalOptions: true })
-		.showHelpAfterError("(parley --help says more)")
 		.configureOutput({
 			writeOut: (text) => terminal.out(text.replace(/\n$/, "")),
 			writeErr: (text) => {
@@ -124,7 +126,21 @@ function program(terminal: Terminal, json: boolean): Command {
 		addDeleteAccount,
 	];
 	for (const addCommand of add) addCommand(root, terminal);
+	pointToHelp(root, "parley");
 	return root;
+}
+
+function ownVersion(): string {
+	const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+		version: string;
+	};
+	return version;
+}
+
+/** What is wrong with a command its own help explains. */
+function pointToHelp(command: Command, path: string): void {
+	command.showHelpAfterError(`(${path} --help says more)`);
+	for (const part of command.commands) pointToHelp(part, `${path} ${part.name()}`);
 }
 
 function withoutPrefix(message: string): string {

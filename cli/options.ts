@@ -1,6 +1,9 @@
 import { InvalidArgumentError, Option } from "commander";
 import { printable } from "./terminal.ts";
 
+/** What may stand for a conversation. */
+export const WITH = 'a username, an account id, or a group as "group:TITLE"';
+
 /** `--timeout SECONDS`. */
 export function secondsOption(description: string, byDefault: number): Option {
 	return new Option("--timeout <seconds>", description).argParser(positive).default(byDefault);

@@ -275,20 +275,22 @@ export class Parley {
 		await this.#connect().runner.perform({ type: "set-verified", peer, verified: true });
 	}
 
-	/** Accepts somebody's new identity key, and the new account where their name has moved to one. */
-	async accept(name: string): Promise<void> {
+	/** Accepts a new identity key, and the new account where the name has moved to one. Returns whether there was either. */
+	async accept(name: string): Promise<boolean> {
 		const { runner } = this.#connect();
 		const peer = await this.#resolve(name);
+		const changed = identityState(this.#store, peer) === "blocked";
 		await runner.perform({ type: "accept-identity", peer });
-		if (UUID_PATTERN.test(name)) return;
 		try {
-			const { username, movedTo } = await this.lookup(name);
-			if (movedTo === undefined) return;
-			rememberContact(this.#store, username, movedTo);
-			runner.post({ type: "share-contact", username, account: movedTo });
+			const found = UUID_PATTERN.test(name) ? undefined : await this.lookup(name);
+			if (found?.movedTo === undefined) return changed;
+			rememberContact(this.#store, found.username, found.movedTo);
+			runner.post({ type: "share-contact", username: found.username, account: found.movedTo });
+			return true;
 		} catch (error) {
 			// The key is accepted; whether the name has moved can be asked another time.
-			if (!(error instanceof ServerUnreachable)) throw error;
+			if (error instanceof ServerUnreachable) return changed;
+			throw error;
 		}
 	}
 

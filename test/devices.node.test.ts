@@ -117,6 +117,7 @@ test("SYNC-1 SYNC-3 reading, verifying, muting and notes to oneself appear on th
 }, async () => {
 	const [alice, bob, laptop] = [await device(ALICE), await device(BOB), await device("laptop")];
 	const peer = bob.whoami().accountId;
+	expect(await alice.accept(BOB)).toBe(false);
 	await alice.verify(BOB);
 	await until(async () => (await laptop.safetyNumber(BOB)).verified, PATIENCE_MS, "that Bob is verified");
 	const synced = () => devices.get(ALICE)?.notices.some((notice) => notice.type === "synced" && notice.peer === peer);

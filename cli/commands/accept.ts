@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { contextOf } from "../context.ts";
-import type { Terminal } from "../terminal.ts";
+import { printable, type Terminal } from "../terminal.ts";
 
 export function addAccept(program: Command, terminal: Terminal): void {
 	program
@@ -18,7 +18,12 @@ Example:
 		)
 		.action(async (name: string, _options: unknown, command: Command) => {
 			const context = contextOf(command, terminal);
-			await context.withParley((parley) => parley.accept(name));
-			context.print({ type: "accepted", with: name }, `The new identity of ${name} is accepted; it is not verified.`);
+			const changed = await context.withParley((parley) => parley.accept(name));
+			context.print(
+				{ type: "accepted", with: name, changed },
+				changed
+					? `The new identity of ${printable(name)} is accepted; it is not verified.`
+					: `${printable(name)} has shown no new identity that waits: nothing has changed.`,
+			);
 		});
 }

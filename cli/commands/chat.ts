@@ -13,7 +13,7 @@ import { type Context, contextOf } from "../context.ts";
 import { droppedPath } from "../dropped.ts";
 import { groupNoticeText } from "../group_text.ts";
 import { identityText, logWentBack, refusalText } from "../message_text.ts";
-import { timerText } from "../options.ts";
+import { timerText, WITH } from "../options.ts";
 import { profileNotice } from "../profile_text.ts";
 import { Screen } from "../screen.ts";
 import { shownLine } from "../shown.ts";
@@ -29,7 +29,7 @@ export function addChat(program: Command, terminal: Terminal, programFor: (inner
 	program
 		.command("chat")
 		.description("Talk with somebody: lines that you enter are sent, theirs appear as they come")
-		.argument("<with>", "a username, or an account id")
+		.argument("<with>", WITH)
 		.addHelpText(
 			"after",
 			`

@@ -18,6 +18,7 @@ export function addDevices(program: Command, terminal: Terminal): void {
 		.description("Name a device; the server can't read the name")
 		.argument("<id>", "its number in the list", deviceId)
 		.argument("<name>", "at most 64 bytes")
+		.addHelpText("after", "\nExample:\n  $ parley devices rename 2 laptop")
 		.action(async (id: number, name: string, _options: unknown, command: Command) => {
 			const context = contextOf(command, terminal);
 			await context.withParley((parley) => parley.devices.rename(id, name));

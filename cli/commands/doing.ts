@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import type { Done } from "../../client/messages/people.ts";
 import type { Parley } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
-import { durationArgument, secondsOption, timerText } from "../options.ts";
+import { durationArgument, secondsOption, timerText, WITH } from "../options.ts";
 import { shortId } from "../shown.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -91,14 +91,13 @@ export function addTimer(program: Command, terminal: Terminal): void {
 	program
 		.command("timer")
 		.description("Let messages with somebody disappear some time after they were read")
-		.argument("<with>", "a username, or an account id")
-		.argument("[time]", "30s, 5m, 8h, 1d, 4w, off; left out, the timer is shown")
+		.argument("<with>", WITH)
+		.argument("[time]", "30s, 5m, 8h, 1d, 4w, off; left out, the timer is shown", durationArgument)
 		.addOption(timeout())
 		.addHelpText("after", "\nExamples:\n  $ parley timer bob 1d\n  $ parley timer bob off")
-		.action(async (name: string, time: string | undefined, options: { timeout: number }, command: Command) => {
-			if (time !== undefined) {
-				const seconds = durationArgument(time);
-				await perform(command, terminal, "timer", options.timeout, (parley) => parley.messages.setTimer(name, seconds));
+		.action(async (name: string, to: number | undefined, options: { timeout: number }, command: Command) => {
+			if (to !== undefined) {
+				await perform(command, terminal, "timer", options.timeout, (parley) => parley.messages.setTimer(name, to));
 				return;
 			}
 			const context = contextOf(command, terminal);

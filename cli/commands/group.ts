@@ -76,6 +76,7 @@ function addList(group: Command, terminal: Terminal): void {
 	group
 		.command("list")
 		.description("List your groups (works offline)")
+		.addHelpText("after", "\nExamples:\n  $ parley group list\n  $ parley --json group list | jq -r .title")
 		.action(async (_options: unknown, command: Command) => {
 			const context = contextOf(command, terminal);
 			await context.withParley(async (parley) => {
@@ -92,6 +93,7 @@ function addInfo(group: Command, terminal: Terminal): void {
 		.command("info")
 		.description("Show a group: members, roles, rules, link (works offline)")
 		.argument("<group>", "a title, or the beginning of an id")
+		.addHelpText("after", '\nExample:\n  $ parley group info "Climbing on Sunday"')
 		.action(async (name: string, _options: unknown, command: Command) => {
 			const context = contextOf(command, terminal);
 			await context.withParley(async (parley) => {

@@ -19,6 +19,10 @@ export function addGroupLinks(group: Command, terminal: Terminal): void {
 		.addOption(new Option("--off", "no link any more").conflicts("approval"))
 		.option("--approval", "an admin lets in who has the link")
 		.option("--no-approval", "who has the link is in at once")
+		.addHelpText(
+			"after",
+			'\nExamples:\n  $ parley group link "Climbing on Sunday" --approval\n  $ parley group link "Climbing on Sunday" --off',
+		)
 		.action(async (name: string, options: LinkOptions, command: Command) => {
 			const context = contextOf(command, terminal);
 			await context.withParley(async (parley) => {
@@ -36,6 +40,7 @@ export function addGroupLinks(group: Command, terminal: Terminal): void {
 		.command("join")
 		.description("Join a group by its invite link, or ask to")
 		.argument("<link>", "parley://group?…")
+		.addHelpText("after", "\nExample:\n  $ parley group join 'parley://group?v=1&…'")
 		.action(async (link: string, _options: unknown, command: Command) => {
 			const context = contextOf(command, terminal);
 			await context.withParley(async (parley) => {
@@ -51,6 +56,7 @@ export function addGroupLinks(group: Command, terminal: Terminal): void {
 		.command("requests")
 		.description("List who asks to join (works offline)")
 		.argument("<group>", "a title, or the beginning of an id")
+		.addHelpText("after", '\nExample:\n  $ parley group requests "Climbing on Sunday"')
 		.action(async (name: string, _options: unknown, command: Command) => {
 			const context = contextOf(command, terminal);
 			await context.withParley(async (parley) => {
@@ -68,6 +74,7 @@ export function addGroupLinks(group: Command, terminal: Terminal): void {
 			.description(approve ? "Let in somebody who asked to join" : "Don't let in somebody who asked to join")
 			.argument("<group>", "a title, or the beginning of an id")
 			.argument("<who>", "a username, or an account id")
+			.addHelpText("after", `\nExample:\n  $ parley group ${approve ? "approve" : "decline"} "Climbing on Sunday" dora`)
 			.action(async (name: string, who: string, _options: unknown, command: Command) => {
 				const context = contextOf(command, terminal);
 				await context.withParley(async (parley) => {

@@ -3,7 +3,7 @@ import type { TimelineItem } from "../../client/messages/timeline.ts";
 import type { Parley } from "../../client/parley.ts";
 import { changeLine, changeObject } from "../change_text.ts";
 import { type Context, contextOf } from "../context.ts";
-import { limitOption } from "../options.ts";
+import { limitOption, WITH } from "../options.ts";
 import { earlierLines, shortId, shownLine, shownObject } from "../shown.ts";
 import { printable, type Terminal } from "../terminal.ts";
 
@@ -11,7 +11,7 @@ export function addHistory(program: Command, terminal: Terminal): void {
 	program
 		.command("history")
 		.description("Print the messages with somebody and what changed between them, oldest first (works offline)")
-		.argument("<with>", "a username, or an account id")
+		.argument("<with>", WITH)
 		.addOption(limitOption(50))
 		.option("--edits", "show the texts before edits, too")
 		.addHelpText("after", "\nExamples:\n  $ parley history bob\n  $ parley --json history bob --limit 1000")

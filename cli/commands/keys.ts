@@ -6,6 +6,15 @@ export function addKeys(program: Command, terminal: Terminal): void {
 	program
 		.command("keys")
 		.description("Show how many one-time prekeys the server still has of yours")
+		.addHelpText(
+			"after",
+			`
+With one of them somebody begins to write to you. The next connection makes new ones below 20; where none is left, one of
+each kind that stays is used.
+
+Example:
+  $ parley keys`,
+		)
 		.action(async (_options: unknown, command: Command) => {
 			const context = contextOf(command, terminal);
 			const { oneTimePreKeys, oneTimeKyberPreKeys } = await context.withParley((parley) => parley.keys());

@@ -1,5 +1,6 @@
 /** Polls: a question, votes, an end. */
 import type { Command } from "commander";
+import { WITH } from "../options.ts";
 import type { Terminal } from "../terminal.ts";
 import { perform, timeout } from "./doing.ts";
 
@@ -7,7 +8,7 @@ export function addPoll(program: Command, terminal: Terminal): void {
 	program
 		.command("poll")
 		.description("Ask a question with 2 to 32 answers to choose from")
-		.argument("<to>", "a username, or an account id")
+		.argument("<to>", WITH)
 		.argument("<question>", "the question")
 		.argument("<options...>", "the answers")
 		.option("--multiple", "more than one answer may be chosen")

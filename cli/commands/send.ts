@@ -3,7 +3,7 @@ import type { StoredMessage } from "../../client/machine/interface.ts";
 import type { Parley } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
 import { ProgressLine } from "../file_progress.ts";
-import { secondsOption } from "../options.ts";
+import { secondsOption, WITH } from "../options.ts";
 import type { Terminal } from "../terminal.ts";
 
 interface SendOptions {
@@ -21,7 +21,7 @@ export function addSend(program: Command, terminal: Terminal): void {
 	program
 		.command("send")
 		.description("Send a text or a file and wait until the server has it on disk")
-		.argument("<to>", "a username, or an account id")
+		.argument("<to>", WITH)
 		.argument("[text]", "the text; - reads it from standard input")
 		.option("--file <path>", "send a file instead of a text")
 		.addOption(new Option("--forward <id>", "send another message on, a file without an upload").conflicts("file"))

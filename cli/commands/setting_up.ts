@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import type { FlagName } from "../../client/settings.ts";
 import { type Context, contextOf } from "../context.ts";
-import { durationArgument, durationWords } from "../options.ts";
+import { durationArgument, durationWords, WITH } from "../options.ts";
 import { printable, type Terminal } from "../terminal.ts";
 
 /** For ever, as a time: the largest that JavaScript knows as a date. */
@@ -12,11 +12,10 @@ export function addMute(program: Command, terminal: Terminal): void {
 	program
 		.command("mute")
 		.description("Mute a conversation, for a time or for good")
-		.argument("<with>", "a username, or an account id")
-		.argument("[time]", "8h, 1d, 4w, off; left out, until you unmute it")
+		.argument("<with>", WITH)
+		.argument("[time]", "8h, 1d, 4w, off; left out, until you unmute it", durationArgument)
 		.addHelpText("after", "\nExamples:\n  $ parley mute bob 8h\n  $ parley mute bob off")
-		.action(async (name: string, time: string | undefined, _options: unknown, command: Command) => {
-			const seconds = time === undefined ? undefined : durationArgument(time);
+		.action(async (name: string, seconds: number | undefined, _options: unknown, command: Command) => {
 			const untilMs = seconds === undefined ? FOR_EVER_MS : seconds === 0 ? 0 : Date.now() + seconds * 1_000;
 			const how = seconds === undefined ? "until you unmute it" : `for ${durationWords(seconds)}`;
 			const context = contextOf(command, terminal);
@@ -40,7 +39,7 @@ function addSwitch(program: Command, terminal: Terminal, verb: string, flag: Fla
 	program
 		.command(verb)
 		.description(description)
-		.argument("<with>", "a username, or an account id")
+		.argument("<with>", WITH)
 		.option("--undo", "not any more")
 		.addHelpText("after", `\nExamples:\n  $ parley ${verb} bob\n  $ parley ${verb} bob --undo`)
 		.action(async (name: string, options: { undo?: boolean }, command: Command) => {

@@ -7,6 +7,7 @@ export function addWhoami(program: Command, terminal: Terminal): void {
 	program
 		.command("whoami")
 		.description("Show the account of this data directory (works offline)")
+		.addHelpText("after", "\nExamples:\n  $ parley whoami\n  $ parley --json whoami | jq -r .account")
 		.action(async (_options: unknown, command: Command) => {
 			const context = contextOf(command, terminal);
 			await context.withParley(async (parley) => {
