@@ -23,6 +23,8 @@ const SIDE_BY_SIDE = 8;
 /** Rule GROUP-8: all members together acknowledge about a thousand times a second. */
 const ACKNOWLEDGE_MS_PER_MEMBER = 1;
 const ACKNOWLEDGE_MS_MIN = 100;
+/** The same rule: half of what may be on the way to each of them. */
+const shareOf = (members: number) => Math.max(LIMITS.window_bytes_least, LIMITS.windows_bytes / members) / 2;
 /** Deliveries of which the time is kept. */
 const SAMPLES_MAX = 4_000_000;
 
@@ -95,7 +97,7 @@ async function prepareParley(order: GroupOrder): Promise<void> {
 	}
 	const sockets = await inGroups(accounts.length, async (index) => {
 		const account = accounts[index];
-		return account === undefined ? undefined : openMember(order.url, group, account);
+		return account === undefined ? undefined : openMember(order, group, account);
 	});
 	const own = sockets[0];
 	if (own === undefined) throw new Error("no socket");
@@ -129,41 +131,50 @@ function up(frame: MessageInitShape<typeof ConversationUpSchema>["frame"]): Uint
 	);
 }
 
-async function openMember(base: string, group: string, { accessToken }: LoadAccount) {
+/** A member, when it has everything that was before. */
+async function openMember({ url, members }: GroupOrder, group: string, { accessToken }: LoadAccount) {
+	const bytes_max = shareOf(members);
 	let cursor = 0;
+	let bytes = 0;
 	let acknowledged = 0;
-	let welcome: (rosterVersion: number) => void = () => {};
-	const welcomed = new Promise<number>((done) => {
-		welcome = done;
+	let rosterVersion = 0;
+	let caughtUp = () => {};
+	const ready = new Promise<void>((done) => {
+		caughtUp = done;
 	});
 	const acknowledge = () => {
 		if (cursor === acknowledged) return;
 		acknowledged = cursor;
+		bytes = 0;
 		socket.send(up({ case: "acknowledge", value: { cursor } }));
 	};
 	const arrived = (number: number) => {
 		if (number > cursor) cursor = number;
-		if (cursor - acknowledged >= LIMITS.acknowledge_entries) acknowledge();
+		if (cursor - acknowledged >= LIMITS.acknowledge_entries || bytes >= bytes_max) acknowledge();
 	};
 	const socket = await openSocket(
-		`${base.replace("http", "ws")}/v1/groups/${group}/socket`,
+		`${url.replace("http", "ws")}/v1/groups/${group}/socket`,
 		{ authorization: `Bearer ${accessToken}` },
-		(bytes) => {
-			const field = (bytes[0] ?? 0) >> 3;
+		(frameBytes) => {
+			const field = (frameBytes[0] ?? 0) >> 3;
 			if (field === 2) {
-				const { number, counter } = readArrival(bytes, 1, 3);
+				bytes += frameBytes.length;
+				const { number, counter } = readArrival(frameBytes, 1, 3);
 				received(counter);
 				return arrived(number);
 			}
-			if (field === 4) return arrived(readArrival(bytes, 2, 1).number);
-			const { frame } = fromBinary(ConversationDownSchema, bytes);
-			if (frame.case === "welcome") welcome(frame.value.roster?.version ?? 0);
-			else if (frame.case === "caughtUp") arrived(frame.value.head);
-			else if (frame.case === "refused") refused(ErrorCode[frame.value.code]);
+			if (field === 4) return arrived(readArrival(frameBytes, 2, 1).number);
+			const { frame } = fromBinary(ConversationDownSchema, frameBytes);
+			if (frame.case === "welcome") rosterVersion = frame.value.roster?.version ?? 0;
+			else if (frame.case === "caughtUp") {
+				arrived(frame.value.head);
+				caughtUp();
+			} else if (frame.case === "refused") refused(ErrorCode[frame.value.code]);
 		},
 	);
 	socket.send(up({ case: "hello", value: { protocolVersion: PROTOCOL_VERSION, cursor: 0, read: 0 } }));
-	return { socket, acknowledge, rosterVersion: await welcomed };
+	await ready;
+	return { socket, acknowledge, rosterVersion };
 }
 
 /** One frame is encoded; for each message only its id is written into it. */

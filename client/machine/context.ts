@@ -41,6 +41,8 @@ export interface Connection {
 	/** When that was, and whether a wake was asked for the next time; in groups. */
 	acknowledgedAt_ms: number;
 	waking: boolean;
+	/** Bytes of ciphertext that have come since, in groups. */
+	arrived_bytes: number;
 	/** Foreign entries have moved the cursor in this step. */
 	foreign: boolean;
 	/** News that the account waits to hear of (rule NUDGE-2). */
@@ -166,6 +168,7 @@ export function newConnection(): Connection {
 		acknowledged: 0,
 		acknowledgedAt_ms: Number.NEGATIVE_INFINITY,
 		waking: false,
+		arrived_bytes: 0,
 		foreign: false,
 		news: undefined,
 	};

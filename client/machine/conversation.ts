@@ -227,6 +227,7 @@ export function acknowledge(context: Context, peer: string): void {
 	const ahead = cursor - connection.acknowledged;
 	if (ahead > 0 && rides(context, peer, cursor)) {
 		connection.acknowledged = cursor;
+		connection.arrived_bytes = 0;
 		return;
 	}
 	if (ahead <= 0 || (!foreign && ahead < LIMITS.acknowledge_entries)) return;
@@ -235,6 +236,7 @@ export function acknowledge(context: Context, peer: string): void {
 		return;
 	}
 	connection.acknowledged = cursor;
+	connection.arrived_bytes = 0;
 	context.send(peer, {
 		case: "acknowledge",
 		value: { $typeName: "parley.v1.Acknowledge", cursor, quiet: isRequest(context, peer) },
@@ -251,17 +253,18 @@ function rides(context: Context, peer: string, cursor: number): boolean {
 }
 
 /**
- * Rule GROUP-8: all devices of a large group together acknowledge about a thousand times a second. Where it is too early,
- * the group is looked after again when it isn't any more.
+ * Rule GROUP-8: all devices of a large group together acknowledge about a thousand times a second, or when half of what may
+ * be on the way to one has come. Where it is too early, the group is looked after again when it isn't any more.
  */
 function mayAcknowledge(context: Context, peer: string): boolean {
 	const connection = context.connection(peer);
-	const pause_ms = countGroupDevices(context.store, peer);
-	if (pause_ms <= LIMITS.watermark_push_devices) return true;
+	const devices = countGroupDevices(context.store, peer);
+	if (devices <= LIMITS.watermark_push_devices) return true;
+	const pause_ms = devices;
 	const now_ms = context.environment.nowMs();
 	const waited_ms = now_ms - connection.acknowledgedAt_ms;
 	// A clock that went back must not make this wait for ever.
-	if (waited_ms >= pause_ms || waited_ms < 0) {
+	if (waited_ms >= pause_ms || waited_ms < 0 || connection.arrived_bytes >= shareOf(devices) / 2) {
 		connection.acknowledgedAt_ms = now_ms;
 		connection.waking = false;
 		return true;
@@ -269,6 +272,11 @@ function mayAcknowledge(context: Context, peer: string): boolean {
 	if (!connection.waking) context.request({ type: "wake", account: peer, afterMs: pause_ms - waited_ms });
 	connection.waking = true;
 	return false;
+}
+
+/** Bytes that may be on the way to each device of a conversation, in any case (rule DELIVERED-3). */
+function shareOf(devices: number): number {
+	return Math.max(LIMITS.window_bytes_least, LIMITS.windows_bytes / devices);
 }
 
 export function markRead(context: Context, peer: string, upTo: number): void {

@@ -3,6 +3,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
 import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
+import { LIMITS } from "../../protocol/limits.ts";
 import {
 	A1,
 	type Address,
@@ -17,6 +18,7 @@ import {
 	TestSocket,
 	up,
 } from "./testing.ts";
+import { GroupBench, joining, request } from "./testing-groups.ts";
 
 const A2: Address = { account: ALICE, device: 2, registrationId: 12 };
 const B2: Address = { account: BOB, device: 2, registrationId: 22 };
@@ -198,4 +200,31 @@ test("DELIVERED-3, DELIVERED-4: an acknowledgement beside a message makes room f
 	expect(bench.take(bob).filter((frame) => frame.startsWith("entry"))).toHaveLength(256);
 	bench.raw(bob, carrying(256, [A1]));
 	expect(bench.take(bob).filter((frame) => frame.startsWith("entry"))).toHaveLength(44);
+});
+
+test("KEPT-1 in a large group what devices acknowledge is removed, and noted for a hibernation, when the second is over", () => {
+	const bench = new GroupBench();
+	const others = Array.from({ length: LIMITS.watermark_push_devices }, (_, index) => ({
+		account: `00000000-0000-4000-8000-${(index + 0x1000).toString(16).padStart(12, "0")}`,
+		device: 1,
+		registrationId: 7,
+	}));
+	bench.change(request(A1, 2, { added: others.map((other) => joining(other)) }));
+	const sockets = [bench.alice, bench.bob, ...others.map((other) => bench.ready(other))];
+	bench.up(bench.alice, { case: "send", value: { messageId: newId(), rosterVersion: 2, shared: new Uint8Array(9) } });
+	bench.effects = [];
+	for (const socket of sockets) bench.up(socket, { case: "acknowledge", value: { cursor: 3 } });
+	expect(bench.effects.filter(({ type }) => type === "attach")).toEqual([]);
+	expect([bench.core.unsettled, wiped(bench).at(-1)]).toEqual([true, false]);
+	bench.handle({ type: "settle" });
+	expect([bench.core.unsettled, wiped(bench).at(-1)]).toEqual([false, true]);
+	expect(sockets.map((socket) => bench.sockets.get(socket)?.cursor)).toEqual(sockets.map(() => 3));
+});
+
+test("KEPT-1 in a conversation of two it is removed at once", () => {
+	const bench = new Bench();
+	const [alice, bob] = [bench.ready(A1), bench.ready(B1)];
+	bench.raw(alice, message(newId(), [B1]));
+	bench.up(bob, { case: "acknowledge", value: { cursor: 1 } });
+	expect([bench.core.unsettled, wiped(bench), bench.sockets.get(bob)?.cursor]).toEqual([false, [true], 1]);
 });

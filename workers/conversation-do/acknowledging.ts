@@ -9,18 +9,22 @@ import type { Session } from "./sessions.ts";
 import { pushesWatermarks, pushWatermark } from "./watermarks.ts";
 import { type Beside, NOT_BESIDE } from "./wire.ts";
 
-/** A frame of its own: everything that others said beside their messages is completed with it. */
-export function acknowledge(room: Room, session: Session, device: Device, frame: Acknowledge): void {
+/**
+ * A frame of its own: everything that others said beside their messages is completed with it. Not in a large group, where
+ * a thousand devices would each write an attachment and look for what can be wiped: that `settle` is to come is the answer.
+ */
+export function acknowledge(room: Room, session: Session, device: Device, frame: Acknowledge): boolean {
 	const { cursor, quiet } = frame;
-	if (!isPossible(room, session, cursor)) return;
+	if (!isPossible(room, session, cursor)) return false;
 	// What was said quietly may be said again aloud.
-	if (cursor <= session.state.cursor && (quiet || session.state.quiet !== true)) return;
+	if (cursor <= session.state.cursor && (quiet || session.state.quiet !== true)) return false;
 	const told = take(room, session, device, frame);
-	settle(room);
+	session.attached = false;
+	const large = !pushesWatermarks(room.state);
+	if (!large) settle(room);
 	if (told) pushWatermark(room, session, device);
 	if (!session.state.caughtUp) pump(room.log, device, session, room.out.effects);
-	room.out.effects.push({ type: "attach", socket: session.state });
-	session.attached = true;
+	return large;
 }
 
 /**

@@ -90,7 +90,7 @@ export class ConversationCore {
 		return accounts.filter((account) => members.has(account));
 	}
 
-	/** Something was acknowledged beside a message: a `settle` is to come in a second, if nothing else completes it. */
+	/** Something that was acknowledged is not completed: a `settle` is to come in a second. */
 	get unsettled(): boolean {
 		return this.#unsettled;
 	}
@@ -240,7 +240,7 @@ export class ConversationCore {
 				break;
 			}
 			case "acknowledge":
-				acknowledge(this.#room, session, device, frame.value);
+				if (acknowledge(this.#room, session, device, frame.value)) this.#unsettled = true;
 				break;
 			case "read":
 				this.#read(session, device, frame.value.upTo);

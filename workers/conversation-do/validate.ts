@@ -4,7 +4,7 @@ import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import { type ConversationUp, ConversationUpSchema, type Send } from "../../protocol/gen/conversation_up_pb.js";
 import { isUuidV7, toHex } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
-import { readSend } from "./wire.ts";
+import { readAcknowledge, readSend } from "./wire.ts";
 
 /** A frame with one of its cases set. */
 export type UpFrame = Exclude<ConversationUp["frame"], { case: undefined }>;
@@ -38,7 +38,11 @@ export function readFrame(data: Uint8Array | string): FrameRead | Refusal {
 	if (data.length > LIMITS.frame_bytes) return { code: ErrorCode.FRAME_TOO_LARGE, limit: LIMITS.frame_bytes };
 	if (typeof data === "string") return MALFORMED;
 	const read = readSend(data);
-	if (read === undefined) return decode(data);
+	if (read === undefined) {
+		const value = readAcknowledge(data);
+		if (value !== undefined) return { frame: { case: "acknowledge", value }, payload: NOTHING, acknowledged: 0 };
+		return decode(data);
+	}
 	const refusal = checkSend(read.send);
 	if (refusal !== undefined) return refusal;
 	const payload = read.bytes === data.length ? data : data.subarray(0, read.bytes);

@@ -4,8 +4,8 @@ import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.
 import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
 import { toHex } from "../../protocol/ids.ts";
 import { encode } from "./frames.ts";
-import { A1, B1, message, newId } from "./testing.ts";
-import { accepted, entryFrame, readSend } from "./wire.ts";
+import { A1, B1, message, newId, up } from "./testing.ts";
+import { accepted, entryFrame, readAcknowledge, readSend } from "./wire.ts";
 
 const bytes = (length: number) => crypto.getRandomValues(new Uint8Array(length));
 const NUMBERS = [0, 1, 127, 128, 300, 16_383, 16_384, 2 ** 31, 2 ** 32 - 1];
@@ -135,4 +135,42 @@ function check(data: Uint8Array): void {
 function beside(frame: Uint8Array, acknowledged: number): Uint8Array {
 	const field = toBinary(ConversationUpSchema, create(ConversationUpSchema, { acknowledged }));
 	return new Uint8Array([...frame, ...field]);
+}
+
+test("an acknowledgement that is read by hand is that of the library, or is left to it", () => {
+	const frames = [1, 127, 128, 2 ** 28 - 1, 2 ** 28, 2 ** 32 - 1, 0].flatMap((cursor) =>
+		[false, true].map((quiet) => up({ case: "acknowledge", value: { cursor, quiet } })),
+	);
+	expect(frames.map((frame) => readAcknowledge(frame) !== undefined)).toEqual([
+		...Array.from({ length: 8 }, () => true),
+		...Array.from({ length: 6 }, () => false),
+	]);
+	for (const frame of frames) {
+		checkAcknowledge(frame);
+		for (let cut = 0; cut < frame.length; cut++) checkAcknowledge(frame.subarray(0, cut));
+		for (let at = 0; at < frame.length; at++) {
+			for (let change = 1; change < 256; change++) {
+				const changed = frame.slice();
+				changed[at] = (changed[at] ?? 0) ^ change;
+				checkAcknowledge(changed);
+			}
+		}
+		checkAcknowledge(new Uint8Array([...frame, ...frame]));
+		expect(readAcknowledge(beside(frame, 5))).toBeUndefined();
+	}
+	for (const other of [
+		message(newId(), [B1]),
+		up({ case: "read", value: { upTo: 3 } }),
+		up({ case: "watermarks", value: {} }),
+	]) {
+		expect(readAcknowledge(other)).toBeUndefined();
+	}
+});
+
+function checkAcknowledge(data: Uint8Array): void {
+	const byHand = readAcknowledge(data);
+	if (byHand === undefined) return;
+	const { frame, acknowledged } = fromBinary(ConversationUpSchema, data);
+	expect([frame.case, acknowledged]).toEqual(["acknowledge", undefined]);
+	expect(frame.value).toMatchObject(byHand);
 }

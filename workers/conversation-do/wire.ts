@@ -1,9 +1,9 @@
 /**
- * The two frames that each message causes and the one that it is, read and written by hand: the library's reflection
+ * The two frames that each message causes, the one that it is and the one that answers it, read and written by hand: the library's reflection
  * costs as much as the rest of a message's turn. The same bytes as the library's; tests compare both.
  */
 import type { DeviceAddress, Envelope } from "../../protocol/gen/common_pb.js";
-import type { Send } from "../../protocol/gen/conversation_up_pb.js";
+import type { Acknowledge, Send } from "../../protocol/gen/conversation_up_pb.js";
 import { BYTES, bytesLength, numberLength, tag, VARINT, varintLength, Writer } from "../../protocol/writing.ts";
 import type { LogEntry } from "./store.ts";
 
@@ -177,4 +177,15 @@ export function readSend(data: Uint8Array): SendRead | undefined {
 	const acknowledged = reader.ok && !reader.done ? reader.number(15) : 0;
 	if (!reader.ok || !reader.done) return undefined;
 	return { send: { $typeName: "parley.v1.Send", messageId, rosterVersion, envelopes, shared }, bytes, acknowledged };
+}
+
+/** An `Acknowledge` frame as encoders write it, alone. Undefined for every other frame: those are the library's to read. */
+export function readAcknowledge(data: Uint8Array): Acknowledge | undefined {
+	const reader = new Reader(data);
+	const frame = reader.enter(3);
+	const cursor = reader.number(1);
+	const quiet = reader.ok && !reader.done;
+	if (quiet && reader.number(2) !== 1) return undefined;
+	reader.leave(frame);
+	return reader.ok && reader.done ? { $typeName: "parley.v1.Acknowledge", cursor, quiet } : undefined;
 }

@@ -32,6 +32,7 @@ import { groupState, maySend } from "./view.ts";
 /** Stores an entry of a group and moves the cursor. */
 export async function onGroupEntry(context: Context, peer: string, entry: Entry): Promise<void> {
 	const { cursor } = conversation(context.store, peer);
+	context.connection(peer).arrived_bytes += entry.ciphertext.length;
 	if (entry.number <= cursor || !isPlausible(context, peer, entry.number)) return;
 	// A fetched state stands before what the log brings.
 	await drain(context, peer, entry.number - 1);
