@@ -18,6 +18,8 @@ export interface Device {
 	opened(link: Link): void | Promise<void>;
 	/** The server has said that this device is none of its account's any more. */
 	shutOut?(): void;
+	/** The server has no such group for the device's account. */
+	turnedAway?(): void;
 	/** The account says that there is something to fetch up to this number. */
 	news(upTo: number): void | Promise<void>;
 }

@@ -37,7 +37,8 @@ export class Directory {
 
 	claim(account: string): PreKeyBundles | undefined {
 		const known = this.#accounts.get(account);
-		if (known === undefined) return undefined;
+		// An account that was deleted has none left.
+		if (known === undefined || known.devices.size === 0) return undefined;
 		const devices = [...known.devices].flatMap(([device, listed]) => take(device, listed) ?? []);
 		return { identityKey: known.identityKey, devices };
 	}

@@ -46,7 +46,13 @@ export interface Fault {
 export type GroupCall = Extract<ConversationEvent, { type: "changeGroup" | "requestToJoin" }>;
 
 /** What a device of a group does wrong: it keeps its sender key, believes any author, … */
-export type GroupClientFault = "keeps-sender-key" | "believes-anybody" | "forgets-holders" | "gives-old-keys";
+export type GroupClientFault =
+	| "keeps-sender-key"
+	| "believes-anybody"
+	| "forgets-holders"
+	| "gives-old-keys"
+	| "uses-old-key"
+	| "forgets-waiting";
 
 export const NO_FAULT: Fault = { name: "none", breaks: [] };
 

@@ -23,7 +23,7 @@ export interface ApiOptions {
 }
 
 /** The answer to a call; undefined where it failed for the moment. */
-export type Answered<Answer> = (answer: Answer | undefined) => void;
+export type Answered<Answer> = (answer: Answer | undefined) => void | Promise<void>;
 
 export class GroupApi {
 	readonly #options: ApiOptions;
@@ -34,6 +34,15 @@ export class GroupApi {
 
 	ask(by: Device, ask: GroupAsk, answered: Answered<GroupChanged | Refused>): void {
 		this.#call(() => this.#ask(by, ask), answered);
+	}
+
+	/** Leaves without a state. */
+	leave(by: Device, answered: Answered<GroupChanged | Refused>): void {
+		const { host } = this.#options;
+		this.#call((): GroupChanged | Refused | undefined => {
+			if (host.view(by.account, undefined) === undefined) return { refused: "not_found" };
+			return host.removeMember(by.account) ? { number: 0, version: 0 } : undefined;
+		}, answered);
 	}
 
 	/** `null`: the server has no such group for this device. */

@@ -1,10 +1,11 @@
 /** What people do in a group's world, and what goes wrong meanwhile. */
 import type { Intention } from "../client/groups/intention.ts";
+import type { GroupState } from "../client/groups/state.ts";
 import { uuidFromBytes } from "../protocol/ids.ts";
 import type { Accounts } from "./account.ts";
 import type { Changes } from "./changes.ts";
 import type { Device } from "./device.ts";
-import type { GroupClient } from "./group-client.ts";
+import type { Wanted } from "./group-half.ts";
 import type { GroupClimate } from "./group-world.ts";
 import type { ObjectHost } from "./object.ts";
 import type { Random } from "./random.ts";
@@ -14,11 +15,30 @@ const DEVICES_MAX = 3;
 /** The queue calls again after this. */
 const QUEUE_MS = 3_000;
 
+/** A device in the hands of somebody, with a light client or the real one. */
+export interface Person extends Device {
+	readonly half: {
+		/** Undefined before anything is known. */
+		readonly member: boolean | undefined;
+		readonly state: GroupState | undefined;
+		readonly hasKey: boolean;
+		readonly requests: ReadonlySet<string>;
+	};
+	offer(): void;
+	want(intention: Wanted["intention"]): void;
+	follow(secret: string): void;
+	haunt(): void;
+	connect(): void;
+	cut(): void;
+	crash(downMs: number): void;
+	shutOut(): void;
+}
+
 export interface PeopleOptions {
 	climate: GroupClimate;
 	schedule: Schedule;
 	random: Random;
-	clients: GroupClient[];
+	clients: readonly Person[];
 	changes: Changes;
 	accounts: Pick<Accounts, "remove">;
 	host: ObjectHost;
@@ -28,7 +48,7 @@ export interface PeopleOptions {
 	othersGoOn(without: (one: Device) => boolean): boolean;
 	/** The queue's call to every conversation; says whether it is done. */
 	remove(account: string): boolean;
-	add(account: string, device: number): GroupClient;
+	add(account: string, device: number): Person;
 	calm(): boolean;
 }
 
@@ -74,7 +94,7 @@ export class GroupPeople {
 		}
 	}
 
-	#one(): GroupClient | undefined {
+	#one(): Person | undefined {
 		const { clients, random } = this.#options;
 		return clients[random.between(0, clients.length - 1)];
 	}
@@ -92,7 +112,7 @@ export class GroupPeople {
 		if (intention !== undefined) actor?.want(intention);
 	}
 
-	#intention({ half, account }: GroupClient): Intention | undefined {
+	#intention({ half, account }: Person): Intention | undefined {
 		const { random, clients } = this.#options;
 		const all = [...new Set(clients.map((one) => one.account))].filter((one) => !this.#options.deleted.has(one));
 		const members = half.state?.members ?? [];
@@ -153,7 +173,7 @@ export class GroupPeople {
 	}
 
 	/** Devices that have the group's key and a state, and are not lost. */
-	#known(): GroupClient[] {
+	#known(): Person[] {
 		const { clients, changes } = this.#options;
 		return clients.filter((one) => one.half.member === true && changes.has(one));
 	}

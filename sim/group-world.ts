@@ -121,7 +121,7 @@ export interface GroupsEnd {
 	history: History;
 	host: ObjectHost;
 	changes: Changes;
-	clients: readonly GroupClient[];
+	clients: readonly { name: string; report(): void }[];
 	deleted: ReadonlySet<string>;
 	/** Everything that was ever logged in other groups. */
 	elsewhere: readonly ReadonlyMap<number, Uint8Array>[];

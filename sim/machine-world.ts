@@ -84,11 +84,11 @@ export async function runMachineWorld(seed: number, changing = false): Promise<O
 		calm = true;
 		accounts.calm();
 		await schedule.runUntil(schedule.nowMs + REST_MS);
-		for (const client of clients) client.report();
+		for (const client of clients) client.note();
 		history.observe({ type: "rested" });
 		for (const client of clients) client.connect();
 		await schedule.runUntil(schedule.nowMs + LAST_MS);
-		for (const client of clients) client.report();
+		for (const client of clients) client.note();
 		const rows = host.rows();
 		const names = clients.map(({ name }) => name);
 		const devices = (host.changes?.all() ?? clients).map(({ name }) => name);

@@ -6,6 +6,8 @@ import { runGroupWorld } from "./group-world.ts";
 import { runMachineWorld } from "./machine-world.ts";
 import { MANY_FAULTS } from "./many-faults.ts";
 import { runManyWorld } from "./many-world.ts";
+import { REAL_GROUP_FAULTS } from "./real-group-faults.ts";
+import { runRealGroupWorld } from "./real-group-world.ts";
 import { type Outcome, runWorld } from "./world.ts";
 
 /** Events before the end of a broken world that are printed. */
@@ -22,8 +24,8 @@ Prints every promise of specs/protocol.md that was broken, with what led to it, 
   --devices      worlds in which devices are linked and unlinked; also with --real
   --groups       worlds with a group that all change at once; about fifteen a second
   --many         worlds with two groups, and conversations of two, on the same devices
-  --real         worlds with the real client, its files and libsignal; about eight a second
-  --fault NAME   plants a fault, which must be found; not with --real
+  --real         worlds with the real client, its files and libsignal; about eight a second, with --groups about two
+  --fault NAME   plants a fault, which must be found; with --real only in groups
   --trace        everything that happens in each world
   --json         one JSON object instead of text
   --help         this text
@@ -32,6 +34,8 @@ Faults:
 ${names(FAULTS)}
   with --groups:
 ${names(GROUP_FAULTS)}
+  with --real --groups:
+${names(REAL_GROUP_FAULTS)}
   with --many:
 ${names(MANY_FAULTS)}
 `;
@@ -51,13 +55,14 @@ const values = readOptions(HELP, {
 });
 const seeds = Number(values.seeds);
 const from = Number(values.from);
-const faults = values.many ? MANY_FAULTS : values.groups ? GROUP_FAULTS : FAULTS;
+const groupFaults = values.real ? REAL_GROUP_FAULTS : GROUP_FAULTS;
+const faults = values.many ? MANY_FAULTS : values.groups ? groupFaults : FAULTS;
 const fault = values.fault === undefined ? NO_FAULT : faults.find(({ name }) => name === values.fault);
 if (!Number.isSafeInteger(seeds) || !Number.isSafeInteger(from)) endWith("--seeds and --from take whole numbers");
 if (fault === undefined) endWith(`there is no fault "${values.fault}" in these worlds`);
-// Faults are planted in the light client's worlds.
-if (values.real && (values.fault !== undefined || values.groups || values.many)) {
-	endWith("--real goes with neither --fault, --groups nor --many");
+// In conversations of two faults are planted in the light client's worlds.
+if (values.real && (values.many || (values.fault !== undefined && !values.groups))) {
+	endWith("--real does not go with --many, and with --fault only in groups");
 }
 
 const started = performance.now();
@@ -65,13 +70,15 @@ let entries = 0;
 let worlds = 0;
 const broken: Outcome[] = [];
 for (let seed = from; seed < from + seeds && broken.length < 5; seed++) {
-	const outcome = await (values.real
-		? runMachineWorld(seed, values.devices)
-		: values.groups
-			? runGroupWorld(seed, fault)
-			: values.many
-				? runManyWorld(seed, fault)
-				: runWorld(seed, fault, values.devices || fault.changing === true));
+	const outcome = await (values.real && values.groups
+		? runRealGroupWorld(seed, fault)
+		: values.real
+			? runMachineWorld(seed, values.devices)
+			: values.groups
+				? runGroupWorld(seed, fault)
+				: values.many
+					? runManyWorld(seed, fault)
+					: runWorld(seed, fault, values.devices || fault.changing === true));
 	worlds++;
 	entries += outcome.entries;
 	if (values.trace) console.log(outcome.trace.join("\n"));

@@ -97,6 +97,7 @@ export class ObjectHost {
 		// The founding may just have crashed.
 		if (state === undefined) {
 			link.cut();
+			if (this.isGroup) device.turnedAway?.();
 			return;
 		}
 		link.life = this.#lives;
@@ -157,6 +158,14 @@ export class ObjectHost {
 	/** Everything that was ever logged, by number. */
 	get payloads(): ReadonlyMap<number, Uint8Array> {
 		return this.#store.payloads;
+	}
+
+	/** The same with the keys of who sent it, up to the end of the log. */
+	logged(): { number: number; sender: string; payload: Uint8Array }[] {
+		const { payloads, senders } = this.#store;
+		const head = this.#store.head()?.number ?? 0;
+		const all = [...payloads].map(([number, payload]) => ({ number, sender: senders.get(number) ?? "", payload }));
+		return all.filter(({ number }) => number <= head);
 	}
 
 	/** The queue's call. Says whether it was committed; one that comes before the founding changes nothing. */

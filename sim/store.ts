@@ -16,6 +16,8 @@ export class SimulatedStore implements Store {
 	#state: string | undefined;
 	/** What came last under each number, also where it was wiped or undone: what an eavesdropper would have. */
 	readonly payloads = new Map<number, Uint8Array>();
+	/** Who sent them. */
+	readonly senders = new Map<number, string>();
 	/** Direct conversations have none. */
 	#group: string | undefined;
 
@@ -56,6 +58,7 @@ export class SimulatedStore implements Store {
 	append(row: LogRow, recycled: number | undefined): void {
 		if (this.#rows.some(({ number }) => number === row.number)) throw new Error("number taken");
 		if (row.payload !== null) this.payloads.set(row.number, row.payload);
+		this.senders.set(row.number, row.sender);
 		this.#rows = [...this.#rows.filter(({ number }) => number !== recycled), { ...row }];
 	}
 
