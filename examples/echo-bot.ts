@@ -37,7 +37,11 @@ async function answer({ id, peer, number, outgoing, body }: StoredMessage): Prom
 	}
 }
 
-const account = await parley.register(name);
+const account = await parley.register(name).catch((error: unknown) => {
+	// The server can't be reached, the name is taken, or it is none.
+	console.error(error instanceof Error ? error.message : error);
+	process.exit(1);
+});
 for (const message of parley.messages.unshown()) answered = answered.then(() => answer(message));
 parley.connect();
 console.log(`${account.username} listens; Ctrl-C ends it`);
