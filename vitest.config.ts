@@ -27,7 +27,8 @@ export default defineConfig({
 				],
 				test: {
 					name: "workers",
-					// One runtime for many files, emptied before each (`apply-migrations.ts`): loading all rooms anew takes seconds.
+					// One runtime for many files, emptied before each (`apply-migrations.ts`): loading all rooms anew takes
+					// seconds.
 					isolate: false,
 					testTimeout: PATIENCE_MS,
 					setupFiles: ["./test/apply-migrations.ts"],

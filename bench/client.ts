@@ -1,4 +1,6 @@
-/** The client's machine against libsignal alone: encrypt, send, receive, decrypt and store, two devices in one process. */
+/**
+ * The client's machine against libsignal alone: encrypt, send, receive, decrypt and store, two devices in one process.
+ */
 import { WINDOW } from "../client/machine/sending.ts";
 import { type Bound, type Figure, median, type Scale } from "./figures.ts";
 import { removeFolder, runOnce, type Storage, storageFolder } from "./hosting.ts";

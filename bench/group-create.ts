@@ -1,6 +1,6 @@
 /**
- * A group of a thousand is made and the first message sent, by one client with its file on disk, through the api with the
- * rates that are deployed.
+ * A group of a thousand is made and the first message sent, by one client with its file on disk, through the api with
+ * the rates that are deployed.
  */
 import type { Bound, Figure, Scale } from "./figures.ts";
 import { removeFolder, runOnce, startHost, storageFolder } from "./hosting.ts";

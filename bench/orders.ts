@@ -83,7 +83,9 @@ export type Spent = z.infer<typeof SpentSchema>;
 
 export const ClientReportSchema = z.strictObject({
 	messages: z.int(),
-	/** Both devices' steps and the frames at their sockets, without the relay between them, in turns that were observed. */
+	/**
+	 * Both devices' steps and the frames at their sockets, without the relay between them, in turns that were observed.
+	 */
 	observed_seconds: z.number(),
 	/** The machines' work, not observed, and the same bytes through libsignal alone with stores in memory, in turn. */
 	turns: z.array(z.strictObject({ messages: z.int(), machine: SpentSchema, libsignal: SpentSchema })),

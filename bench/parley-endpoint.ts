@@ -105,8 +105,8 @@ export async function openParleyEndpoint(
 	socket.send(up({ frame: { case: "hello", value: { protocolVersion: PROTOCOL_VERSION, cursor: 0, read: 0 } } }));
 	const rosterVersion = await welcomed;
 
-	// One frame is encoded; for each message only its id is written into it, and what is acknowledged beside it, as the client
-	// does (rule DELIVERED-4).
+	// One frame is encoded; for each message only its id is written into it, and what is acknowledged beside it, as the
+	// client does (rule DELIVERED-4).
 	let previous = nextUuidV7(Date.now(), randomBytes(10));
 	const template = Buffer.from(
 		up({

@@ -3,12 +3,14 @@ import type { Command } from "commander";
 import { Parley, type ParleyNotice } from "../client/parley.ts";
 import { jsonLine, type Terminal } from "./terminal.ts";
 
+/** Options before the command's name. */
 export interface GlobalOptions {
 	data?: string;
 	server?: string;
 	json?: boolean;
 }
 
+/** What a command works with. */
 export interface Context {
 	terminal: Terminal;
 	/** One JSON object a line instead of text for people. */

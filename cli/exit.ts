@@ -2,6 +2,7 @@
 import { Failure, type FailureCode } from "../client/failure.ts";
 import { ServerRefusal, ServerUnreachable } from "../client/transport/errors.ts";
 
+/** Exit codes; `cli/README.md` says what each means. */
 export const EXIT = {
 	ok: 0,
 	unexpected: 1,
@@ -16,6 +17,7 @@ export const EXIT = {
 	device_unlinked: 10,
 } as const;
 
+/** An error as it is told. */
 export interface Told {
 	exitCode: number;
 	code: string;

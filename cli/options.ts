@@ -1,3 +1,4 @@
+/** Options and arguments that several commands read, and times as people say them. */
 import { InvalidArgumentError, Option } from "commander";
 import { printable } from "./terminal.ts";
 

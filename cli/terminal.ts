@@ -7,6 +7,7 @@ const CLEAR_LINE = "\r\x1b[2K";
 const NO_WRAP = "\x1b[?7l";
 const WRAP = "\x1b[?7h";
 
+/** What a command reads from and writes to, so that tests can stand in its place. */
 export interface Terminal {
 	/** One line for programs and people who want the result. */
 	out(line: string): void;

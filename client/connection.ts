@@ -12,6 +12,7 @@ import { Api } from "./transport/http.ts";
 import { Runner, type RunnerNotice } from "./transport/runner.ts";
 import type { Waiters } from "./waiters.ts";
 
+/** What a registered device has while it is open. */
 export interface Connection {
 	account: LocalAccount;
 	api: Api;
@@ -33,6 +34,7 @@ export interface ConnectionOptions {
 	deliver(notice: RunnerNotice | FileNotice): void;
 }
 
+/** Puts the parts together; nothing is connected yet. */
 export function makeConnection(options: ConnectionOptions): Connection {
 	const { account, store, clock, waiters } = options;
 	const api = new Api({ server: options.server, clock, credentials: account });

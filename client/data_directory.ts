@@ -11,6 +11,7 @@ const KEY_BYTES = 32;
 /** About 128 MiB and half a second: what one try at a passphrase costs. */
 const SCRYPT = { N: 2 ** 17, r: 8, p: 1, maxmem: 256 * 1024 * 1024 } as const;
 
+/** Where the database is, and its key of 32 bytes. */
 export interface DataDirectory {
 	database: string;
 	key: Uint8Array<ArrayBuffer>;

@@ -9,6 +9,7 @@ import type { Store } from "./store/database.ts";
 import type { Clock } from "./transport/clock.ts";
 import type { DeviceCalls } from "./transport/device_calls.ts";
 
+/** A device of the own account. */
 export interface Device {
 	id: number;
 	/** Undefined where no device of the account has named it. */
@@ -32,6 +33,7 @@ export interface DevicesOptions {
 	onSelfUnlinked(): void;
 }
 
+/** The own account's devices: listing, naming, linking and unlinking them. */
 export class Devices {
 	readonly #options: DevicesOptions;
 

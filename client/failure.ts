@@ -23,6 +23,7 @@ export type FailureCode =
 	| "device_idle"
 	| "data_in_use";
 
+/** What went wrong, in words for a person; `code` is for programs. */
 export class Failure extends Error {
 	override readonly name = "Failure";
 	readonly code: FailureCode;

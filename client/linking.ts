@@ -19,6 +19,7 @@ const APPEARS_WITHIN_MS = 60_000;
 /** The server's words for a request that will never be accepted. */
 const FINAL = new Set(["not_found", "too_many_devices", "bad_signature", "malformed"]);
 
+/** What the new device's side of linking needs. */
 export interface NewDeviceOptions {
 	store: Store;
 	calls: DeviceCalls;
@@ -81,6 +82,7 @@ async function look(calls: DeviceCalls, address: string): Promise<string | undef
 	}
 }
 
+/** What the side of a device that has the account needs. */
 export interface OldDeviceOptions {
 	store: Store;
 	account: LocalAccount;

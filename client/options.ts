@@ -2,6 +2,7 @@
 import type { ParleyNotice } from "./parley.ts";
 import type { Clock } from "./transport/clock.ts";
 
+/** How a device is opened. */
 export interface ParleyOptions {
 	/** Where keys and messages are kept; `defaultDataDirectory` where it is left out. */
 	dataDir?: string;

@@ -16,6 +16,7 @@ export interface ReportsOptions {
 	find(part: string): StoredMessage;
 }
 
+/** Reports to the operator. */
 export class Reports {
 	readonly #options: ReportsOptions;
 

@@ -17,6 +17,7 @@ const FLAGS = {
 	archived: ConversationFlag.ARCHIVED,
 	pinned: ConversationFlag.PINNED,
 } as const;
+/** What a conversation can be. */
 export type FlagName = keyof typeof FLAGS;
 
 export interface SettingsParts {
@@ -27,6 +28,7 @@ export interface SettingsParts {
 	resolve(name: string): Promise<string>;
 }
 
+/** What a person has set up: flags of conversations, blocks, requests, privacy. All own devices hear of it. */
 export class Settings {
 	readonly #store: Store;
 	readonly #runner: Pick<Runner, "perform">;
@@ -66,7 +68,9 @@ export class Settings {
 		await this.#runner.perform({ type: "delete-request", peer: await this.#resolve(name) });
 	}
 
-	/** Nothing comes from whom the user blocks, and they don't learn it (rule BLOCK-1). Throws `Failure` `bad_argument`. */
+	/**
+	 * Nothing comes from whom the user blocks, and they don't learn it (rule BLOCK-1). Throws `Failure` `bad_argument`.
+	 */
 	async setBlocked(name: string, on: boolean): Promise<void> {
 		const peer = await this.#resolve(name);
 		if (isGroup(peer)) throw new Failure("bad_argument", "a person can be blocked, a group can't: leave it");

@@ -1,6 +1,7 @@
 /** Promises that wait for something the client will learn, and fail when they can't learn it any more. */
 import type { Clock } from "./transport/clock.ts";
 
+/** What somebody waits for, and for how long. */
 export interface Wish {
 	/** Whether what is waited for is the case. */
 	check(): boolean;

@@ -2,8 +2,8 @@
  * A bot that answers each text with the same text: `npx node examples/echo-bot.ts NAME`, beside `npm start`.
  * PARLEY_SERVER and PARLEY_DATA say where the server is, and where the bot keeps its keys and messages.
  *
- * A message is on the bot's disk before the server lets go of it, and an answer before the message counts as read. So a bot
- * that was killed answers the rest when it starts again; twice only what it was answering at that moment.
+ * A message is on the bot's disk before the server lets go of it, and an answer before the message counts as read. So a
+ * bot that was killed answers the rest when it starts again; twice only what it was answering at that moment.
  */
 import process from "node:process";
 import { Failure } from "../client/failure.ts";

@@ -14,7 +14,9 @@ export const base64url = (bytes_min: number, bytes_max = bytes_min) =>
 		.min(Math.ceil((bytes_min * 4) / 3))
 		.max(Math.ceil((bytes_max * 4) / 3));
 
+/** A UUID in lower case. */
 export const accountId = z.string().regex(UUID_PATTERN);
+/** The first device of an account is 1. */
 export const deviceId = z.int().min(1).max(127);
 const keyId = z.int().min(0).max(0xffffff);
 /** Curve25519 with libsignal's type byte. */
@@ -24,8 +26,11 @@ export const signature = base64url(64);
 /** Kyber-1024 with libsignal's type byte. */
 const kyberPublicKey = base64url(1569);
 
+/** A Curve25519 prekey, used until it is replaced. */
 export const SignedPreKey = z.strictObject({ id: keyId, key: publicKey, signature });
+/** A Kyber-1024 prekey, one-time or the last resort. */
 export const KyberPreKey = z.strictObject({ id: keyId, key: kyberPublicKey, signature });
+/** A Curve25519 prekey that is handed out once. */
 export const OneTimePreKey = z.strictObject({ id: keyId, key: publicKey });
 
 /** Prekeys of one device; what is left out stays as it is. The same set twice changes nothing. */
@@ -60,18 +65,23 @@ export const RegisterRequest = z.strictObject({
 });
 export type RegisterRequest = z.infer<typeof RegisterRequest>;
 
+/** Goes into the header `Authorization: Bearer`. */
 export const AccessToken = z.strictObject({ accessToken: z.string(), expiresAtMs: z.int() });
 export type AccessToken = z.infer<typeof AccessToken>;
 
+/** The account, its first device, and that device's token. */
 export const RegisterResponse = z.strictObject({ accountId, deviceId, ...AccessToken.shape });
 export type RegisterResponse = z.infer<typeof RegisterResponse>;
 
+/** A device signs in with the secret that it chose. */
 export const TokenRequest = z.strictObject({ accountId, deviceId, deviceSecret: base64url(32) });
 export type TokenRequest = z.infer<typeof TokenRequest>;
 
+/** Who has the name. */
 export const UsernameResponse = z.strictObject({ accountId });
 export type UsernameResponse = z.infer<typeof UsernameResponse>;
 
+/** One-time prekeys that the server still has of the calling device. */
 export const PreKeyCounts = z.strictObject({ oneTimePreKeys: z.int(), oneTimeKyberPreKeys: z.int() });
 export type PreKeyCounts = z.infer<typeof PreKeyCounts>;
 
@@ -217,6 +227,7 @@ export const HTTP_STATUS = {
 	internal: 500,
 } as const satisfies Record<HttpErrorCode, number>;
 
+/** The body of every refusal. */
 export const HttpError = z.strictObject({
 	code: HttpErrorCode,
 	message: z.string(),

@@ -1,5 +1,6 @@
 /**
- * Every limit of the system, in one table: the server enforces it and the client knows it. Units stand last in each name.
+ * Every limit of the system, in one table: the server enforces it and the client knows it. Units stand last in each
+ * name.
  */
 export const LIMITS = {
 	/** The largest frame that a client sends. */
@@ -74,7 +75,9 @@ export const LIMITS = {
 	prekeys_low: 20,
 	/** An HTTP body. */
 	body_bytes: 512 * 1024,
-	/** Registrations from one address. Rates by minute hold for each location of the network; `wrangler.toml` binds them. */
+	/**
+	 * Registrations from one address. Rates by minute hold for each location of the network; `wrangler.toml` binds them.
+	 */
 	registrations_per_minute: 20,
 	/** Sign-ins from one address. */
 	sign_ins_per_minute: 60,

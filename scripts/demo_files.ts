@@ -1,4 +1,7 @@
-/** The demo's files: a photo, a long video whose upload is cut off twice, a voice message; each the same at the other end. */
+/**
+ * The demo's files: a photo, a long video whose upload is cut off twice, a voice message; each the same at the other
+ * end.
+ */
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { closeSync, createReadStream, openSync, writeFileSync, writeSync } from "node:fs";

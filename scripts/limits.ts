@@ -23,8 +23,8 @@ interface Limit {
 }
 
 /**
- * The limits of a source like protocol/limits.ts, each with the comment before it, of one line or several. Throws for a name
- * without a value, and for a limit of which the source says nothing.
+ * The limits of a source like protocol/limits.ts, each with the comment before it, of one line or several. Throws for a
+ * name without a value, and for a limit of which the source says nothing.
  */
 export function readLimits(source: string, values: Readonly<Record<string, number>>): Limit[] {
 	const found = source.matchAll(/(?:\/\*\*(?<comment>(?:[^*]|\*(?!\/))*)\*\/\n)?\t(?<name>[a-z_]+): /g);

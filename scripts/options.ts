@@ -4,7 +4,7 @@ import { type ParseArgsConfig, parseArgs } from "node:util";
 /** The exit code of a command that was called wrongly, as of `parley`. */
 const USAGE = 2;
 
-/** The command's options. Ends the process after `--help` with `help` and code 0, and where an option is wrong with code 2. */
+/** The command's options. Ends the process with code 0 after `--help`, and with code 2 where an option is wrong. */
 export function readOptions<Config extends ParseArgsConfig>(
 	help: string,
 	config: Config,

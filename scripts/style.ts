@@ -1,4 +1,6 @@
-/** What the formatter can't see: files and prose of a readable length, tables that are tables, nothing left for later. */
+/**
+ * What the formatter can't see: files and prose of a readable length, tables that are tables, nothing left for later.
+ */
 import { basename } from "node:path";
 import { type Finding, lineAt, type SourceFile } from "./repository.ts";
 

@@ -1,6 +1,6 @@
 /**
- * A stand-in for the directory's devices and the queue that tells the conversation of them: each change is a message, whose
- * consumer reads the list and calls a while later. Calls fail, overtake each other and are repeated until done.
+ * A stand-in for the directory's devices and the queue that tells the conversation of them: each change is a message,
+ * whose consumer reads the list and calls a while later. Calls fail, overtake each other and are repeated until done.
  */
 import type { RosterMember } from "../workers/conversation-do/interface.ts";
 import type { Device } from "./device.ts";

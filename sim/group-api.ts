@@ -1,6 +1,6 @@
 /**
- * A stand-in for the api in front of groups' objects: it authenticates, reads the devices of who is added, and loses calls
- * and answers.
+ * A stand-in for the api in front of groups' objects: it authenticates, reads the devices of who is added, and loses
+ * calls and answers.
  */
 import type { GroupChanged, GroupView, Refused } from "../workers/conversation-do/interface.ts";
 import type { Changes } from "./changes.ts";

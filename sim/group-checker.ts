@@ -1,4 +1,6 @@
-/** Judges what only groups promise, from the recorded history, the server's roles and everything that was ever logged. */
+/**
+ * Judges what only groups promise, from the recorded history, the server's roles and everything that was ever logged.
+ */
 import { fromBinary } from "@bufbuild/protobuf";
 import { differenceOf } from "../client/groups/difference.ts";
 import type { GroupState } from "../client/groups/state.ts";

@@ -1,6 +1,6 @@
 /**
- * A world with a group: members with their devices who write, and change the group all at once, in the same trouble as in
- * worlds of two. Some are removed and go on trying, come back by a link, or delete their account and register anew.
+ * A world with a group: members with their devices who write, and change the group all at once, in the same trouble as
+ * in worlds of two. Some are removed and go on trying, come back by a link, or delete their account and register anew.
  */
 import { uuidFromBytes } from "../protocol/ids.ts";
 import type { RosterMember } from "../workers/conversation-do/interface.ts";

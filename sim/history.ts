@@ -24,7 +24,10 @@ export type Observation =
 	/** What the device itself has on disk: bounds what others may be told about it. */
 	| { type: "cursor"; device: DeviceName; cursor: number; read: number }
 	| { type: "refused"; device: DeviceName; code: string; id: string | undefined }
-	/** The object has a new roster on its disk; the log ends at `head`. `entry`: made by a change of the group, the entry after it. */
+	/**
+	 * The object has a new roster on its disk; the log ends at `head`. `entry`: made by a change of the group, the entry
+	 * after it.
+	 */
 	| { type: "roster"; version: number; devices: readonly DeviceName[]; head: number; entry: boolean }
 	/** A state of a group that the device has verified; `intent`: for what it was made, `number`: of its entry. */
 	| {

@@ -1,4 +1,7 @@
-/** The conversations of a world that has several, groups and of two: each with its object, its record and its devices' parts. */
+/**
+ * The conversations of a world that has several, groups and of two: each with its object, its record and its devices'
+ * parts.
+ */
 import type { RosterMember } from "../workers/conversation-do/interface.ts";
 import type { Accounts } from "./account.ts";
 import type { Changes } from "./changes.ts";

@@ -1,6 +1,6 @@
 /**
- * A world with two groups that share members, and conversations of two beside them: one program on each device, killed as a
- * whole; one directory, whose changes a queue tells to all conversations; one account object, whose news waits by
+ * A world with two groups that share members, and conversations of two beside them: one program on each device, killed
+ * as a whole; one directory, whose changes a queue tells to all conversations; one account object, whose news waits by
  * conversation. Each conversation is judged as if it were alone; keys count as held from whichever group's log.
  */
 import { uuidFromBytes } from "../protocol/ids.ts";

@@ -38,7 +38,9 @@ export async function call(path: string, options: Call = {}): Promise<Response> 
 	return response;
 }
 
-/** What every test proves beside its own: an operation refuses with the codes and statuses that its description names. */
+/**
+ * What every test proves beside its own: an operation refuses with the codes and statuses that its description names.
+ */
 async function requireDocumented(method: string, path: string, response: Response): Promise<void> {
 	// An answer to HEAD has no body, and so no code.
 	if (response.status < 400 || method === "HEAD") return;

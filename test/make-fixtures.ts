@@ -1,6 +1,7 @@
 /**
  * Writes `fixtures/registrations.json` and `fixtures/devices.json`: registrations as a client makes them and further
- * devices of the same accounts, for tests in workerd, where libsignal does not load. `node --experimental-strip-types test/make-fixtures.ts`
+ * devices of the same accounts, for tests in workerd, where libsignal does not load.
+ * `node test/make-fixtures.ts` makes them anew.
  */
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";

@@ -194,7 +194,9 @@ test("PICTURE-3 PICTURE-4 who comes sees the picture, though its setter is gone;
 	expect(await statusOf(later)).toBe(200);
 });
 
-/** Until when an account holds its pictures, as its device has it; changed where `untilMs` is given. The device is off. */
+/**
+ * Until when an account holds its pictures, as its device has it; changed where `untilMs` is given. The device is off.
+ */
 function heldUntil(name: string, untilMs?: number): number[] {
 	const { database, key } = openDataDirectory(join(folder, name), undefined);
 	const store = Store.open(database, key);

@@ -1,7 +1,7 @@
 /**
- * The most that the platform can do with a file: a Worker that streams a request's body to R2 and R2's back. No identity,
- * no grant, no quota, and an upload that breaks begins anew. Downloads are of an object of parts, as Parley's are: local R2
- * reads such an object much slower than one that was put at once.
+ * The most that the platform can do with a file: a Worker that streams a request's body to R2 and R2's back. No
+ * identity, no grant, no quota, and an upload that breaks begins anew. Downloads are of an object of parts, as Parley's
+ * are: local R2 reads such an object much slower than one that was put at once.
  */
 const PART_BYTES = 8 * 1024 * 1024;
 const BLOCK_BYTES = 1024 * 1024;

@@ -29,7 +29,9 @@ export class Bare extends DurableObject<BareEnv> {
 		return new Response(null, { status: 101, webSocket: pair[0] });
 	}
 
-	/** The sender gets the bytes back too: its acknowledgement. The output gate holds both sends until they are on disk. */
+	/**
+	 * The sender gets the bytes back too: its acknowledgement. The output gate holds both sends until they are on disk.
+	 */
 	override webSocketMessage(_socket: WebSocket, message: ArrayBuffer | string): void {
 		this.ctx.storage.sql.exec("INSERT INTO log (bytes) VALUES (?)", message);
 		for (const socket of this.ctx.getWebSockets()) socket.send(message);

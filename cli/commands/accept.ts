@@ -1,3 +1,4 @@
+/** `parley accept`: somebody's new identity key, or the account to which a name leads now. */
 import type { Command } from "commander";
 import { contextOf } from "../context.ts";
 import { printable, type Terminal } from "../terminal.ts";

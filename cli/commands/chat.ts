@@ -1,3 +1,4 @@
+/** `parley chat`: one conversation, typed and read as it goes. */
 import { basename } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { type Command, CommanderError, InvalidArgumentError } from "commander";

@@ -1,3 +1,4 @@
+/** `parley devices` and `parley unlink`: the account's devices. */
 import { type Command, InvalidArgumentError } from "commander";
 import type { Device } from "../../client/devices.ts";
 import { Failure } from "../../client/failure.ts";

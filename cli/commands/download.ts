@@ -1,3 +1,4 @@
+/** `parley download`, `auto-download` and `delete-file`: files that others have sent. */
 import { once } from "node:events";
 import type { Command } from "commander";
 import { contextOf } from "../context.ts";

@@ -1,3 +1,4 @@
+/** `parley group`: the commands about groups, and those that show them. */
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { Failure } from "../../client/failure.ts";

@@ -1,3 +1,4 @@
+/** The commands that change a group, its members and roles. */
 import { type Command, Option } from "commander";
 import { Failure } from "../../client/failure.ts";
 import type { Parley } from "../../client/parley.ts";

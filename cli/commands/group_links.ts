@@ -1,3 +1,4 @@
+/** The commands about invite links, and about who asks to join. */
 import { type Command, Option } from "commander";
 import { contextOf } from "../context.ts";
 import { showChanged } from "../group_text.ts";

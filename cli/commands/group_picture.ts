@@ -1,3 +1,4 @@
+/** `parley group picture`. */
 import type { Command } from "commander";
 import { Failure } from "../../client/failure.ts";
 import { contextOf } from "../context.ts";

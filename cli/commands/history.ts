@@ -1,3 +1,4 @@
+/** `parley history`: what is kept here of a conversation. */
 import type { Command } from "commander";
 import type { TimelineItem } from "../../client/messages/timeline.ts";
 import type { Parley } from "../../client/parley.ts";

@@ -1,3 +1,4 @@
+/** `parley keys`: one-time prekeys that are left at the server. */
 import type { Command } from "commander";
 import { contextOf } from "../context.ts";
 import type { Terminal } from "../terminal.ts";

@@ -1,3 +1,4 @@
+/** `parley link`: a new device, as seen from either side. */
 import { hostname } from "node:os";
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";

@@ -1,3 +1,4 @@
+/** `parley profile`: name, words and picture, the own ones and others'. */
 import { type Command, Option } from "commander";
 import { Failure } from "../../client/failure.ts";
 import { contextOf } from "../context.ts";

@@ -1,3 +1,4 @@
+/** `parley receive`: what has come, until nothing waits or for as long as it runs. */
 import type { Command } from "commander";
 import { isGroup } from "../../client/groups/state.ts";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";

@@ -1,3 +1,4 @@
+/** `parley register`. */
 import { hostname } from "node:os";
 import type { Command } from "commander";
 import { contextOf } from "../context.ts";

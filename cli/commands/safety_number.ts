@@ -1,3 +1,4 @@
+/** `parley safety-number`. */
 import type { Command } from "commander";
 import { contextOf } from "../context.ts";
 import type { Terminal } from "../terminal.ts";

@@ -1,3 +1,4 @@
+/** `parley send`: a text, a file, or a message that is sent on. */
 import { type Command, Option } from "commander";
 import type { StoredMessage } from "../../client/machine/interface.ts";
 import type { Parley } from "../../client/parley.ts";

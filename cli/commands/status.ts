@@ -1,3 +1,4 @@
+/** `parley status`: what became of a message. */
 import type { Command } from "commander";
 import { isGroup } from "../../client/groups/state.ts";
 import { contextOf } from "../context.ts";

@@ -1,3 +1,4 @@
+/** `parley verify`: a person has compared the safety number. */
 import type { Command } from "commander";
 import { contextOf } from "../context.ts";
 import type { Terminal } from "../terminal.ts";

@@ -1,3 +1,4 @@
+/** `parley whoami`. */
 import type { Command } from "commander";
 import { contextOf } from "../context.ts";
 import { profileLines, profileObject } from "../profile_text.ts";

@@ -4,6 +4,7 @@ import { GROUP_TEXT } from "./limits.ts";
 import { isAdmin, isMember, type Present, permits } from "./roles.ts";
 import type { GroupState, Member, Role, Rules } from "./state.ts";
 
+/** What a person wants to change in a group: made anew on each state until it fits (rule GROUP-15). */
 export type Intention =
 	| { do: "add"; accounts: string[] }
 	/** `secret`, base64url, renews an invite link: who is removed may know the one of before (rule GROUP-18). */

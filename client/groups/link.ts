@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { GROUP_PATTERN } from "./state.ts";
 
+/** What an invite link holds (rule GROUP-18). */
 export interface InviteLink {
 	/** The api's URL. */
 	server: string;

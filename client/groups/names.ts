@@ -9,8 +9,9 @@ const LOOKUPS_AT_ONCE = 8;
 const LIMITED_WAIT_MS = 5_000;
 
 /**
- * Several at a time, in the names' order. The server lets an account look up so many names a minute: where there are more
- * than that, those that are refused for it are asked for again until they are through. Rejects with the first other failure.
+ * Several at a time, in the names' order. The server lets an account look up so many names a minute: where there are
+ * more than that, those that are refused for it are asked for again until they are through. Rejects with the first
+ * other failure.
  */
 export async function resolveAll(
 	{ resolve, clock }: { resolve(name: string): Promise<string>; clock: Clock },

@@ -37,6 +37,7 @@ export interface GroupProgress {
 	total: number;
 }
 
+/** A group as this device knows it. */
 export interface GroupInfo extends GroupState {
 	/** The picture's pointer; undefined where there is none that can be shown. */
 	image: Attachment | undefined;
@@ -65,6 +66,7 @@ export interface GroupsOptions {
 /** What became of changes, by the id that the machine knows them by. */
 export type ChangeOutcomes = Map<string, ChangeNotice>;
 
+/** Groups: founding, changing, joining and leaving them. */
 export class Groups {
 	readonly #options: GroupsOptions;
 	readonly #outcomes: ChangeOutcomes;

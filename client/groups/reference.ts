@@ -8,13 +8,15 @@ const PREFIX = "group:";
 /** Of a beginning of an id: shorter ones are titles. */
 const ID_DIGITS_MIN = 4;
 
+/** Whether the name means a group, by what it begins with or by being a whole id. */
 export function isGroupReference(name: string): boolean {
 	return name.startsWith(PREFIX) || GROUP_PATTERN.test(name);
 }
 
 /**
  * The group's id. `name` is with or without `group:`; with the own account groups are found too that this device can't
- * read. Throws `Failure` `no_such_group` and `bad_argument`. */
+ * read. Throws `Failure` `no_such_group` and `bad_argument`.
+ */
 export function findGroupByName(store: Store, name: string, own?: string): string {
 	const wanted = (name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name).trim();
 	const groups = allGroups(store);

@@ -12,14 +12,18 @@ import { fromHex, toHex, uuidFromBytes, uuidToBytes } from "../../protocol/ids.t
 import { LIMITS } from "../../protocol/limits.ts";
 import { GROUP_TEXT } from "./limits.ts";
 
+/** What a member is. */
 export type Role = "member" | "admin";
+/** Who may do something in a group. */
 export type Permission = "members" | "admins";
 
+/** One member as the state lists it. */
 export interface Member {
 	account: string;
 	role: Role;
 }
 
+/** Who may do what, and whether a link lets in. */
 export interface Rules {
 	add: Permission;
 	edit: Permission;
@@ -28,6 +32,7 @@ export interface Rules {
 	approval: boolean;
 }
 
+/** A group's state, which its members read and the server doesn't. */
 export interface GroupState {
 	/** 64 hex digits. */
 	group: string;

@@ -25,7 +25,10 @@ const BEFORE: GroupState = {
 const guest: Member = { account: DORA, role: "member" };
 const joined = [...BEFORE.members, guest];
 
-/** What speaks against a state that Dora, who is no member, has signed. The server was told of nothing but what is given. */
+/**
+ * What speaks against a state that Dora, who is no member, has signed. The server was told of nothing but what is
+ * given.
+ */
 function objection(after: Partial<GroupState>, declined?: string) {
 	const change = create(GroupChangeSchema, {
 		version: 2,

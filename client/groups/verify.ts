@@ -92,10 +92,10 @@ function objectionToGuest(claim: Claim, before: GroupState, difference: StateDif
 }
 
 /**
- * Whether what the server was told fits the new state. It may be less than the difference: the server leaves out accounts
- * that are gone; and members may come to the roster, and others leave it, whom the state of before listed or didn't already:
- * an admin brings back a roster that the server had put back (rule GROUP-19). Nobody comes whom the state doesn't list, and
- * nobody goes whom it does.
+ * Whether what the server was told fits the new state. It may be less than the difference: the server leaves out
+ * accounts that are gone; and members may come to the roster, and others leave it, whom the state of before listed or
+ * didn't already: an admin brings back a roster that the server had put back (rule GROUP-19). Nobody comes whom the
+ * state doesn't list, and nobody goes whom it does.
  */
 function announces(change: GroupChange, difference: StateDifference, after: GroupState): boolean {
 	const added = parseMembers(change.added);

@@ -23,7 +23,9 @@ export function onlyAnswers(context: Context, events: readonly MachineEvent[]): 
 	return [...peers].every((peer) => isQuiet(context, peer));
 }
 
-/** Nothing waits for room in the conversation, for its cursor, or for an entry to withdraw. Groups owe more than this. */
+/**
+ * Nothing waits for room in the conversation, for its cursor, or for an entry to withdraw. Groups owe more than this.
+ */
 function isQuiet(context: Context, peer: string): boolean {
 	const { held, news, stale } = context.connection(peer);
 	if (isGroup(peer) || held || stale || news !== undefined || context.withdrawals !== false) return false;

@@ -1,3 +1,4 @@
+/** What is encrypted: contents, as they are made and read. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
 	type Attachment,
@@ -34,7 +35,10 @@ export function retryContent(id: string, sentAtMs: number, wanted: Uint8Array): 
 	});
 }
 
-/** A serialised `SenderKey`: the group's key and timer, what opens this device's messages from now on, and who sends them. */
+/**
+ * A serialised `SenderKey`: the group's key and timer, what opens this device's messages from now on, and who sends
+ * them.
+ */
 export function senderKeyContent(
 	id: string,
 	sentAtMs: number,

@@ -1,3 +1,4 @@
+/** What all steps of the machine share: the store, its clock, connections, and what goes out at a step's end. */
 import { createHash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { type AccountUp, AccountUpSchema } from "../../protocol/gen/account_pb.js";
@@ -105,7 +106,9 @@ export class Context {
 		this.groupCipher = new GroupCipher(store, account);
 	}
 
-	/** The 32 bytes by which the conversation with a peer, or a group, is known, to the server too (rule CONVERSATION-1). */
+	/**
+	 * The 32 bytes by which the conversation with a peer, or a group, is known, to the server too (rule CONVERSATION-1).
+	 */
 	conversationId(peer: string): Uint8Array<ArrayBuffer> {
 		if (isGroup(peer)) return fromHex(peer);
 		const known = this.#conversationIds.get(peer);

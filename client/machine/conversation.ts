@@ -205,7 +205,9 @@ function onCaughtUp(context: Context, peer: string, head: number): void {
 	context.touched.add(peer);
 }
 
-/** Tells the account that its news was looked after: everything for this device up to `upTo` is stored (rule NUDGE-2). */
+/**
+ * Tells the account that its news was looked after: everything for this device up to `upTo` is stored (rule NUDGE-2).
+ */
 export function sendNewsSeen(context: Context, peer: string, upTo: number): void {
 	const connection = context.connection(peer);
 	if (connection.news === undefined || connection.news.upTo > upTo || !context.accountOpen) return;
@@ -215,8 +217,8 @@ export function sendNewsSeen(context: Context, peer: string, upTo: number): void
 }
 
 /**
- * One acknowledgement a step, after its commit: beside the step's last message where it has one (rule DELIVERED-4), or else
- * in a frame of its own. Own entries are acknowledged with the next foreign one, or 64 of them.
+ * One acknowledgement a step, after its commit: beside the step's last message where it has one (rule DELIVERED-4), or
+ * else in a frame of its own. Own entries are acknowledged with the next foreign one, or 64 of them.
  */
 export function acknowledge(context: Context, peer: string): void {
 	const connection = context.connection(peer);
@@ -243,7 +245,9 @@ export function acknowledge(context: Context, peer: string): void {
 	});
 }
 
-/** Lets the acknowledgement go beside a message of this step. Not for what others are not to hear of (rule REQUEST-2). */
+/**
+ * Lets the acknowledgement go beside a message of this step. Not for what others are not to hear of (rule REQUEST-2).
+ */
 function rides(context: Context, peer: string, cursor: number): boolean {
 	const last = context.requests.findLast((request) => request.type === "send-frame" && request.peer === peer);
 	if (last?.type !== "send-frame" || last.frame.frame.case !== "send" || isRequest(context, peer)) return false;
@@ -253,8 +257,8 @@ function rides(context: Context, peer: string, cursor: number): boolean {
 }
 
 /**
- * Rule GROUP-8: all devices of a large group together acknowledge about a thousand times a second, or when half of what may
- * be on the way to one has come. Where it is too early, the group is looked after again when it isn't any more.
+ * Rule GROUP-8: all devices of a large group together acknowledge about a thousand times a second, or when half of what
+ * may be on the way to one has come. Where it is too early, the group is looked after again when it isn't any more.
  */
 function mayAcknowledge(context: Context, peer: string): boolean {
 	const connection = context.connection(peer);

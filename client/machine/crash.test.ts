@@ -15,7 +15,9 @@ afterEach(() => world.close());
 /** On which side of a commit a kill comes. */
 type Moment = "before" | "after";
 
-/** Lets the Nth commit of a device fail, as a kill just before it does, or just after it, before anything else is done. */
+/**
+ * Lets the Nth commit of a device fail, as a kill just before it does, or just after it, before anything else is done.
+ */
 function failCommit(store: Store, nth: number, moment: Moment = "before"): { happened: boolean } {
 	const state = { happened: false };
 	const commit = store.commit.bind(store);

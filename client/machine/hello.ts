@@ -1,3 +1,4 @@
+/** The first frame of a conversation's connection. */
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
 import { isGroup } from "../groups/state.ts";
 import { isRequest } from "../messages/requests.ts";

@@ -125,7 +125,10 @@ export type Notice =
 	| { type: "message-removed"; peer: string; id: string; sender: string }
 	/** Messages of the conversation disappear so many seconds after they were read; 0: they stay. */
 	| { type: "timer-changed"; peer: string; by: string; seconds: number }
-	/** A message's status has changed, a placeholder was replaced, or (`acted`) somebody has done something with the message. */
+	/**
+	 * A message's status has changed, a placeholder was replaced, or (`acted`) somebody has done something with the
+	 * message.
+	 */
 	| { type: "message-changed"; message: StoredMessage; acted?: true }
 	| { type: "typing"; peer: string; account: string; started: boolean }
 	| { type: "identity-changed"; peer: string; blocked: boolean }
@@ -170,8 +173,10 @@ export interface GroupSummary {
 	rules: boolean;
 }
 
+/** How far a message has come; the README of the command line says what each means. */
 export type MessageStatus = "queued" | "sent" | "delivered" | "read" | "failed" | "received" | "undecryptable";
 
+/** A message as programs see it. */
 export interface StoredMessage {
 	/** UUIDv7 in text form. */
 	id: string;

@@ -1,3 +1,4 @@
+/** The machine: events in, requests and notices out, one transaction a step; no network, no clock of its own. */
 import { UUID_PATTERN, uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { GROUP_PATTERN, isGroup } from "../groups/state.ts";

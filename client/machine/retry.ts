@@ -115,8 +115,8 @@ export function keepResendable(
 }
 
 /**
- * An own message is gone, with what this device did with it: nothing of it is sent again, nor kept to be (rules DELETE-2,
- * TIMER-2). Who waits for it gets an empty content in its place.
+ * An own message is gone, with what this device did with it: nothing of it is sent again, nor kept to be (rules
+ * DELETE-2, TIMER-2). Who waits for it gets an empty content in its place.
  */
 export function forgetResends({ store, account }: Context, { author, id }: MessageName): void {
 	const own = account.accountId;

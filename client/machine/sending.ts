@@ -166,7 +166,9 @@ async function pumpInto(context: Context, connection: Connection, peer: string, 
 	}
 }
 
-/** The devices to encrypt for; undefined while prekeys are on the way, or where the roster lists no device of the peer. */
+/**
+ * The devices to encrypt for; undefined while prekeys are on the way, or where the roster lists no device of the peer.
+ */
 function readyDevices(context: Context, connection: Connection, peer: string): ReadyDevice[] | undefined {
 	const roster = rosterDevices(context.store, peer);
 	const devices = roster.filter((device) => !isOwn(context, device));

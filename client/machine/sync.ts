@@ -49,7 +49,8 @@ type ItemKind = NonNullable<MessageInitShape<typeof SyncItemSchema>["kind"]>;
 export function share(context: Context, kind: ItemKind): void {
 	const thing = thingOf(create(SyncItemSchema, { kind }).kind);
 	if (thing === undefined) return;
-	// People read all the time: a position is told, and kept where the conversation is. A new device has nothing to delete.
+	// People read all the time: a position is told, and kept where the conversation is. A new device has nothing to
+	// delete.
 	if (kind.case === "read" || kind.case === "deleted") {
 		if (!knowsOwnDevices(context.store, context.account)) return;
 		context.shared.push(create(SyncItemSchema, { changedMs: BigInt(context.environment.nowMs()), kind }));

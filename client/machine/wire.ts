@@ -1,4 +1,6 @@
-/** What a text becomes on its way out, written by hand (see protocol/writing.ts). Tests compare it with the library's. */
+/**
+ * What a text becomes on its way out, written by hand (see protocol/writing.ts). Tests compare it with the library's.
+ */
 import type { DeviceAddress, Envelope } from "../../protocol/gen/common_pb.js";
 import type { Send } from "../../protocol/gen/conversation_up_pb.js";
 import { uuidToBytes } from "../../protocol/ids.ts";

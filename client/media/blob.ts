@@ -39,8 +39,8 @@ export function chunkBytesFor(size: number): number {
 }
 
 /**
- * The length of the incremental MAC that belongs to a file's size and the size of its chunks. After a blob of whole chunks,
- * as the largest is, libsignal has one more for the nothing at its end.
+ * The length of the incremental MAC that belongs to a file's size and the size of its chunks. After a blob of whole
+ * chunks, as the largest is, libsignal has one more for the nothing at its end.
  */
 export function incrementalMacSize(size: number, chunkBytes: number): number {
 	return (Math.floor(blobSize(size) / chunkBytes) + 1) * STEP_MAC_BYTES;

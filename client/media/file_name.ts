@@ -18,7 +18,10 @@ export function safeFileName(name: string): string {
 	return shortened(RESERVED.test(visible) ? `_${visible}` : visible);
 }
 
-/** The name as it is called where others of the same name are there already: `photo (2).jpg`. No longer than a name may be. */
+/**
+ * The name as it is called where others of the same name are there already: `photo (2).jpg`. No longer than a name may
+ * be.
+ */
 export function numberedName(name: string, number: number): string {
 	return number === 1 ? name : shortened(name, ` (${number})`);
 }

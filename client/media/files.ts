@@ -28,6 +28,7 @@ import { saveTo } from "./saving.ts";
 import type { TransferTools } from "./transfers.ts";
 import { Uploads } from "./uploads.ts";
 
+/** How a file is fetched. */
 export interface DownloadFileOptions {
 	/** A file, or a folder in which it gets its own name. Without it the file is only fetched, and stays encrypted. */
 	to?: string;
@@ -51,6 +52,7 @@ interface Waiting {
 	reject(error: Error): void;
 }
 
+/** Files: sending, fetching, and letting go of them. */
 export class Files {
 	readonly #options: FilesOptions;
 	readonly #tools: TransferTools;

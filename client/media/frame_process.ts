@@ -1,7 +1,7 @@
 /**
- * A process of its own, which makes a small picture of a video's first frame and ends: ffmpeg in WebAssembly keeps a core
- * busy, takes some 150 MB, and may meet a video that it can't get through. It reads the video from file descriptor 3, as
- * the format in its argument, and writes one line of JSON.
+ * A process of its own, which makes a small picture of a video's first frame and ends: ffmpeg in WebAssembly keeps a
+ * core busy, takes some 150 MB, and may meet a video that it can't get through. It reads the video from file descriptor
+ * 3, as the format in its argument, and writes one line of JSON.
  */
 import { fstatSync, readFileSync, readSync } from "node:fs";
 import { fileURLToPath } from "node:url";

@@ -27,6 +27,7 @@ export interface MediaAnswer {
 	body: IncomingMessage;
 }
 
+/** Requests whose bodies stream, with a token. */
 export class MediaHttp {
 	readonly api: Api;
 	readonly #agent: Agent;
@@ -39,7 +40,9 @@ export class MediaHttp {
 		this.#request = secure ? tlsRequest : plainRequest;
 	}
 
-	/** Throws `ServerRefusal` for an answer that is no, `ServerUnreachable` where there is none, or the signal's reason. */
+	/**
+	 * Throws `ServerRefusal` for an answer that is no, `ServerUnreachable` where there is none, or the signal's reason.
+	 */
 	async send(request: MediaRequest): Promise<MediaAnswer> {
 		const token = await this.api.accessToken();
 		const body = await this.#exchange(request, token);

@@ -1,6 +1,7 @@
 /**
- * Looks at a file before it is sent: what it is, by its first bytes and never by its name alone, how large, how long, and
- * a preview. Images are decoded within limits; one that can't be is refused, since the other side could not show it.
+ * Looks at a file before it is sent: what it is, by its first bytes and never by its name alone, how large, how long,
+ * and a preview. Images are decoded within limits; one that can't be is refused, since the other side could not show
+ * it.
  */
 import type { FileHandle } from "node:fs/promises";
 import type { Sharp } from "sharp";
@@ -9,7 +10,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import { firstFrame } from "./frame.ts";
 import { mp4Facts } from "./mp4.ts";
 import { UNKNOWN_TYPE } from "./pointer.ts";
-import { oggSeconds, wavSound } from "./sound.ts";
+import { oggDurationMs, wavSound } from "./sound.ts";
 
 /** The longest side of what a blurred preview is made from: thumbhash takes no more. */
 const THUMB_SIDE = 100;
@@ -61,7 +62,7 @@ export async function inspect(file: FileHandle, size: number): Promise<FileFacts
 		case "audio/wav":
 			return { ...NOTHING, contentType, ...(await wavSound(file, size)) };
 		case "audio/ogg":
-			return { ...NOTHING, contentType, durationMs: await oggSeconds(file, size) };
+			return { ...NOTHING, contentType, durationMs: await oggDurationMs(file, size) };
 		default:
 			return { ...NOTHING, contentType };
 	}

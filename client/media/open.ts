@@ -7,9 +7,9 @@ import { PIECE_BYTES } from "./spool.ts";
 import { BlobVerifier } from "./verifier.ts";
 
 /**
- * Decrypts a blob while it comes: `written` yields its bytes in order, each of which is in the file `copy` already. Yields
- * the file's bytes, without the padding, as they are verified; each piece is valid until the next one. What is not
- * verified yet waits on disk, so that memory does not grow. Throws `TamperedError`, and what `written` throws.
+ * Decrypts a blob while it comes: `written` yields its bytes in order, each of which is in the file `copy` already.
+ * Yields the file's bytes, without the padding, as they are verified; each piece is valid until the next one. What is
+ * not verified yet waits on disk, so that memory does not grow. Throws `TamperedError`, and what `written` throws.
  */
 export async function* openBlob(
 	copy: FileHandle,

@@ -10,6 +10,7 @@ import { TamperedError } from "./blob.ts";
 import { safeFileName } from "./file_name.ts";
 import { type FileFacts, inspect, typeOnly, UnshowableError } from "./inspect.ts";
 
+/** How a file is sent. */
 export interface SendFileOptions {
 	/** How it is meant to be shown; as what it is where this is left out. */
 	presentation?: "shown" | "document" | "voice";
@@ -45,7 +46,9 @@ export async function openFile(path: string): Promise<FileHandle> {
 	throw new Failure("bad_argument", `${path} is larger than ${LIMITS.attachment_bytes} bytes`);
 }
 
-/** What the message will say about a file. Throws `Failure` `bad_argument` for one that can't be shown as it is meant. */
+/**
+ * What the message will say about a file. Throws `Failure` `bad_argument` for one that can't be shown as it is meant.
+ */
 export async function described(
 	file: FileHandle,
 	path: string,

@@ -40,7 +40,10 @@ export async function pictureFrom(path: string): Promise<MadePicture> {
 	}
 }
 
-/** The picture that a state or a profile points to; undefined where there is none, or one that can't be (rule PICTURE-2). */
+/**
+ * The picture that a state or a profile points to; undefined where there is none, or one that can't be (rule
+ * PICTURE-2).
+ */
 export function acceptedPicture(bytes: Uint8Array): Attachment | undefined {
 	if (bytes.length === 0) return undefined;
 	try {

@@ -58,7 +58,10 @@ export class Pictures {
 		});
 	}
 
-	/** Saves a picture, decrypted and checked; returns the path. Throws `Failure` `file_gone`, `file_tampered`, `file_unsafe`. */
+	/**
+	 * Saves a picture, decrypted and checked; returns the path. Throws `Failure` `file_gone`, `file_tampered`,
+	 * `file_unsafe`.
+	 */
 	save(peer: string, pointer: Attachment, to: string): Promise<string> {
 		const check = (path: string): Promise<void> => assertShowable(path, "image/any");
 		return this.#alone(async () => saveTo(to, pointer.fileName, this.#read(peer, pointer), check));

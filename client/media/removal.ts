@@ -1,4 +1,6 @@
-/** What goes with a message: its hold at the server, and the copy here when no other message needs it (rule ATTACH-8). */
+/**
+ * What goes with a message: its hold at the server, and the copy here when no other message needs it (rule ATTACH-8).
+ */
 import { MEDIA_HEADERS, MEDIA_PATHS } from "../../protocol/media.ts";
 import { endedUses, findBlob, findHold, isUsed, removeBlob, removeHold, removeUse } from "../store/blobs.ts";
 import { ServerRefusal } from "../transport/errors.ts";

@@ -28,7 +28,7 @@ export async function wavSound(file: FileHandle, size: number): Promise<{ durati
 }
 
 /** Milliseconds of an Ogg file with Opus or Vorbis inside, from the position in its last page. */
-export async function oggSeconds(file: FileHandle, size: number): Promise<number> {
+export async function oggDurationMs(file: FileHandle, size: number): Promise<number> {
 	const head = Buffer.alloc(Math.min(HEADER_BYTES, size));
 	await file.read(head, 0, head.length, 0);
 	const tail = Buffer.alloc(Math.min(HEADER_BYTES, size));

@@ -22,8 +22,10 @@ export interface FileFetched {
 	id: string;
 }
 
+/** What is told of a file as it moves. */
 export type FileNotice = FileProgress | FileFetched;
 
+/** What up- and downloads share. */
 export interface TransferTools {
 	store: Store;
 	http: MediaHttp;

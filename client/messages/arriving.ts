@@ -1,4 +1,6 @@
-/** Messages and what is done with them, as they come from the wire: in any order, with the same result (rule MESSAGE-4). */
+/**
+ * Messages and what is done with them, as they come from the wire: in any order, with the same result (rule MESSAGE-4).
+ */
 import { toBinary } from "@bufbuild/protobuf";
 import { type Content, ContentSchema } from "../../protocol/gen/content_pb.js";
 import { uuidFromBytes } from "../../protocol/ids.ts";
@@ -70,7 +72,10 @@ export function bodyOf({ kind }: Content): string | undefined {
 	}
 }
 
-/** Whether a message that comes must not be shown: it was deleted here, or its time was over before it came (rule TIMER-4). */
+/**
+ * Whether a message that comes must not be shown: it was deleted here, or its time was over before it came (rule
+ * TIMER-4).
+ */
 export function isOver(context: Context, message: NewMessage, content: Content, waits: Waits): boolean {
 	if (waits.gone) return true;
 	const expiresAtMs = clockStart(context, message);
@@ -78,7 +83,10 @@ export function isOver(context: Context, message: NewMessage, content: Content, 
 	return expiresAtMs + acceptedTimer(content.expireAfterSeconds) * 1000 <= context.environment.nowMs();
 }
 
-/** The message's row is there: keeps what belongs to it, and applies what waited for it. Says whether the row may have changed. */
+/**
+ * The message's row is there: keeps what belongs to it, and applies what waited for it. Says whether the row may have
+ * changed.
+ */
 export function settleMessage(context: Context, message: NewMessage, content: Content, waits: Waits): boolean {
 	const { store } = context;
 	const { sender, id } = message;
@@ -99,7 +107,10 @@ export function settleMessage(context: Context, message: NewMessage, content: Co
 	return refreshMessage(context, sender, id);
 }
 
-/** From when a message's time runs: for the sender's devices from its sending, for readers from reading; undefined until then. */
+/**
+ * From when a message's time runs: for the sender's devices from its sending, for readers from reading; undefined until
+ * then.
+ */
 function clockStart(context: Context, message: NewMessage): number | undefined {
 	const { number, server_time_ms } = message;
 	if (message.outgoing === 1) return server_time_ms ?? undefined;

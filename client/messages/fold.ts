@@ -1,6 +1,6 @@
 /**
- * What a message looks like after all that was done with it. A pure function of what is known, so that the order in which
- * it came makes no difference (rule MESSAGE-4).
+ * What a message looks like after all that was done with it. A pure function of what is known, so that the order in
+ * which it came makes no difference (rule MESSAGE-4).
  */
 import { LIMITS } from "../../protocol/limits.ts";
 import type { Action } from "./accepted.ts";

@@ -45,6 +45,7 @@ export interface Done {
 	peer: string;
 }
 
+/** What is done with messages: replies, reactions, edits, deletions, polls, timers. */
 export class Messages {
 	readonly #options: MessagesOptions;
 
@@ -95,8 +96,8 @@ export class Messages {
 	}
 
 	/**
-	 * What a message answers, as it is now; undefined where that isn't here. A message of another conversation is never shown
-	 * as a part of this one, whatever the reply names.
+	 * What a message answers, as it is now; undefined where that isn't here. A message of another conversation is never
+	 * shown as a part of this one, whatever the reply names.
 	 */
 	quoted({ peer }: StoredMessage, view: MessageView): StoredMessage | undefined {
 		const { store, clock } = this.#options;

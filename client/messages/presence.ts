@@ -50,8 +50,8 @@ function sendPresence(context: Context, peer: string, online: boolean): void {
 }
 
 /**
- * A switch changes what others are shown, here or by another own device: to whoever was shown that the user is there and no
- * longer is, the user leaves now; whoever is shown it is told in the new way (rules PRESENCE-1, PRESENCE-2).
+ * A switch changes what others are shown, here or by another own device: to whoever was shown that the user is there
+ * and no longer is, the user leaves now; whoever is shown it is told in the new way (rules PRESENCE-1, PRESENCE-2).
  */
 export function whilePresent(context: Context, change: () => void): void {
 	const before = context.online ? shownTo(context) : [];

@@ -41,7 +41,10 @@ export function acceptPeer(context: Context, peer: string): void {
 	context.send(peer, { case: "read", value: { $typeName: "parley.v1.Read", upTo: read } });
 }
 
-/** For a device that is new. Those that are there see by themselves that the user writes, and are told what was accepted. */
+/**
+ * For a device that is new. Those that are there see by themselves that the user writes, and are told what was
+ * accepted.
+ */
 function noteAccepted(context: Context, peer: string): void {
 	if (isGroup(peer) || peer === context.account.accountId) return;
 	const value = { conversation: peer, standing: Standing.ACCEPTED, on: true };

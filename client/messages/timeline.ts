@@ -1,4 +1,6 @@
-/** A conversation as people look back on it: its messages, and between them what else has changed. Nothing here writes. */
+/**
+ * A conversation as people look back on it: its messages, and between them what else has changed. Nothing here writes.
+ */
 import { fromBinary } from "@bufbuild/protobuf";
 import { ContentSchema } from "../../protocol/gen/content_pb.js";
 import type { StoredMessage } from "../machine/interface.ts";
@@ -19,6 +21,7 @@ export interface TimerChanged {
 	seconds: number;
 }
 
+/** What a conversation shows, in the order in which it happened. */
 export type TimelineItem =
 	| { type: "message"; message: StoredMessage }
 	| ({ type: "group-changed"; peer: string } & GroupChanged)

@@ -38,8 +38,8 @@ function isAfter(one: ActionRow, other: ActionRow): boolean {
 }
 
 /**
- * A member says how a group's timer stands, to who has come later than its last change (rule TIMER-5). The first word counts,
- * of who might set it, as far as the group's rules are known already.
+ * A member says how a group's timer stands, to who has come later than its last change (rule TIMER-5). The first word
+ * counts, of who might set it, as far as the group's rules are known already.
  */
 export function learnTimer(context: Context, peer: string, account: string, seconds: number): void {
 	if (seconds === 0 || (groupState(context, peer) !== undefined && !maySetTimer(context, peer, account))) return;

@@ -7,6 +7,7 @@ import { type Link, linksOf } from "./ranges.ts";
 import { messageState } from "./state.ts";
 import type { MessageName, TextRange } from "./wishes.ts";
 
+/** A poll with its votes. */
 export interface PollView {
 	options: readonly { text: string; voters: readonly string[] }[];
 	multiple: boolean;

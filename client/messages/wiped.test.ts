@@ -6,7 +6,9 @@ import { ALICE, BOB, KEY, type TestDevice, TestWorld } from "../machine/testing.
 import { Store } from "../store/database.ts";
 import { history } from "../store/queries.ts";
 
-/** SQLCipher's pages: ciphertext, then the IV and the MAC in the last 80 bytes; the first begins with 16 bytes of salt. */
+/**
+ * SQLCipher's pages: ciphertext, then the IV and the MAC in the last 80 bytes; the first begins with 16 bytes of salt.
+ */
 const PAGE = 4_096;
 const RESERVED = 80;
 const SALT = 16;

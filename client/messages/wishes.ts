@@ -6,11 +6,13 @@ export interface MessageName {
 	id: string;
 }
 
+/** How a part of a text looks. */
 export type TextStyle = "bold" | "italic" | "monospace" | "strikethrough" | "spoiler";
 
 /** A part of a text, in UTF-16 code units (rule MESSAGE-3). */
 export type TextRange = { start: number; length: number } & ({ style: TextStyle } | { mention: string });
 
+/** A poll that is about to be sent. */
 export interface PollDraft {
 	question: string;
 	options: readonly string[];

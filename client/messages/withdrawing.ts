@@ -8,7 +8,10 @@ import { findUpload } from "../store/uploads.ts";
 import { addWithdrawal, anyWithdrawals, dueWithdrawals, removeWithdrawal } from "../store/withdrawals.ts";
 import type { MessageName } from "./wishes.ts";
 
-/** Asks for the removal of a message and its edits; whether the account may, its caller has looked. On disk before it leaves, and said until it is answered. */
+/**
+ * Asks for the removal of a message and its edits; whether the account may, its caller has looked. On disk before it
+ * leaves, and said until it is answered.
+ */
 export function withdraw(context: Context, { author, id }: MessageName): void {
 	const { store } = context;
 	const message = findMessage(store, author, id);

@@ -20,6 +20,7 @@ export interface ProfilesOptions {
 	resolve(name: string): Promise<string>;
 }
 
+/** Names, words and pictures that people show, the own ones too. */
 export class Profiles {
 	readonly #options: ProfilesOptions;
 

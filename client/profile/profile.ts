@@ -18,7 +18,9 @@ export interface ProfileChange {
 	picture?: Uint8Array<ArrayBuffer>;
 }
 
-/** What of a profile is shown: texts beyond the limits, and pictures that can't be one, are left out (rule PROFILE-1). */
+/**
+ * What of a profile is shown: texts beyond the limits, and pictures that can't be one, are left out (rule PROFILE-1).
+ */
 export function shownProfile({ name, about, picture }: Profile): ShownProfile {
 	return {
 		name: isName(name) ? name.trim() : "",

@@ -1,3 +1,4 @@
+/** From a username to an account: the request, and what the server's answer completes. */
 import { randomBytes, randomInt } from "node:crypto";
 import { IdentityKeyPair } from "@signalapp/libsignal-client";
 import { type RegisterRequest, registrationProofInput } from "../../protocol/http.ts";

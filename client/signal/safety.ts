@@ -1,3 +1,4 @@
+/** Safety numbers: what two people compare to know that nobody stands between them (rule CLIENT-4). */
 import { Fingerprint, PublicKey, ScannableFingerprint } from "@signalapp/libsignal-client";
 import { uuidToBytes } from "../../protocol/ids.ts";
 import { requireAccount } from "../store/account.ts";

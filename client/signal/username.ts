@@ -1,3 +1,4 @@
+/** Usernames, and the hash in whose form alone the server sees them. */
 import { usernames } from "@signalapp/libsignal-client";
 
 /** The name can't be a username: 3 to 32 of a–z, 0–9 and _, not starting with a digit. */

@@ -1,3 +1,4 @@
+/** What the device's file keeps once: the account, its keys' places, what its person has switched. */
 import type { LocalAccount } from "../machine/interface.ts";
 import type { SqlValue, Store } from "./database.ts";
 import { NotRegisteredError } from "./errors.ts";

@@ -1,3 +1,4 @@
+/** Which username led to which account, and what accounts call themselves. */
 import type { Store } from "./database.ts";
 
 /** Remembers which account a username led to. The account, not the name, is what messages are addressed to. */

@@ -1,3 +1,4 @@
+/** Where each conversation stands, and the devices on its roster. */
 import type { Store } from "./database.ts";
 import { Remembered } from "./remembered.ts";
 
@@ -146,8 +147,8 @@ function hasOwnNumbers(store: Store, peer: string): boolean {
 }
 
 /**
- * The log ends at `head`, before what was seen of it: goes back to the last message that is stored up to there, and takes
- * on the roster and the watermarks that the server says next. Returns the new cursor.
+ * The log ends at `head`, before what was seen of it: goes back to the last message that is stored up to there, and
+ * takes on the roster and the watermarks that the server says next. Returns the new cursor.
  */
 export function rewind(store: Store, peer: string, head: number): number {
 	const newest = "SELECT MAX(number) AS value FROM messages WHERE peer = ? AND number <= ?";

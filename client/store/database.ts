@@ -1,3 +1,4 @@
+/** The device's file, and transactions in it. What stands in it is the other files' of this folder. */
 import { Database } from "@signalapp/sqlcipher";
 import { toHex } from "../../protocol/ids.ts";
 import { DeviceInUseError, NewerStoreError, WrongKeyError } from "./errors.ts";
@@ -10,7 +11,10 @@ type Prepared = ReturnType<Database["prepare"]>;
 /** 16 MiB: about 300 ms. */
 const REWRITTEN_PAGES = 4_096;
 
-/** One device's file: SQLCipher, written with full synchronisation unless asked otherwise, open in one process at a time. */
+/**
+ * One device's file: SQLCipher, written with full synchronisation unless asked otherwise, open in one process at a
+ * time.
+ */
 export class Store {
 	readonly #database: Database;
 	readonly #prepared = new Map<string, Prepared>();
@@ -98,8 +102,8 @@ export class Store {
 	}
 
 	/**
-	 * `full`: the commit waits until the file is on disk. `later`: a killed process loses nothing of it either, but a power
-	 * failure may take it away, whole, until the next full commit.
+	 * `full`: the commit waits until the file is on disk. `later`: a killed process loses nothing of it either, but a
+	 * power failure may take it away, whole, until the next full commit.
 	 */
 	begin(synchronous: "full" | "later" = "full"): void {
 		if (synchronous !== this.#synchronous) {
@@ -124,7 +128,10 @@ export class Store {
 		this.#wiped = true;
 	}
 
-	/** A row that SQLite has moved between pages may have left a copy there, which no deletion overwrites: a new file has none. */
+	/**
+	 * A row that SQLite has moved between pages may have left a copy there, which no deletion overwrites: a new file has
+	 * none.
+	 */
 	#rewrite(): void {
 		const pages = this.value<number>("SELECT page_count AS value FROM pragma_page_count") ?? 0;
 		if (pages > REWRITTEN_PAGES) return;

@@ -34,7 +34,10 @@ export function allGroups(store: Store): GroupRow[] {
 	return store.all<GroupRow>("SELECT * FROM groups WHERE version > 0 ORDER BY title, peer");
 }
 
-/** Groups on whose roster the account is, and of which this device has no state that it believes: it can read nothing of them. */
+/**
+ * Groups on whose roster the account is, and of which this device has no state that it believes: it can read nothing of
+ * them.
+ */
 export function lockedGroups(store: Store, own: string): string[] {
 	return store
 		.all<{ peer: string }>(
@@ -49,11 +52,7 @@ export function isLocked(store: Store, peer: string, own: string): boolean {
 	return lockedGroups(store, own).includes(peer);
 }
 
-/** Nothing is left of what this device knew; messages are for the caller. */
-export function forgetGroup(store: Store, peer: string): void {
-	for (const table of ["groups", ...GROUP_TABLES]) store.run(`DELETE FROM ${table} WHERE peer = ?`, [peer]);
-}
-
+/** Tables beside `groups` whose rows belong to one group. */
 const GROUP_TABLES = [
 	"sender_keys",
 	"sender_key_holders",
@@ -64,6 +63,11 @@ const GROUP_TABLES = [
 	"late_retries",
 	"standings",
 ] as const;
+
+/** Nothing is left of what this device knew; messages are for the caller. */
+export function forgetGroup(store: Store, peer: string): void {
+	for (const table of ["groups", ...GROUP_TABLES]) store.run(`DELETE FROM ${table} WHERE peer = ?`, [peer]);
+}
 
 export function addGroup(store: Store, peer: string): void {
 	store.run("INSERT OR IGNORE INTO groups (peer) VALUES (?)", [peer]);
@@ -132,6 +136,7 @@ export function addRequest(store: Store, peer: string, account: string): void {
 export function removeRequest(store: Store, peer: string, account: string): void {
 	store.run("DELETE FROM group_requests WHERE peer = ? AND account = ?", [peer, account]);
 }
+
 /** Accounts that ask to join. */
 export function groupRequests(store: Store, peer: string): string[] {
 	return store

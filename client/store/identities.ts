@@ -1,3 +1,4 @@
+/** Identity keys of other accounts, and whether a person has compared them. */
 import type { Store } from "./database.ts";
 import { Remembered } from "./remembered.ts";
 

@@ -1,3 +1,4 @@
+/** Messages as they are kept, and as programs see them. */
 import { fromBinary } from "@bufbuild/protobuf";
 import { AttachmentSchema } from "../../protocol/gen/content_pb.js";
 import type { MessageStatus, StoredMessage } from "../machine/interface.ts";

@@ -1,3 +1,4 @@
+/** What waits for the server, in the order in which it is sent. */
 import type { Store } from "./database.ts";
 
 export type OutboxRow = {
@@ -50,7 +51,9 @@ export function outboxEntry(store: Store, id: string): OutboxRow | undefined {
 	return store.get<OutboxRow>("SELECT * FROM outbox WHERE id = ?", [id]);
 }
 
-/** Encrypted and not accepted, in order; a group's sender keys before what can't be read without them (rule GROUP-12). */
+/**
+ * Encrypted and not accepted, in order; a group's sender keys before what can't be read without them (rule GROUP-12).
+ */
 export function encryptedOutbox(store: Store, peer: string): OutboxRow[] {
 	return store.all<OutboxRow>(
 		"SELECT * FROM outbox WHERE peer = ? AND frame IS NOT NULL ORDER BY target IS NOT 'keys', position",

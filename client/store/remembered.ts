@@ -1,3 +1,4 @@
+/** What is kept in memory of a device's file. */
 import type { Store } from "./database.ts";
 
 /**

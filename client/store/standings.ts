@@ -25,6 +25,7 @@ export function setTimer(store: Store, peer: string, seconds: number): void {
 		[peer, seconds],
 	);
 }
+
 /** A text that was begun and not sent. */
 export function draftOf(store: Store, peer: string): string | undefined {
 	return store.value<string | null>("SELECT draft AS value FROM standings WHERE peer = ?", [peer]) ?? undefined;

@@ -18,7 +18,9 @@ export function lastChangeMs(store: Store, { kind, subject }: Thing): number {
 	return store.value<number>(sql, [kind, subject]) ?? 0;
 }
 
-/** Keeps a change if it is newer than the known one; at the same moment the higher device's stays. Says whether it is. */
+/**
+ * Keeps a change if it is newer than the known one; at the same moment the higher device's stays. Says whether it is.
+ */
 export function keepItem(store: Store, { kind, subject }: Thing, item: SyncItem, device: number): boolean {
 	const changedMs = Number(item.changedMs);
 	const changes = store.run(

@@ -15,6 +15,7 @@ export interface ClaimsOptions {
 	failed(account: string, error: unknown): void;
 }
 
+/** Fetches prekeys of accounts, many at once. */
 export class Claims {
 	readonly #options: ClaimsOptions;
 	readonly #waiting: string[] = [];

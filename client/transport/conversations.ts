@@ -1,6 +1,7 @@
 /**
  * The sockets of conversations: each is opened when the machine asks for it, kept while there is traffic or somebody
- * follows the conversation, and closed after a minute of silence. An account with many conversations so holds few sockets.
+ * follows the conversation, and closed after a minute of silence. An account with many conversations so holds few
+ * sockets.
  */
 import { isGroup } from "../groups/state.ts";
 import type { Clock } from "./clock.ts";
@@ -27,6 +28,7 @@ interface OpenConversation {
 	cancelIdle: () => void;
 }
 
+/** The sockets of conversations: opened, kept while they are needed, and opened again. */
 export class ConversationSockets {
 	readonly #clock: Clock;
 	readonly #events: ConversationEvents;

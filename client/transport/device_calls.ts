@@ -13,6 +13,7 @@ import type { Api } from "./http.ts";
 
 const NOTHING = z.unknown();
 
+/** The requests about devices and linking. */
 export class DeviceCalls {
 	readonly #api: Api;
 

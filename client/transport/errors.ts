@@ -1,3 +1,4 @@
+/** How a request to the server can fail. */
 import type { HttpErrorCode } from "../../protocol/http.ts";
 
 /** The server answered, and its answer was no. */

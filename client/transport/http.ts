@@ -47,6 +47,7 @@ export interface Call {
 	timeoutMs?: number;
 }
 
+/** Requests to the api, with an access token that is fetched and renewed as needed. */
 export class Api {
 	readonly server: string;
 	readonly #clock: Clock;
@@ -70,8 +71,8 @@ export class Api {
 	}
 
 	/**
-	 * The account behind a username's hash (base64url); undefined when there is none, or it is not to be found. `known` asks
-	 * whether it is that account's, which also one that is not to be found confirms (rule FOUND-2).
+	 * The account behind a username's hash (base64url); undefined when there is none, or it is not to be found. `known`
+	 * asks whether it is that account's, which also one that is not to be found confirms (rule FOUND-2).
 	 */
 	async lookupUsername(hash: string, known?: string): Promise<string | undefined> {
 		const path = `/v1/usernames/${hash}${known === undefined ? "" : `?account=${known}`}`;

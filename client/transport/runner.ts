@@ -42,6 +42,7 @@ export type LineNotice =
 	/** A step failed, which is a fault of this program: nothing further is done. */
 	| { type: "broken"; error: Error };
 
+/** The machine's notices, and those of the connection. */
 export type RunnerNotice = Notice | LineNotice;
 
 export interface RunnerOptions {

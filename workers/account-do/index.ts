@@ -1,3 +1,4 @@
+/** The Worker of accounts: their object, and its answer to whether it is well. */
 import { WorkerEntrypoint } from "cloudflare:workers";
 
 export { Account } from "./account.ts";

@@ -10,6 +10,7 @@ export interface ConversationReference {
 	peer: string;
 }
 
+/** What other Workers may ask of an account's object. */
 export interface AccountInterface {
 	/**
 	 * Registers the device at its account object with its first prekeys. Idempotent. After `erase` it throws
@@ -44,14 +45,15 @@ export interface AccountInterface {
 	/** All conversations of the account, by id, after the given one; at most 500. */
 	conversations(after: string): Promise<ConversationReference[]>;
 	/**
-	 * A conversation has entries up to `upTo` for the devices (rules NUDGE-1 and NUDGE-2). Unknown devices are ignored. Of
-	 * conversations that the account is no member of nothing is kept, and the answer is "stranger": so news is bounded by both.
-	 * The device is told the peer that the account's own list has: a conversation has forgotten one that is gone.
+	 * A conversation has entries up to `upTo` for the devices (rules NUDGE-1 and NUDGE-2). Unknown devices are ignored.
+	 * Of conversations that the account is no member of nothing is kept, and the answer is "stranger": so news is bounded
+	 * by both. The device is told the peer that the account's own list has: a conversation has forgotten one that is
+	 * gone.
 	 */
 	nudge(reference: ConversationReference, devices: number[], upTo: number): Promise<"kept" | "stranger">;
 	/**
-	 * The account is gone: everything but its list of conversations is removed, sockets close, and the object refuses to be
-	 * filled again. Repeatable.
+	 * The account is gone: everything but its list of conversations is removed, sockets close, and the object refuses to
+	 * be filled again. Repeatable.
 	 */
 	retire(): Promise<void>;
 	/**

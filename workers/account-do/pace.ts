@@ -18,7 +18,7 @@ export type Verdict = "pass" | "refuse" | "drop" | "close";
 
 const REFUSAL_PAUSE_MS = 1_000;
 
-/** When to try again: after this time there is a token for half a second of frames. */
+/** When a refused socket should try again, in milliseconds: by then half a second's frames may pass. */
 export const RETRY_AFTER_MS = 500;
 
 /** A new socket's. */

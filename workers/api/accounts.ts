@@ -73,6 +73,7 @@ const remove = createRoute({
 	responses: { 204: { description: "gone; its objects follow" }, ...refusalsWithToken() },
 });
 
+/** Registering, signing in, deleting, and finding an account by its username's hash. */
 export function addAccounts(app: OpenAPIHono<ApiTypes>): void {
 	app.openapi(register, async (context) => {
 		const request = context.req.valid("json");

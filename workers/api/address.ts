@@ -1,8 +1,8 @@
 /** Under which name an address counts. */
 
 /**
- * Whoever has one IPv6 address has the 2^64 of its network: they count as one. An IPv4 address stays as it is, also where it
- * is written as an IPv6 one.
+ * Whoever has one IPv6 address has the 2^64 of its network: they count as one. An IPv4 address stays as it is, also
+ * where it is written as an IPv6 one.
  */
 export function addressKey(address: string): string {
 	if (!address.includes(":")) return address;

@@ -30,6 +30,7 @@ const describe = createRoute({
 	responses: { 200: { description: "an OpenAPI 3.1 document, as JSON" }, ...refusals() },
 });
 
+/** Every request passes the three guards, then its route's own. */
 export const app = new OpenAPIHono<ApiTypes>({
 	defaultHook: (result) => (result.success ? undefined : refusalResponse(malformed(result.error))),
 });

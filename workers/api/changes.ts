@@ -1,4 +1,7 @@
-/** What concerns many objects at once goes through a queue, which retries it until it is done (rules ACCOUNT-4, DEVICE-4). */
+/**
+ * What concerns many objects at once goes through a queue, which retries it until it is done (rules ACCOUNT-4,
+ * DEVICE-4).
+ */
 
 import { z } from "zod";
 import { UUID_PATTERN } from "../../protocol/ids.ts";
@@ -41,8 +44,8 @@ type Change = z.infer<typeof Change>;
 type DevicesChanged = Extract<Change, { type: "devices-changed" }>;
 
 /**
- * Puts a deletion on its way: the account's object refuses its tokens from now on, the rest follows. The rows are gone and
- * the deletion is noted, so what fails here does not fail the request: the schedule finds it.
+ * Puts a deletion on its way: the account's object refuses its tokens from now on, the rest follows. The rows are gone
+ * and the deletion is noted, so what fails here does not fail the request: the schedule finds it.
  */
 export async function announceDeletion(env: ApiEnv, accountId: string): Promise<void> {
 	try {
@@ -81,8 +84,8 @@ async function tellAtOnce(env: ApiEnv, accountId: string, call: Telling): Promis
 }
 
 /**
- * Before a group changes: some time after it, the accounts' lists and the group are made to agree (rule GROUP-6). Returns
- * until when the change may be made.
+ * Before a group changes: some time after it, the accounts' lists and the group are made to agree (rule GROUP-6).
+ * Returns until when the change may be made.
  */
 export async function announceGroup(env: ApiEnv, group: string, accountIds: string[]): Promise<number> {
 	const notAfter_ms = Date.now() + GROUP_CHANGES_SECONDS * 1_000;
@@ -172,9 +175,9 @@ async function eraseAccount(env: ApiEnv, accountId: string): Promise<void> {
 }
 
 /**
- * Rule DEVICE-4, a page at a time too. The account object first, which closes the sockets of removed devices. Two changes
- * may be worked through at once and in any order: each call carries the version of the list that was read for it, and
- * conversations take the newest.
+ * Rule DEVICE-4, a page at a time too. The account object first, which closes the sockets of removed devices. Two
+ * changes may be worked through at once and in any order: each call carries the version of the list that was read for
+ * it, and conversations take the newest.
  */
 async function tellDevices(env: ApiEnv, change: DevicesChanged): Promise<void> {
 	const { accountId, after = "" } = change;
@@ -210,7 +213,8 @@ async function settleGroup(env: ApiEnv, group: string, accountIds: string[]): Pr
 			await object.left([group]);
 			if ((await stub.membersAmong([account])).length === 0) continue;
 		}
-		// Members too: an earlier change's message may have taken it from the list between this one's joining and its change.
+		// Members too: an earlier change's message may have taken it from the list between this one's joining and its
+		// change.
 		if ((await object.joined({ conversation: group, peer: "" })) !== "joined") {
 			// It could not be reached there by a deletion or a change of devices.
 			await stub.removeMember(account);

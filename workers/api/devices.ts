@@ -59,6 +59,7 @@ const conversations = createRoute({
 	responses: { 200: json(ConversationList, "by id"), ...refusalsWithToken("malformed") },
 });
 
+/** The account's devices and conversations. */
 export function addDevices(app: OpenAPIHono<ApiTypes>): void {
 	app.openapi(list, async (context) => {
 		const rows = await new DeviceDirectory(context.env.DIRECTORY).list(context.var.caller.accountId);
@@ -102,7 +103,7 @@ export function addDevices(app: OpenAPIHono<ApiTypes>): void {
 		const { after } = context.req.valid("query");
 		const page = await accountStub(context.env, context.var.caller.accountId).conversations(after ?? "");
 		const next = page.at(-1)?.conversation;
-		const list = page.map(({ conversation, peer }) => ({ conversation, ...(peer === "" ? {} : { peer }) }));
-		return context.json({ conversations: list, ...(next === undefined ? {} : { next }) }, 200);
+		const listed = page.map(({ conversation, peer }) => ({ conversation, ...(peer === "" ? {} : { peer }) }));
+		return context.json({ conversations: listed, ...(next === undefined ? {} : { next }) }, 200);
 	});
 }

@@ -7,6 +7,7 @@ interface HealthInterface {
 	health(): Promise<"ok">;
 }
 
+/** What `wrangler.toml` binds. */
 export interface ApiEnv {
 	/** Signs access tokens; at least 32 characters. A secret, so it is not in `wrangler.toml`. */
 	TOKEN_SECRET?: string;

@@ -16,6 +16,7 @@ export class Refusal extends Error {
 /** What a device is told whose token is good and which is not there any more: the same wherever it asks. */
 export const REMOVED = "this account or device was removed";
 
+/** The one shape of a refusal. */
 export function refusalResponse(refusal: Refusal): Response {
 	const body: HttpError = {
 		code: refusal.code,

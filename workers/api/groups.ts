@@ -26,6 +26,8 @@ const LinkSecret = JoinGroupRequest.shape.linkSecret;
 const GroupParameters = z.object({ groupId: z.string().regex(/^[0-9a-f]{64}$/) });
 
 const guards = [authenticate, limitAccount, requireDevice] as const;
+/** For what would tell, asked often enough, which groups there are. */
+const lookupGuards = [authenticate, limitAccount, limitLookups, requireDevice] as const;
 const REFUSED = ["malformed", "not_found", "group_conflict", "not_permitted", "group_full", "last_admin"] as const;
 
 const create = createRoute({
@@ -59,7 +61,7 @@ const request = createRoute({
 	path: "/v1/groups/{groupId}/requests",
 	summary: "Asks to join a group whose invite link needs an admin's approval",
 	security: bearer,
-	middleware: [...guards, limitLookups, requireJson] as const,
+	middleware: [...lookupGuards, requireJson] as const,
 	request: { params: GroupParameters, body: body(JoinGroupRequest) },
 	responses: {
 		200: json(ChangedGroup, "the entry that tells the admins"),
@@ -72,7 +74,7 @@ const leave = createRoute({
 	path: "/v1/groups/{groupId}/leave",
 	summary: "Leaves a group whose state the caller can't read",
 	security: bearer,
-	middleware: [...guards, limitLookups] as const,
+	middleware: [...lookupGuards] as const,
 	request: { params: GroupParameters },
 	responses: { 204: { description: "left" }, ...refusalsWithToken("malformed", "not_found") },
 });
@@ -82,7 +84,7 @@ const view = createRoute({
 	path: "/v1/groups/{groupId}",
 	summary: "A group's encrypted state, for members and for who shows the invite link's secret",
 	security: bearer,
-	middleware: [...guards, limitLookups] as const,
+	middleware: [...lookupGuards] as const,
 	request: { params: GroupParameters },
 	responses: { 200: json(Group, "as it is now"), ...refusalsWithToken("malformed", "not_found") },
 });
@@ -100,6 +102,7 @@ const socket = createRoute({
 	},
 });
 
+/** Founding, reading, changing, joining and leaving groups, and the upgrade to a group's socket. */
 export function addGroups(app: OpenAPIHono<ApiTypes>): void {
 	app.openapi(create, async (context) => {
 		const { caller } = context.var;

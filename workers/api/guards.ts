@@ -1,5 +1,10 @@
-/** What stands before every route's handler: who calls, and how often. */
-
+/**
+ * What stands before every route's handler, in the same order everywhere: the address's requests are counted and the
+ * body is cut off at its limit (app.ts), then, in a route's `middleware`, the token is checked, the account's requests
+ * are counted, the device is authorised, and what comes is JSON; its schemas validate it last. Where the handler asks
+ * the caller's own object or row anyway (prekeys, sockets, deleting the account), that answer authorises and no guard
+ * does.
+ */
 import type { Context, MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { createMiddleware } from "hono/factory";
@@ -12,6 +17,7 @@ import { type ApiEnv, accountStub } from "./env.ts";
 import { REMOVED, Refusal, refusalResponse } from "./errors.ts";
 import { type Caller, strongSecret, verifyToken } from "./tokens.ts";
 
+/** What guards leave to the handlers. */
 export interface ApiTypes {
 	Bindings: ApiEnv;
 	Variables: { caller: Caller };
@@ -55,8 +61,8 @@ export const authenticate = createMiddleware<ApiTypes>(async (context, next) => 
 });
 
 /**
- * Authorises: the device is still its account's, which its token alone doesn't say (rule ACCOUNT-6). Routes whose own call
- * goes to the caller's account object find it out there.
+ * Authorises: the device is still its account's, which its token alone doesn't say (rule ACCOUNT-6). Routes whose own
+ * call goes to the caller's account object find it out there.
  */
 export const requireDevice = createMiddleware<ApiTypes>(async (context, next) => {
 	const { accountId, device } = context.var.caller;
@@ -65,8 +71,8 @@ export const requireDevice = createMiddleware<ApiTypes>(async (context, next) =>
 });
 
 /**
- * The same for what changes the account itself: the directory decides, which is the first to know that a device was removed
- * (rule DEVICE-3).
+ * The same for what changes the account itself: the directory decides, which is the first to know that a device was
+ * removed (rule DEVICE-3).
  */
 export const requireListedDevice = createMiddleware<ApiTypes>(async (context, next) => {
 	const { accountId, device } = context.var.caller;

@@ -64,6 +64,7 @@ const claimMany = createRoute({
 	responses: { 200: json(ClaimedPreKeys, "each account's bundles, or why not"), ...refusalsWithToken("malformed") },
 });
 
+/** Uploading and counting prekeys, and claiming others'. */
 export function addKeys(app: OpenAPIHono<ApiTypes>): void {
 	app.openapi(upload, async (context) => {
 		const { accountId, device } = context.var.caller;

@@ -1,4 +1,6 @@
-/** Linking a new device: the mailbox through which the account's keys pass, sealed, and the device's own registration. */
+/**
+ * Linking a new device: the mailbox through which the account's keys pass, sealed, and the device's own registration.
+ */
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { decodeBase64Url, encodeBase64Url } from "hono/utils/encode";
 import { z } from "zod";
@@ -83,6 +85,7 @@ const NOBODYS_KEY = Uint8Array.from({ length: 33 }, (_, index) => [5, 9][index] 
 const EXPIRED = new Refusal("not_found", "this code or token is over, or was never there");
 const FULL = `an account has at most ${LIMITS.devices_per_account} devices`;
 
+/** The mailbox between a new device and an old one, and adding the new one. */
 export function addLinks(app: OpenAPIHono<ApiTypes>): void {
 	app.openapi(open, async (context) => {
 		const hash = await hashSecret(decodeBase64Url(context.req.valid("json").address));
@@ -135,8 +138,8 @@ export function addLinks(app: OpenAPIHono<ApiTypes>): void {
 
 /**
  * Rule LINK-4: authorised by the token, which only a device of the account could ask for, and by the identity key's
- * signatures. The id is reserved first, then the account object gets the keys, the directory comes last: a crash anywhere
- * leaves nothing that anybody else sees, and the same request goes on.
+ * signatures. The id is reserved first, then the account object gets the keys, the directory comes last: a crash
+ * anywhere leaves nothing that anybody else sees, and the same request goes on.
  */
 async function addDevice(env: ApiEnv, request: AddDeviceRequest): Promise<number> {
 	const { accountId, registrationId, sealedName } = request;

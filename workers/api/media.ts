@@ -62,6 +62,7 @@ const REFUSED = [
 const WITHHELD =
 	/^(?:authorization|cookie|forwarded|true-client-ip|user-agent|referer|x-real-ip|x-forwarded-.*|cf-.*)$/;
 
+/** Grants, and the streams to and from the media Worker. */
 export function addMedia(app: OpenAPIHono<ApiTypes>): void {
 	app.openapi(grant, async (context) => {
 		const subject = await mediaSubject(context.env, context.var.caller.accountId);

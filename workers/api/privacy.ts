@@ -32,6 +32,7 @@ const report = createRoute({
 	},
 });
 
+/** Being found by username, and reports. */
 export function addPrivacy(app: OpenAPIHono<ApiTypes>): void {
 	app.openapi(setDiscoverable, async (context) => {
 		const { discoverable } = context.req.valid("json");

@@ -1,4 +1,6 @@
-/** What happens to accounts while a conversation begins or a group changes, and what the queue makes agree afterwards. */
+/**
+ * What happens to accounts while a conversation begins or a group changes, and what the queue makes agree afterwards.
+ */
 import { listDurableObjectIds, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";

@@ -34,6 +34,7 @@ const direct = createRoute({
 	},
 });
 
+/** The upgrades to the account's own socket and to those of direct conversations. */
 export function addSockets(app: OpenAPIHono<ApiTypes>): void {
 	app.openapi(account, async (context) => {
 		const { caller } = context.var;
@@ -46,8 +47,8 @@ export function addSockets(app: OpenAPIHono<ApiTypes>): void {
 		const peer = context.req.valid("param").accountId;
 		requireUpgrade(context.req.raw);
 		const conversation = await directConversationId(caller.accountId, peer);
-		// The caller's own object knows whether there is such a conversation, so that an id that is nobody's wakes no object,
-		// and one that exists costs no database read (rules ACCOUNT-6 and CONVERSATION-2).
+		// The caller's own object knows whether there is such a conversation, so that an id that is nobody's wakes no
+		// object, and one that exists costs no database read (rules ACCOUNT-6 and CONVERSATION-2).
 		const membership = await accountStub(context.env, caller.accountId).membership(caller.device, conversation);
 		if (membership === "removed") throw new Refusal("unauthorized", REMOVED);
 		if (membership === "stranger") await found(context.env, conversation, caller.accountId, peer);
@@ -69,9 +70,9 @@ export function addSockets(app: OpenAPIHono<ApiTypes>): void {
 }
 
 /**
- * Gives a conversation its members: two, or one for a conversation with oneself (rule CONVERSATION-3). The account objects
- * hear of it first: what they list is what a deletion or a change of devices goes through. A change that happens while
- * this runs may be missed by that, so the directory is asked again afterwards.
+ * Gives a conversation its members: two, or one for a conversation with oneself (rule CONVERSATION-3). The account
+ * objects hear of it first: what they list is what a deletion or a change of devices goes through. A change that
+ * happens while this runs may be missed by that, so the directory is asked again afterwards.
  */
 async function found(env: ApiEnv, conversation: string, me: string, peer: string): Promise<void> {
 	const directory = new DeviceDirectory(env.DIRECTORY);

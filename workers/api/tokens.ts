@@ -39,6 +39,7 @@ export function strongSecret(env: ApiEnv, name: SecretName): string {
 	throw new Refusal("internal", message);
 }
 
+/** Signs a token for the caller. Throws `internal` where the secret is missing or short. */
 export async function issueToken(env: ApiEnv, caller: Caller, now_ms: number): Promise<AccessToken> {
 	const iat = Math.floor(now_ms / 1000);
 	const exp = iat + LIMITS.access_token_seconds;
@@ -73,8 +74,8 @@ async function signedClaims(token: string, secret: string): Promise<unknown> {
 }
 
 /**
- * SHA-256 of a device secret, a link's address or a token, in hex: all that is stored of it. They are random and long, so
- * no salt is needed.
+ * SHA-256 of a device secret, a link's address or a token, in hex: all that is stored of it. They are random and long,
+ * so no salt is needed.
  */
 export async function hashSecret(secret: Uint8Array<ArrayBuffer>): Promise<string> {
 	return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", secret)));

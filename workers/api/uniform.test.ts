@@ -1,4 +1,7 @@
-/** Answers that must not tell more than they say: not by status, headers, body, nor by what was asked for them (ACCOUNT-5). */
+/**
+ * Answers that must not tell more than they say: not by status, headers, body, nor by what was asked for them
+ * (ACCOUNT-5).
+ */
 import { env } from "cloudflare:workers";
 import { decodeBase64Url } from "hono/utils/encode";
 import { expect, test } from "vitest";

@@ -6,10 +6,12 @@ const CURVE25519_TYPE = 0x05;
 /** libsignal's type byte of a Kyber-1024 key. */
 const KYBER1024_TYPE = 0x08;
 
+/** Whether it has a Curve25519 key's type and length; not whether it is a good point. */
 export function isCurve25519Key(key: Uint8Array): boolean {
 	return key.length === 33 && key[0] === CURVE25519_TYPE;
 }
 
+/** Whether it has a Kyber-1024 key's type and length. */
 export function isKyber1024Key(key: Uint8Array): boolean {
 	return key.length === 1569 && key[0] === KYBER1024_TYPE;
 }

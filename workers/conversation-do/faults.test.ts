@@ -1,4 +1,7 @@
-/** Errors of the disk at each statement: memory agrees with it afterwards, nothing acknowledged is lost, no number used twice. */
+/**
+ * Errors of the disk at each statement: memory agrees with it afterwards, nothing acknowledged is lost, no number used
+ * twice.
+ */
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, test, vi } from "vitest";

@@ -1,4 +1,6 @@
-/** Changes of a group: its state, its roster and an entry that tells everybody, in one step (rules GROUP-2 to GROUP-6). */
+/**
+ * Changes of a group: its state, its roster and an entry that tells everybody, in one step (rules GROUP-2 to GROUP-6).
+ */
 import { Buffer } from "node:buffer";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ConversationUpSchema, SendSchema } from "../../protocol/gen/conversation_up_pb.js";

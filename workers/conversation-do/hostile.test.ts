@@ -1,4 +1,6 @@
-/** Peers that mean harm: they lose their socket, and the conversation goes on for others, in memory and in the runtime. */
+/**
+ * Peers that mean harm: they lose their socket, and the conversation goes on for others, in memory and in the runtime.
+ */
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { expect, test } from "vitest";
 import { LIMITS } from "../../protocol/limits.ts";

@@ -1,3 +1,4 @@
+/** The Worker of conversations: their object, and its answer to whether it is well. */
 import { WorkerEntrypoint } from "cloudflare:workers";
 
 export { Conversation } from "./conversation.ts";

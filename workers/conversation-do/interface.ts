@@ -16,7 +16,9 @@ export interface RosterMember {
 	version?: number;
 }
 
+/** What a member of a group is. */
 export type GroupRole = "member" | "admin";
+/** Who may do something in a group. */
 export type GroupPermission = "members" | "admins";
 
 /** Who may do what in a group, as the server enforces it (rule GROUP-3). */
@@ -86,10 +88,11 @@ export interface GroupView {
 	requests: string[];
 }
 
+/** What the api may ask of a conversation's object. */
 export interface ConversationInterface {
 	/**
-	 * Changes a group in one turn: its state, its roster, and an entry in its log that tells everybody (rule GROUP-2). With
-	 * version 1 it founds the group. The same message id again has the same answer and changes nothing.
+	 * Changes a group in one turn: its state, its roster, and an entry in its log that tells everybody (rule GROUP-2).
+	 * With version 1 it founds the group. The same message id again has the same answer and changes nothing.
 	 */
 	changeGroup(request: GroupChangeRequest): Promise<GroupChanged | Refused>;
 	/** Asks to join (rule GROUP-5): an entry too, which the admins answer with a change. Repeatable. */
@@ -99,8 +102,8 @@ export interface ConversationInterface {
 	/** Which of the accounts are members. */
 	membersAmong(accounts: string[]): Promise<string[]>;
 	/**
-	 * Gives a new conversation its members (roster version 1); one member is a conversation with oneself. A conversation that has a roster keeps it: the call
-	 * may be repeated and raced. The api calls it when `fetch` answers 428.
+	 * Gives a new conversation its members (roster version 1); one member is a conversation with oneself. A conversation
+	 * that has a roster keeps it: the call may be repeated and raced. The api calls it when `fetch` answers 428.
 	 */
 	found(members: RosterMember[]): Promise<void>;
 	/**

@@ -1,4 +1,7 @@
-/** The life of rows over more entries than are remembered: ids, ciphertexts, windows (rules ONCE-1, KEPT-1, DELIVERED-3). */
+/**
+ * The life of rows over more entries than are remembered: ids, ciphertexts, windows (rules ONCE-1, KEPT-1,
+ * DELIVERED-3).
+ */
 import { expect, test } from "vitest";
 import { LIMITS } from "../../protocol/limits.ts";
 import { A1, ALICE, B1, Bench, BOB, member, message, newId } from "./testing.ts";

@@ -35,7 +35,9 @@ export class Log {
 	#floor = 0;
 	#next = Number.POSITIVE_INFINITY;
 	#atFloor = 0;
-	/** Entries that devices have passed since the last wipe, which may be done by all; 0 where there is nothing to wipe. */
+	/**
+	 * Entries that devices have passed since the last wipe, which may be done by all; 0 where there is nothing to wipe.
+	 */
 	#due = 0;
 	/** The head from which it is worth looking for more. */
 	#lookAt = LIMITS.remembered_entries + BATCH;
@@ -130,8 +132,8 @@ export class Log {
 	}
 
 	/**
-	 * Whether a device that was at this number can have held up a wipe: in a large group most that acknowledge were not the
-	 * last to, and to look through all devices each time would be a million steps for a message to a thousand.
+	 * Whether a device that was at this number can have held up a wipe: in a large group most that acknowledge were not
+	 * the last to, and to look through all devices each time would be a million steps for a message to a thousand.
 	 */
 	#holdsUp(before: number): boolean {
 		if (before === this.#floor && this.#atFloor > 2) {
@@ -215,8 +217,8 @@ export class Log {
 	}
 
 	/**
-	 * The oldest ciphertexts go, an eighth of what may wait, as far as they are older than `before_ms` (rule KEPT-5). Who has
-	 * not read them is told so (rule KEPT-2).
+	 * The oldest ciphertexts go, an eighth of what may wait, as far as they are older than `before_ms` (rule KEPT-5). Who
+	 * has not read them is told so (rule KEPT-2).
 	 */
 	makeRoom(before_ms: number): void {
 		for (const upTo of this.#state.backlog.cuts((LIMITS.unread_bytes / 8) * 7)) {

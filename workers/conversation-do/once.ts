@@ -17,7 +17,9 @@ export interface Marks {
 /** What is known of an id. */
 export type Known = { is: "new" | "forgotten" | "costly" } | { is: "repeated" | "conflict"; entry: LogEntry };
 
-/** Counts reading the whole log as so many frames of who makes it necessary; false where that is too much (REFUSED-2). */
+/**
+ * Counts reading the whole log as so many frames of who makes it necessary; false where that is too much (REFUSED-2).
+ */
 export interface Charge {
 	charge(frames: number): boolean;
 }
@@ -107,8 +109,9 @@ export class Once {
 }
 
 /**
- * A number that stands for a message's content: its length and CRC-32, below 2^53. Not cryptography: only the device that
- * chose the id is compared with itself, and one that wanted to deceive itself could. A hash would cost a sixth of a message.
+ * A number that stands for a message's content: its length and CRC-32, below 2^53. Not cryptography: only the device
+ * that chose the id is compared with itself, and one that wanted to deceive itself could. A hash would cost a sixth of
+ * a message.
  */
 export function checksumOf(send: Send): number {
 	let crc = 0;

@@ -7,6 +7,7 @@ export interface Rate {
 	frame_burst: number;
 }
 
+/** The rate that is deployed. */
 export const RATE: Rate = { frames_per_second: LIMITS.frames_per_second, frame_burst: LIMITS.frame_burst };
 
 /** What to do with a frame: "drop" is a refusal that is left out, so that refusals are no amplifier. */
@@ -14,7 +15,7 @@ export type Verdict = "pass" | "refuse" | "drop" | "close";
 
 const REFUSAL_PAUSE_MS = 100;
 
-/** When to try again: after this time there are tokens for 250 frames. */
+/** When a refused socket should try again, in milliseconds: by then half a second's frames may pass. */
 export const RETRY_AFTER_MS = 500;
 
 /**

@@ -46,7 +46,9 @@ export function blockersOf(state: Persisted, sender: string): ReadonlySet<string
 	return blockers.size === 0 ? undefined : blockers;
 }
 
-/** The message without its parts for those who block its sender: they are on no disk, so that no unblocking brings them. */
+/**
+ * The message without its parts for those who block its sender: they are on no disk, so that no unblocking brings them.
+ */
 export function withoutThem(message: Send, blockers: ReadonlySet<string>): Send {
 	const envelopes = message.envelopes.filter(({ to }) => to !== undefined && !blockers.has(uuidFromBytes(to.account)));
 	return { ...message, envelopes };

@@ -9,8 +9,8 @@ const CHAINS = 16 ** 3;
 const NONE = -1;
 
 /**
- * A ring, and over it chains of the entries whose ids end alike. A `Map` by id would do, but V8 makes each string that is
- * a key unique in a table of the whole isolate, which costs a message more than everything here.
+ * A ring, and over it chains of the entries whose ids end alike. A `Map` by id would do, but V8 makes each string that
+ * is a key unique in a table of the whole isolate, which costs a message more than everything here.
  */
 export class Recent {
 	readonly #ring: LogEntry[] = [];

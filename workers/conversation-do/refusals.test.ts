@@ -1,4 +1,6 @@
-/** What refusals carry and what they count for (rules REFUSED-1 and REFUSED-2), and that envelopes reach whom they name. */
+/**
+ * What refusals carry and what they count for (rules REFUSED-1 and REFUSED-2), and that envelopes reach whom they name.
+ */
 import { fromBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { ErrorCode, type Refused } from "../../protocol/gen/common_pb.js";

@@ -36,7 +36,10 @@ export interface Store {
 	append(row: LogRow, recycled: number | undefined): void;
 	/** Removes the ciphertexts of the entries `after` < number <= `upTo`, of one sender or of all. */
 	wipe(after: number, upTo: number, sender: string | undefined): void;
-	/** Removes one entry's ciphertexts, which its sender has taken back: an empty payload stands for them, until it is wiped. */
+	/**
+	 * Removes one entry's ciphertexts, which its sender has taken back: an empty payload stands for them, until it is
+	 * wiped.
+	 */
 	withdraw(number: number): void;
 	/** Removes all ciphertexts that are not younger than `before_ms`. */
 	expire(before_ms: number): void;
@@ -51,8 +54,8 @@ export interface Store {
 	/** The same without payloads. */
 	entries(after: number, limit: number): LogEntry[];
 	/**
-	 * The oldest entries' numbers, `upTo` at most, ascending, `limit` at most; and the greatest message id that each sender
-	 * has among them.
+	 * The oldest entries' numbers, `upTo` at most, ascending, `limit` at most; and the greatest message id that each
+	 * sender has among them.
 	 */
 	oldest(upTo: number, limit: number): Oldest;
 	/** The entry of a message id. Reads the whole log. */

@@ -2,6 +2,7 @@
 import type { MediaQuota } from "./quota.ts";
 import type { StoredBlob } from "./stored-blob.ts";
 
+/** What `wrangler.toml` binds. */
 export interface MediaEnv {
 	BLOBS: R2Bucket;
 	STORED_BLOB: DurableObjectNamespace<StoredBlob>;

@@ -9,8 +9,8 @@ import { Refusal } from "./refusal.ts";
 const CHECKPOINT_MS = 5_000;
 
 /**
- * Parts that nobody fills now, for the next: a PATCH follows a PATCH, and new memory for each would be garbage faster than
- * it is collected. One upload's worth is kept for all objects of the isolate.
+ * Parts that nobody fills now, for the next: a PATCH follows a PATCH, and new memory for each would be garbage faster
+ * than it is collected. One upload's worth is kept for all objects of the isolate.
  */
 const idle: Uint8Array<ArrayBuffer>[] = [];
 const IDLE_PARTS_MAX = 2;

@@ -9,6 +9,7 @@ export interface GrantClaims {
 	[claim: string]: unknown;
 }
 
+/** What the api may ask of the media Worker. */
 export interface MediaInterface {
 	/** Whether the bucket answers. */
 	health(): Promise<"ok">;

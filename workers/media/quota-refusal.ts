@@ -1,3 +1,4 @@
+/** What is answered where an account's quota has no room. */
 import { LIMITS } from "../../protocol/limits.ts";
 import type { QuotaAnswer } from "./quota.ts";
 import { notFound, Refusal } from "./refusal.ts";

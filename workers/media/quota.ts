@@ -16,7 +16,8 @@ const ERASE_BLOBS = 100;
 
 const TABLES = [
 	`CREATE TABLE IF NOT EXISTS usage (only INTEGER PRIMARY KEY CHECK (only = 1), day INTEGER NOT NULL, bytes INTEGER NOT NULL)`,
-	// A row goes by itself at its time, which is also when the blob's hold ends: a lost message can't fill a quota for good.
+	// A row goes by itself at its time, which is also when the blob's hold ends: a lost message can't fill a quota for
+	// good.
 	`CREATE TABLE IF NOT EXISTS blobs (
 		blob TEXT PRIMARY KEY,
 		bytes INTEGER NOT NULL,
@@ -41,6 +42,7 @@ export class ArrivingBody extends RpcTarget {
 	}
 }
 
+/** One account's quota, and the blobs that count in it (rule QUOTA-1). */
 export class MediaQuota extends DurableObject<MediaEnv> {
 	/** Milliseconds since 1970. */
 	now: () => number = Date.now;

@@ -8,6 +8,7 @@ const ROW_BYTES = 1024 * 1024;
 /** `open`: bytes are missing. `complete`: in R2 under the object's name. `removed`: to be deleted there. */
 export type Phase = "open" | "complete" | "removed";
 
+/** What is kept of one blob. */
 export interface BlobState {
 	phase: Phase;
 	/** Whose quota the upload counts into. */
@@ -26,6 +27,7 @@ export interface BlobState {
 	multipart: string | undefined;
 }
 
+/** Somebody wants a blob kept until a time. */
 export interface Hold {
 	deleteHash: string;
 	subject: string;

@@ -51,8 +51,8 @@ export function capabilities(): Record<string, string> {
 }
 
 /**
- * The method that tus means: a client behind a narrow proxy says it in a header of a POST. Of a POST only, because the api
- * asks nobody who sends OPTIONS for a token.
+ * The method that tus means: a client behind a narrow proxy says it in a header of a POST. Of a POST only, because the
+ * api asks nobody who sends OPTIONS for a token.
  */
 export function methodOf({ method, headers }: Request): string {
 	return method === "POST" ? (headers.get("x-http-method-override") ?? method).toUpperCase() : method;

@@ -85,7 +85,9 @@ export function isCreation(row: GroupChangeRow): boolean {
 	return parseIntention(row.intention).do === "create";
 }
 
-/** The call, written down; a text where the intention makes no sense (any more); undefined while the state is not here. */
+/**
+ * The call, written down; a text where the intention makes no sense (any more); undefined while the state is not here.
+ */
 export function buildCall(
 	context: Context,
 	row: GroupChangeRow,
@@ -149,9 +151,9 @@ function change(
 	const version = group.seen_version + 1;
 	const next = { ...after, version, rank: Math.max(before.rank + 1, version) };
 	const difference = differenceOf(before, next);
-	// A rank that is not the version: the server was put back, and its roster may still be one of before, which has who was
-	// removed meanwhile and lacks who came (rule GROUP-19). Otherwise what this device knows of the roster decides nothing: it
-	// may be older than a state from outside the log.
+	// A rank that is not the version: the server was put back, and its roster may still be one of before, which has who
+	// was removed meanwhile and lacks who came (rule GROUP-19). Otherwise what this device knows of the roster decides
+	// nothing: it may be older than a state from outside the log.
 	const isBack =
 		next.rank > version &&
 		(version <= before.version || context.connection(row.peer).welcomed) &&

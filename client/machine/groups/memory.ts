@@ -1,3 +1,4 @@
+/** What the machine remembers of groups between steps. */
 import type { GroupState } from "../../groups/state.ts";
 
 /** What the machine remembers of groups between steps; nothing here has to survive. */

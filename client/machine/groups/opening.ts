@@ -73,8 +73,8 @@ export function openChange(context: Context, peer: string, entry: Entry): boolea
 		changeDone(context, wire);
 		return true;
 	}
-	// Who comes by the link, or comes back, takes the state as it is, like at the first time. Who was removed and added while
-	// it was away has not seen by whom it could be.
+	// Who comes by the link, or comes back, takes the state as it is, like at the first time. Who was removed and added
+	// while it was away has not seen by whom it could be.
 	const news = known !== undefined && change.version > known.version && state.rank > known.rank;
 	const back = news && adds(change, context.account.accountId);
 	const before = back ? undefined : known;

@@ -1,4 +1,6 @@
-/** In which order a group's changes, messages and keys are handled, and when a key is over (rules GROUP-12, GROUP-13). */
+/**
+ * In which order a group's changes, messages and keys are handled, and when a key is over (rules GROUP-12, GROUP-13).
+ */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { findGroup } from "../../store/groups.ts";
 import { account, GROUP, type GroupDevice, GroupWorld } from "./testing.ts";

@@ -110,7 +110,8 @@ async function openMessage(
 		case "no-key":
 			return false;
 		case "repeated":
-			// The key may have come only with a place of its chain that lies behind a message which is new here (rule RETRY-2).
+			// The key may have come only with a place of its chain that lies behind a message which is new here (rule
+			// RETRY-2).
 			if (isKnown(context, account, uuidFromBytes(entry.messageId))) return true;
 			addPlaceholder(context, peer, account, entry);
 			requestRetry(context, peer, `${account}.${device}`, entry.messageId);
@@ -206,7 +207,9 @@ async function onSenderKey(
 	context.touched.add(peer);
 }
 
-/** Messages that still can't be read though the log is here: placeholders, and their senders are asked (rule RETRY-1). */
+/**
+ * Messages that still can't be read though the log is here: placeholders, and their senders are asked (rule RETRY-1).
+ */
 export function askForMessages(context: Context, peer: string): void {
 	if (!context.groups.caughtUp.has(peer) || groupState(context, peer) === undefined) return;
 	for (const row of unaskedEntries(context.store, peer)) {

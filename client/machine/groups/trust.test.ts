@@ -110,7 +110,8 @@ test("GROUP-17 CLIENT-3 no key and no message goes to a changed identity key tha
 	alice.text("1");
 	await world.settle();
 	const again = await reinstall(carol, "c");
-	// From Bob, who has verified nobody, she learns the group; her key comes to Alice over a session under the new identity.
+	// From Bob, who has verified nobody, she learns the group; her key comes to Alice over a session under the new
+	// identity.
 	bob.text("2");
 	await world.settle();
 	again.text("my new phone");

@@ -16,6 +16,7 @@ import {
 /** After this a reservation that led to no account may be taken over by somebody else. */
 const RESERVATION_MS = 10 * 60 * 1000;
 
+/** What of a registration is kept in D1. */
 export interface NewAccount {
 	accountId: string;
 	identityKey: string;
@@ -26,6 +27,7 @@ export interface NewAccount {
 	sealedName: string | undefined;
 }
 
+/** Accounts and usernames in D1, and deletions that are not done yet. */
 export class Directory {
 	readonly #database: DrizzleD1Database;
 
