@@ -110,6 +110,22 @@ test("a usage error names the help of its command", async () => {
 	expect((await run("shout")).err).toContain("(parley --help says more)");
 });
 
+test("a file is not written to a terminal: what somebody else has sent would steer it", async () => {
+	const notes: string[] = [];
+	const terminal: Terminal = {
+		out: () => {},
+		note: (line) => void notes.push(line),
+		readAll: () => Promise.resolve(""),
+		interrupted: () => new Promise(() => {}),
+		input: new PassThrough(),
+		output: Object.assign(new PassThrough(), { isTTY: true }),
+		environment: {},
+		colors: pico.createColors(false),
+	};
+	expect(await main(["--data", join(data, "device"), "download", "x", "--to", "-"], terminal)).toBe(2);
+	expect(notes.join()).toContain("a path");
+});
+
 test.each([
 	["whoami"],
 	["send", "bob", "hello"],

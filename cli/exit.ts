@@ -15,6 +15,8 @@ export const EXIT = {
 	data_in_use: 8,
 	file_refused: 9,
 	device_unlinked: 10,
+	/** As a shell has it for Ctrl-C. */
+	interrupted: 130,
 } as const;
 
 /** An error as it is told. */
@@ -73,6 +75,8 @@ function exitCodeOf(code: FailureCode): number {
 		case "device_unlinked":
 		case "device_idle":
 			return EXIT.device_unlinked;
+		case "interrupted":
+			return EXIT.interrupted;
 		case "wrong_key":
 			return EXIT.unexpected;
 		default:

@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import pico from "picocolors";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { StoredMessage } from "../client/machine/interface.ts";
-import { droppedPath } from "./dropped.ts";
+import { dropped } from "./dropped.ts";
 import { messageLine, messageObject, sizeText } from "./message_text.ts";
 import { bytesArgument } from "./options.ts";
 import { imageProtocol, imageText } from "./terminal_image.ts";
@@ -41,14 +41,35 @@ const MESSAGE: StoredMessage = {
 	},
 };
 
-test("a dropped file is recognised in each form that terminals type", () => {
+test("dropped files are recognised in each form that terminals type", () => {
 	const path = join(folder, "it's a photo.jpg");
-	writeFileSync(path, "");
-	for (const line of [path, `"${path}"`, path.replace(/[ ']/g, "\\$&"), pathToFileURL(path).href, ` ${path} `]) {
-		expect(droppedPath(line), line).toBe(path);
+	const odd = join(folder, 'a "b" $c\\d`.jpg');
+	for (const each of [path, odd]) writeFileSync(each, "");
+	const forms = (of: string): string[] => [
+		...[of, ` ${of} `, of.replace(/[^\w/.]/g, "\\$&"), pathToFileURL(of).href],
+		// As GNOME's and KDE's terminals, and Kitty, quote.
+		...[`'${of.replaceAll("'", "'\\''")}'`, `'${of.replaceAll("'", `'"'"'`)}'`, `"${of.replace(/[\\"$`]/g, "\\$&")}"`],
+	];
+	for (const of of [path, odd]) for (const line of forms(of)) expect(dropped(line), line).toEqual({ files: [of] });
+	const [one, other] = [forms(path).slice(2), forms(odd).slice(2)];
+	for (const [index, line] of one.entries()) {
+		expect(dropped(`${line}  ${other[index]}`), line).toEqual({ files: [path, odd] });
 	}
-	for (const line of ["hello", folder, join(folder, "none"), "file://host/x", "a.jpg", ""]) {
-		expect(droppedPath(line), line).toBeUndefined();
+	for (const line of [
+		"hello",
+		join(folder, "none"),
+		`'${path}' and`,
+		`'${path}`,
+		"file://host/x",
+		"a.jpg",
+		"",
+		"/tmp",
+	]) {
+		expect(dropped(line), line).toBeUndefined();
+	}
+	// Its path is nobody's business: it must not go out as a text.
+	for (const line of [folder, `'${folder}'`, `${pathToFileURL(folder).href}`, `'${folder}' '${odd}'`, "'/dev/null'"]) {
+		expect(dropped(line), line).toHaveProperty("none");
 	}
 });
 

@@ -48,7 +48,7 @@ Exit codes:
    2  usage                               8  another process uses the data directory
    3  not registered                      9  a file is not what was sent, or is unsafe
    4  not found                          10  this device was unlinked
-   5  refused by the server, or too late`;
+   5  refused by the server, or too late 130  interrupted: the same again goes on`;
 
 /** Runs the command line and returns its exit code. */
 export async function main(args: readonly string[], terminal: Terminal = processTerminal()): Promise<number> {

@@ -21,7 +21,8 @@ export type FailureCode =
 	| "link_over"
 	| "device_unlinked"
 	| "device_idle"
-	| "data_in_use";
+	| "data_in_use"
+	| "interrupted";
 
 /** What went wrong, in words for a person; `code` is for programs. */
 export class Failure extends Error {

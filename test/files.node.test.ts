@@ -1,7 +1,17 @@
 /** Files between two people, through the Workers as they are deployed, over a line that fails. */
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	statSync,
+	truncateSync,
+	utimesSync,
+	writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -9,6 +19,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { StoredMessage } from "../client/machine/interface.ts";
 import { blobSize } from "../client/media/blob.ts";
 import { png, wav } from "../client/media/testing.ts";
+import { Parley } from "../client/parley.ts";
 import { systemClock } from "../client/transport/clock.ts";
 import { Api } from "../client/transport/http.ts";
 import { LIMITS } from "../protocol/limits.ts";
@@ -140,6 +151,36 @@ test("ATTACH-5 a killed client goes on where it was", { timeout: TEST_MS_MAX }, 
 	// Between here and the Worker are buffers: what is in them doesn't count as arrived.
 	expect(line.count("up") - before).toBeLessThan(blobSize(40 * MIB) + 24 * MIB);
 	await sameAtBob(got.id, path);
+});
+
+test("ATTACH-5 the same file sent again after an interruption goes on as the same message", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const [path, copy] = [written("again.bin", randomBytes(1000)), written("again copy.bin", randomBytes(1000))];
+	const times = statSync(path);
+	await alice.goOffline();
+	/** One run of a program without a connection: what it sends, it leaves. */
+	const run = async (...sent: [string, string][]): Promise<string[]> => {
+		const away = { dataDir: join(folder, "alice"), server: "http://127.0.0.1:1", environment: {} };
+		const parley = await Parley.open(away);
+		const ids: string[] = [];
+		for (const [file, caption] of sent) ids.push((await parley.files.send(bob.name, file, { caption })).id);
+		await parley.close();
+		return ids;
+	};
+	// In one program the same twice is two messages.
+	const [one = "", two = ""] = await run([path, "us"], [path, "us"]);
+	expect(one).not.toBe(two);
+	const again = await run([path, "us"], [path, "us"], [path, "us"], [path, "them"], [copy, "us"]);
+	expect(again.slice(0, 2)).toEqual([one, two]);
+	expect(new Set(again).size).toBe(5);
+	utimesSync(path, times.atime, new Date(0));
+	const [changed = ""] = await run([path, "us"]);
+	expect(again).not.toContain(changed);
+	const parley = await Parley.open({ dataDir: join(folder, "alice"), environment: {} });
+	for (const id of [...again, changed]) await parley.messages.deleteHere(id);
+	await parley.close();
+	await alice.goOnline();
 });
 
 test("ATTACH-3 a download over a line that breaks goes on where it was", { timeout: TEST_MS_MAX }, async () => {

@@ -11,7 +11,7 @@ import { ServerRefusal, ServerUnreachable } from "../../client/transport/errors.
 import { changeLine, changeObject } from "../change_text.ts";
 import { runChatCommand } from "../chat_commands.ts";
 import { type Context, contextOf } from "../context.ts";
-import { droppedPath } from "../dropped.ts";
+import { dropped } from "../dropped.ts";
 import { groupNoticeText } from "../group_text.ts";
 import { identityText, logWentBack, refusalText } from "../message_text.ts";
 import { timerText, WITH } from "../options.ts";
@@ -61,8 +61,8 @@ class Chat {
 	readonly #screen: Screen | undefined;
 	#parley: Parley | undefined;
 	#peer: string | undefined;
-	/** A file that was dropped, and waits for a yes. */
-	#offered: string | undefined;
+	/** Files that were dropped, and wait for a yes. */
+	#offered: string[] = [];
 	#typingToldAtMs = 0;
 	/** A person has been told that there is no connection. */
 	#offline = false;
@@ -121,7 +121,7 @@ class Chat {
 		const who = this.#context.terminal.colors.bold(printable(parley.nameOf(this.#peer)));
 		const hint = this.#context.terminal.colors.dim("Enter sends, /quit or Ctrl-D ends.");
 		this.#screen.add("", `Chat with ${who}.${seen} ${hint}`);
-		this.#screen.prompt("> ");
+		this.#ask();
 	}
 
 	show(notice: ParleyNotice): void {
@@ -211,24 +211,35 @@ class Chat {
 	/** A text, a file that was dropped, or the answer to whether to send that one. */
 	async #entered(line: string): Promise<void> {
 		const offered = this.#offered;
-		this.#offered = undefined;
+		this.#offered = [];
 		const answer = line.trim().toLowerCase();
-		if (offered !== undefined && ["", "y", "yes"].includes(answer)) return this.#send({ file: offered });
-		if (offered !== undefined && ["n", "no"].includes(answer)) return this.#screen?.prompt("> ");
-		const dropped = this.#screen === undefined ? undefined : droppedPath(line);
-		if (dropped !== undefined) {
-			this.#offered = dropped;
-			this.#screen?.prompt(`Send the file ${printable(basename(dropped))}? [Y/n] `);
+		if (offered.length > 0 && ["", "y", "yes"].includes(answer)) {
+			for (const file of offered) await this.#send({ file });
 			return;
 		}
-		if (answer === "") this.#screen?.prompt("> ");
+		if (offered.length > 0 && ["n", "no"].includes(answer)) return this.#ask();
+		const found = this.#screen === undefined ? undefined : dropped(line);
+		if (found !== undefined) {
+			if ("files" in found) this.#offered = found.files;
+			this.#ask();
+			if ("none" in found) this.#say(`${found.none} is no file.`);
+			return;
+		}
+		if (answer === "") this.#ask();
 		else if (line.startsWith("/")) await this.#command(line);
 		else await this.#send({ text: line });
 	}
 
+	/** What stands before the cursor: a question where one is open. */
+	#ask(before = ""): void {
+		const names = this.#offered.map((path) => printable(basename(path)));
+		const what = names.length === 1 ? "the file" : `${names.length} files:`;
+		this.#screen?.prompt(names.length === 0 ? `${before}> ` : `Send ${what} ${names.join(", ")}? [Y/n] `);
+	}
+
 	async #send(what: { text: string } | { file: string }): Promise<void> {
 		this.#typingToldAtMs = 0;
-		this.#screen?.prompt("> ");
+		this.#ask();
 		this.#parley?.typing(this.#peer ?? this.#name, false);
 		try {
 			const sent = await ("file" in what
@@ -244,7 +255,7 @@ class Chat {
 
 	async #command(line: string): Promise<void> {
 		if (this.#parley === undefined) return;
-		this.#screen?.prompt("> ");
+		this.#ask();
 		const { colors } = this.#context.terminal;
 		const run = (args: string[]): Promise<void> => this.#run(args);
 		const chat = { parley: this.#parley, peer: this.#peer, name: this.#name, colors, run };
@@ -331,7 +342,7 @@ class Chat {
 		clearTimeout(this.#typingEnds);
 		// Their "stopped" may be lost: it is never stored.
 		if (started) this.#typingEnds = setTimeout(() => this.#setTyping(false), TYPING_LASTS_MS);
-		this.#screen?.prompt(started ? this.#context.terminal.colors.dim(`${who} is typing… > `) : "> ");
+		this.#ask(started ? this.#context.terminal.colors.dim(`${who} is typing… `) : "");
 	}
 
 	#tellTyping(): void {

@@ -1,8 +1,10 @@
 /** `parley download`, `auto-download` and `delete-file`: files that others have sent. */
 import { once } from "node:events";
 import type { Command } from "commander";
+import { Failure } from "../../client/failure.ts";
 import { contextOf } from "../context.ts";
 import { ProgressLine } from "../file_progress.ts";
+import { unlessInterrupted } from "../interruption.ts";
 import { sizeText } from "../message_text.ts";
 import { bytesArgument } from "../options.ts";
 import { printable, type Terminal } from "../terminal.ts";
@@ -28,15 +30,20 @@ Examples:
 		.action(async (part: string, options: { to?: string; unchecked?: boolean }, command: Command) => {
 			const context = contextOf(command, terminal);
 			const progress = new ProgressLine(context);
+			// What somebody else has sent must not steer a terminal.
+			if (options.to === "-" && terminal.output.isTTY === true) {
+				throw new Failure("bad_argument", "a file is nothing for a terminal: pipe it, or say --to with a path");
+			}
 			await context.withParley(
 				async (parley) => {
 					const { id } = parley.messages.find(part);
 					try {
-						if (options.to === "-") {
-							for await (const piece of parley.files.read(id)) await written(terminal.output, piece);
-							return;
-						}
-						const path = await parley.files.download(id, options);
+						const path = await unlessInterrupted(terminal, async (signal) => {
+							if (options.to !== "-") return parley.files.download(id, { ...options, signal });
+							for await (const piece of parley.files.read(id, signal)) await written(terminal.output, piece);
+							return undefined;
+						});
+						if (options.to === "-") return;
 						progress.end();
 						const kept = "kept in the data directory, encrypted";
 						const text = path === undefined ? kept : `saved as ${printable(path)}`;

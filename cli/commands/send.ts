@@ -4,6 +4,7 @@ import type { StoredMessage } from "../../client/machine/interface.ts";
 import type { Parley } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
 import { ProgressLine } from "../file_progress.ts";
+import { aborted, unlessInterrupted } from "../interruption.ts";
 import { secondsOption, WITH } from "../options.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -36,8 +37,9 @@ export function addSend(program: Command, terminal: Terminal): void {
 			"after",
 			`
 The message is on this disk before anything leaves. When the server does not answer in time, it stays in the outbox and
-goes out with the next command that connects (exit code 6): don't send it again. A file's upload goes on where it was;
-the file itself has to stay only until it is encrypted. One that is at the server already is not uploaded again.
+goes out with the next command that connects (exit code 6): don't send it again. A file's upload goes on where it was,
+also with the same command again, which makes no second message of it; the file itself has to stay only until it is
+encrypted. One that is at the server already is not uploaded again.
 
 Examples:
   $ parley send bob "see you at eight"
@@ -54,17 +56,23 @@ Examples:
 			const progress = new ProgressLine(context);
 			await context.withParley(
 				async (parley) => {
-					const { id } =
-						text === undefined
-							? await sendOther(parley, to, options)
-							: await sendText(
-									parley,
-									to,
-									text === "-" ? (await terminal.readAll()).replace(/\r?\n$/, "") : text,
-									options,
-								);
-					await parley.files.uploaded(id).finally(() => progress.end());
-					const message = await parley.sent(id, options.timeout * 1000);
+					const sent = async (): Promise<StoredMessage> => {
+						const { id } =
+							text === undefined
+								? await sendOther(parley, to, options)
+								: await sendText(
+										parley,
+										to,
+										text === "-" ? (await terminal.readAll()).replace(/\r?\n$/, "") : text,
+										options,
+									);
+						await parley.files.uploaded(id).finally(() => progress.end());
+						return parley.sent(id, options.timeout * 1000);
+					};
+					const message = await (text === undefined
+						? unlessInterrupted(terminal, (signal) => Promise.race([sent(), aborted(signal)]))
+						: sent()
+					).finally(() => progress.end());
 					printSent(context, to, message);
 				},
 				(notice) => progress.show(notice),

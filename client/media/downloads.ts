@@ -11,6 +11,7 @@ import { type BlobRow, findBlob, noteUse, putBlob } from "../store/blobs.ts";
 import { Backoff } from "../transport/backoff.ts";
 import { ServerRefusal, ServerUnreachable } from "../transport/errors.ts";
 import { blobSize, IV_BYTES, TamperedError } from "./blob.ts";
+import { writeAll } from "./disk.ts";
 import { openBlob } from "./open.ts";
 import { sealOf } from "./pointer.ts";
 import { filePieces } from "./spool.ts";
@@ -19,6 +20,11 @@ import { copyPath, passes, pauseUnless, type TransferTools } from "./transfers.t
 /** Lost connections in a row, without a byte between them, after which a download ends. */
 const ATTEMPTS = 6;
 const GATHERED_BYTES = 128 * 1024;
+/**
+ * What one request asks for. An answer of gigabytes may be long in coming (a backend on this computer reads all of it
+ * before the first byte), and lasts longer than a connection holds on a train.
+ */
+const RANGE_BYTES = 64 * 1024 * 1024;
 
 export interface DownloadOptions {
 	/** The message's id, for the progress. */
@@ -98,8 +104,8 @@ async function* arriving(
 		tell(at);
 		const before = at;
 		try {
-			for await (const piece of rest(tools, pointer.blob, at, signal)) {
-				await copy.write(piece);
+			for await (const piece of rest(tools, pointer.blob, at, total, signal)) {
+				await writeAll(copy, piece);
 				at += piece.length;
 				backoff.succeeded();
 				tell(at);
@@ -117,14 +123,17 @@ async function* arriving(
 	}
 }
 
-/** The blob from an offset on, until it ends or the connection does. */
+/** The blob from an offset on, until so much has come as is asked for at once or the connection ends. */
 async function* rest(
 	tools: TransferTools,
 	blob: string,
 	from: number,
+	total: number,
 	signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-	const headers: Record<string, string> = from === 0 ? {} : { range: `bytes=${from}-` };
+	const end = Math.min(total, from + RANGE_BYTES);
+	const whole = from === 0 && end === total;
+	const headers: Record<string, string> = whole ? {} : { range: `bytes=${from}-${end - 1}` };
 	const {
 		status,
 		headers: answered,

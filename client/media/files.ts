@@ -12,6 +12,7 @@ import { autoDownloadBytes, requireAccount, setAutoDownloadBytes } from "../stor
 import { blobsOfSize, findBlob, unwantFile, wantedFiles, wantFile } from "../store/blobs.ts";
 import { findMessage } from "../store/messages.ts";
 import { attachmentOf, message } from "../store/queries.ts";
+import { allUploads } from "../store/uploads.ts";
 import type { Api } from "../transport/http.ts";
 import type { Runner, RunnerNotice } from "../transport/runner.ts";
 import { IV_BYTES, KEY_BYTES } from "./blob.ts";
@@ -61,6 +62,8 @@ export class Files {
 	/** Pictures of groups and people. */
 	readonly pictures: Pictures;
 	readonly #waiting = new Map<string, Waiting[]>();
+	/** Messages whose files this program has queued. */
+	readonly #queued = new Set<string>();
 	/** Blobs that are being read: each by one at a time. */
 	readonly #locks = new Map<string, Promise<void>>();
 	#fetching: Promise<void> | undefined;
@@ -100,7 +103,8 @@ export class Files {
 
 	/**
 	 * Queues a file: the message is on disk when this resolves, and goes out when the file is at the server. A file that
-	 * is there already isn't uploaded again. Throws `Failure` `bad_argument`.
+	 * is there already isn't uploaded again. What an interrupted program has left unfinished goes on when the same is sent
+	 * again, as the same message. Throws `Failure` `bad_argument`.
 	 */
 	async send(to: string, path: string, options: SendFileOptions = {}): Promise<{ id: string }> {
 		checkTexts(options);
@@ -109,6 +113,13 @@ export class Files {
 		try {
 			const { size, mtimeMs } = await file.stat();
 			const description = await described(file, path, size, options);
+			const source = { path: await realpath(path), mtime_ms: Math.trunc(mtimeMs) };
+			const unfinished = this.#unfinished(peer, source, description);
+			if (unfinished !== undefined) {
+				this.#queued.add(unfinished);
+				this.#uploads.retry(unfinished);
+				return { id: unfinished };
+			}
 			const id = this.#options.machine.newMessageId();
 			const deleteKey = deleteKeyFor(this.#tools.store, { message: id });
 			const again = await heldAgain(
@@ -125,18 +136,37 @@ export class Files {
 			}
 			const pointer = create(AttachmentSchema, { ...description, key: new Uint8Array(randomBytes(KEY_BYTES)) });
 			const upload = {
-				source: await realpath(path),
-				mtime_ms: Math.trunc(mtimeMs),
+				source: source.path,
+				mtime_ms: source.mtime_ms,
 				name: `up-${id}`,
 				iv: new Uint8Array(randomBytes(IV_BYTES)),
 				delete_key: deleteKey,
 			};
+			this.#queued.add(id);
 			await this.#tools.perform({ type: "queue-file", id, peer, pointer, upload });
 			this.#uploads.wake();
 			return { id };
 		} finally {
 			await file.close();
 		}
+	}
+
+	/** The message that sends the same file with the same words, and that another run of the program has queued. */
+	#unfinished(
+		peer: string,
+		source: { path: string; mtime_ms: number },
+		{ size, presentation, caption, altText }: Pick<Attachment, "size" | "presentation" | "caption" | "altText">,
+	): string | undefined {
+		const { store } = this.#tools;
+		const found = allUploads(store).find((row) => {
+			if (this.#queued.has(row.message) || row.peer !== peer) return false;
+			if (row.source !== source.path || row.mtime_ms !== source.mtime_ms) return false;
+			const bytes = attachmentOf(store, row.message);
+			const before = bytes === undefined ? undefined : fromBinary(AttachmentSchema, bytes);
+			const same = before?.size === size && before.presentation === presentation;
+			return same && before.caption === caption && before.altText === altText;
+		});
+		return found?.message;
 	}
 
 	/** Resolves when a message's file is at the server; rejects when an attempt to bring it there has failed for good. */
@@ -205,7 +235,9 @@ export class Files {
 		const shown = pointer.presentation !== Presentation.DOCUMENT && options.unchecked !== true;
 		const check = (path: string): Promise<void> => assertShowable(path, shown ? pointer.contentType : "");
 		return this.#withFreshCopy(pointer, async () => {
-			if (to !== undefined) return saveTo(to, pointer.fileName, pieces(), shown ? check : undefined);
+			if (to !== undefined) {
+				return saveTo(to, { id, name: pointer.fileName }, pieces(), shown ? check : undefined);
+			}
 			for await (const _ of pieces());
 			return undefined;
 		});

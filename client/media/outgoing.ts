@@ -1,5 +1,5 @@
 /** What is checked and looked at before a file is queued, and the failures of files in words for people. */
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { basename } from "node:path";
 import { type Attachment, Presentation } from "../../protocol/gen/content_pb.js";
 import { LIMITS } from "../../protocol/limits.ts";
@@ -7,6 +7,7 @@ import { unreachable } from "../arguments.ts";
 import { Failure } from "../failure.ts";
 import { ServerRefusal, ServerUnreachable } from "../transport/errors.ts";
 import { TamperedError } from "./blob.ts";
+import { openForReading } from "./disk.ts";
 import { safeFileName } from "./file_name.ts";
 import { type FileFacts, inspect, typeOnly, UnshowableError } from "./inspect.ts";
 
@@ -36,7 +37,7 @@ export function checkTexts({ caption = "", altText = "" }: SendFileOptions): voi
 
 /** Opens a file that can be sent. Throws `Failure` `bad_argument` where there is none, or one that is too large. */
 export async function openFile(path: string): Promise<FileHandle> {
-	const file = await open(path, "r").catch((error: unknown) => {
+	const file = await openForReading(path).catch((error: unknown) => {
 		throw new Failure("bad_argument", `cannot read ${path}: ${error instanceof Error ? error.message : error}`, error);
 	});
 	const stat = await file.stat();

@@ -64,7 +64,9 @@ export class Pictures {
 	 */
 	save(peer: string, pointer: Attachment, to: string): Promise<string> {
 		const check = (path: string): Promise<void> => assertShowable(path, "image/any");
-		return this.#alone(async () => saveTo(to, pointer.fileName, this.#read(peer, pointer), check));
+		return this.#alone(async () =>
+			saveTo(to, { id: pointer.blob, name: pointer.fileName }, this.#read(peer, pointer), check),
+		);
 	}
 
 	/** A picture, small enough for a square of `side` pixels. Throws as `save`. */

@@ -1,8 +1,9 @@
 /** Where decrypted files go: nothing has its name before it is whole and was found right. */
 import { randomBytes } from "node:crypto";
-import { link, open, rename, rm, stat, unlink } from "node:fs/promises";
+import { type FileHandle, link, open, readdir, rename, rm, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Failure } from "../failure.ts";
+import { writeAll } from "./disk.ts";
 import { numberedName } from "./file_name.ts";
 import { told } from "./outgoing.ts";
 
@@ -12,31 +13,26 @@ const NO_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"];
 
 /**
  * Writes a file beside its place, checks it, and moves it there. In a folder it takes `name`, or one like it that is
- * free; a path that names a file is replaced. Returns the path. Throws `Failure` `bad_argument` and what `pieces` and
- * `check` throw.
+ * free; a path that names a file is replaced. `id`, the message's or the picture's, names what is not whole yet. Returns
+ * the path. Throws `Failure` `bad_argument` and what `pieces` and `check` throw.
  */
 export async function saveTo(
 	to: string,
-	name: string,
+	{ id, name }: { id: string; name: string },
 	pieces: AsyncIterable<Uint8Array>,
 	check: ((path: string) => Promise<void>) | undefined,
 ): Promise<string> {
-	const folder = (await isFolder(to)) ? to : undefined;
-	const partial = join(folder ?? dirname(to), `.${randomBytes(8).toString("hex")}.part`);
+	const folder = await folderOf(to);
+	await removeLeft(folder ?? dirname(to), id);
+	const partial = join(
+		folder ?? dirname(to),
+		`${partialPrefix(id)}${process.pid}-${randomBytes(8).toString("hex")}.part`,
+	);
 	const file = await open(partial, "wx", 0o600).catch((error: unknown) => {
-		throw new Failure(
-			"bad_argument",
-			`cannot write to ${to}: ${error instanceof Error ? error.message : error}`,
-			error,
-		);
+		throw cannotWrite(to, error);
 	});
 	try {
-		try {
-			for await (const piece of pieces) await file.write(piece);
-			await file.sync();
-		} finally {
-			await file.close();
-		}
+		await write(file, pieces, to);
 		await check?.(partial).catch((error: unknown) => {
 			throw told(error);
 		});
@@ -49,8 +45,51 @@ export async function saveTo(
 	}
 }
 
-async function isFolder(path: string): Promise<boolean> {
-	return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+async function write(file: FileHandle, pieces: AsyncIterable<Uint8Array>, to: string): Promise<void> {
+	const failed = (error: unknown): never => {
+		throw cannotWrite(to, error);
+	};
+	try {
+		for await (const piece of pieces) await writeAll(file, piece).catch(failed);
+		await file.sync().catch(failed);
+	} finally {
+		await file.close();
+	}
+}
+
+/** The folder that a path is; undefined for a file's path. What is neither, as a device or a pipe, must not be replaced. */
+async function folderOf(to: string): Promise<string | undefined> {
+	if (to === "") throw new Failure("bad_argument", "a file needs a path, or a folder");
+	const there = await stat(to).catch(() => undefined);
+	if (there?.isDirectory() === true) return to;
+	if (there === undefined || there.isFile()) return undefined;
+	throw new Failure("bad_argument", `${to} is no file and no folder`);
+}
+
+function partialPrefix(id: string): string {
+	return `.parley-${id}-`;
+}
+
+/** Removes what a process that was killed has left of the same file: it is decrypted. */
+async function removeLeft(folder: string, id: string): Promise<void> {
+	for (const name of await readdir(folder).catch(() => [])) {
+		if (!name.startsWith(partialPrefix(id)) || !name.endsWith(".part")) continue;
+		const pid = Number.parseInt(name.slice(partialPrefix(id).length), 10);
+		if (!isRunning(pid)) await rm(join(folder, name), { force: true }).catch(() => undefined);
+	}
+}
+
+function isRunning(pid: number): boolean {
+	try {
+		process.kill(pid, 0);
+		return true;
+	} catch (error) {
+		return !hasCode(error, "ESRCH");
+	}
+}
+
+function cannotWrite(to: string, error: unknown): Failure {
+	return new Failure("bad_argument", `cannot write to ${to}: ${error instanceof Error ? error.message : error}`, error);
 }
 
 /** Gives the file the first free name: what makes a name, unlike a rename, replaces nothing. */

@@ -5,6 +5,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import type { Attachment } from "../../protocol/gen/content_pb.js";
 import { type BlobSeal, blobSize, SourceChangedError } from "./blob.ts";
+import { openForReading, writeAll } from "./disk.ts";
 import { sealBlob } from "./seal.ts";
 
 export const PIECE_BYTES = 128 * 1024;
@@ -111,7 +112,7 @@ export class Spool {
 
 /** The file, if it still is the one that was queued. */
 async function openSource({ path, size, mtimeMs }: SpoolOptions["source"]): Promise<FileHandle> {
-	const file = await open(path, "r").catch((error: unknown) => {
+	const file = await openForReading(path).catch((error: unknown) => {
 		throw new SourceChangedError("the file is gone, or can't be read", { cause: error });
 	});
 	const now = await file.stat();
@@ -151,5 +152,5 @@ async function putOrCompare(file: FileHandle, bytes: Uint8Array, at: number, kno
 		}
 	}
 	// Opened for appending.
-	if (there < bytes.length) await file.write(bytes, there);
+	await writeAll(file, bytes, there);
 }

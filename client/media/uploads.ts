@@ -60,6 +60,12 @@ export class Uploads {
 		});
 	}
 
+	/** Tries one again that could not be done before. */
+	retry(message: string): void {
+		this.#paused.delete(message);
+		this.wake();
+	}
+
 	/** Stops; what has not arrived goes on after the next start. */
 	async close(): Promise<void> {
 		this.#closing.abort(new Error("closed"));
