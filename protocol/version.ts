@@ -91,4 +91,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "8d0052caaa2be21046fa4b596dbbc03164b208159adaf453061fe979d29f6ed5",
 		change: "media: a refusal for too many bodies at once",
 	},
+	{
+		version: 1,
+		fingerprint: "cbb60fb0a7252429edf9346bc07367d8dcc399b1e3ae128ddcfb24a01b4f1579",
+		change: "content: who made a group's newest state and is gone, for own devices",
+	},
 ];

@@ -46,8 +46,9 @@ export function senderKeyContent(
 	distribution: Uint8Array,
 	timerSeconds: number,
 	profile: Profile | undefined,
+	made: { author: Uint8Array; authorKey: Uint8Array } | undefined,
 ): Uint8Array<ArrayBuffer> {
-	const value = create(SenderKeySchema, { groupKey, distribution, timerSeconds });
+	const value = create(SenderKeySchema, { groupKey, distribution, timerSeconds, ...made });
 	if (profile !== undefined) value.profile = profile;
 	return serialise(id, sentAtMs, { case: "senderKey", value });
 }

@@ -44,6 +44,14 @@ export function addGroupChanged(store: Store, peer: string, changed: GroupChange
 	);
 }
 
+/** Who made a version of a group; undefined where this device has not seen it made. */
+export function authorOf(store: Store, peer: string, version: number): string | undefined {
+	return store.value<string>("SELECT author AS value FROM group_history WHERE peer = ? AND version = ?", [
+		peer,
+		version,
+	]);
+}
+
 /** The newest changes of a group after a place in its log, oldest first. */
 export function groupHistory(store: Store, peer: string, after: number, limit: number): GroupChanged[] {
 	const rows = store.all<{

@@ -87,6 +87,19 @@ export declare type SenderKey = Message<"parley.v1.SenderKey"> & {
    * @generated from field: uint32 timer_seconds = 4;
    */
   timerSeconds: number;
+
+  /**
+   * Who made the newest state, where that account is on the roster no more, with its identity key: for the sender's other
+   * devices, which the server may have none for any more (rule GROUP-12).
+   *
+   * @generated from field: bytes author = 5;
+   */
+  author: Uint8Array;
+
+  /**
+   * @generated from field: bytes author_key = 6;
+   */
+  authorKey: Uint8Array;
 };
 
 /**

@@ -16,6 +16,7 @@ import { emptyContent, plaintextOf, senderKeyContent } from "../content.ts";
 import type { Context } from "../context.ts";
 import { isBlocked } from "../identity.ts";
 import { claim } from "../sending.ts";
+import { goneAuthor } from "./authors.ts";
 
 /** In the outbox, in the place of the one device that gets an entry: the entry brings many devices this device's key. */
 export const KEYS_TARGET = "keys";
@@ -121,7 +122,8 @@ async function sendKeys(
 	const id = context.newMessageId();
 	const message = await context.groupCipher.distribution(peer, distribution);
 	const timer = timerOf(store, peer);
-	const content = senderKeyContent(id, environment.nowMs(), key, message, timer, withKey(context));
+	const made = goneAuthor(context, row);
+	const content = senderKeyContent(id, environment.nowMs(), key, message, timer, withKey(context), made);
 	const plaintext = plaintextOf(content, context.conversationId(peer));
 	const envelopes: Envelope[] = [];
 	let size = 0;

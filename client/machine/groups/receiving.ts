@@ -26,6 +26,7 @@ import { unacceptedKey } from "../identity.ts";
 import { addPlaceholder, isAwaited, isKnown, moveCursor, onContent } from "../receiving.ts";
 import { answerRetry, noteReadable, requestRetry } from "../retry.ts";
 import { isPlausible } from "../rewind.ts";
+import { learnAuthor } from "./authors.ts";
 import { openChange } from "./opening.ts";
 import { groupState, maySend } from "./view.ts";
 
@@ -201,6 +202,7 @@ async function onSenderKey(
 	if (value.groupKey.length === 32 && findGroup(context.store, peer)?.key === null) {
 		setGroupKey(context.store, peer, ownBytes(value.groupKey));
 	}
+	if (account === context.account.accountId) learnAuthor(context, peer, value);
 	learnTimer(context, peer, account, value.timerSeconds);
 	if (value.distribution.length > 0) await context.groupCipher.receive(peer, account, device, value.distribution);
 	context.groups.unsettle(peer);

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { findGroup } from "../../store/groups.ts";
+import { findIdentity } from "../../store/identities.ts";
 import { account, GROUP, GroupWorld } from "./testing.ts";
 
 let world: GroupWorld;
@@ -53,4 +54,47 @@ test("SYNC-4 GROUP-18 a member's new device that opens the link has the state of
 		version: 2,
 		refetch: 0,
 	});
+});
+
+test("GROUP-12 SYNC-4 a new device learns from its sister who made the newest state, though that account is deleted", async () => {
+	const [alice, bob, carol] = [world.add("a"), world.add("b"), world.add("c")];
+	await world.found(alice, bob, carol);
+	carol.want({ do: "rename", title: "carol's" });
+	await world.settle();
+	const group = world.server.group(GROUP);
+	group.members = group.members.filter((one) => one !== carol.account);
+	world.server.devices.delete(`${carol.account}.1`);
+	world.server.refreshRoster(GROUP, world.push);
+	await world.settle();
+	const second = world.add("b", 2, bob);
+	world.server.refreshRoster(GROUP, world.push);
+	// Alice's key, with the group's, comes first: the state can be opened and not be verified.
+	alice.text("hello");
+	await world.settle(alice);
+	second.inbox.push({ type: "learn-conversations", peers: [GROUP] });
+	await world.settle(second);
+	expect(second.told("group-warning")).toMatchObject([{ code: "author_unknown", account: carol.account }]);
+	await world.settle();
+	expect(findGroup(second.store, GROUP)).toMatchObject({ title: "carol's", version: 2, member: 1, refetch: 0 });
+	expect(second.read()).toEqual(["hello"]);
+	second.text("hello all");
+	await world.settle();
+	expect(alice.read()).toContain("hello all");
+});
+
+test("GROUP-12 nobody else's word is taken for the key of an account that is gone", async () => {
+	const [alice, bob, carol] = [world.add("a"), world.add("b"), world.add("c")];
+	await world.found(alice, bob, carol);
+	bob.store.run("DELETE FROM identities WHERE account = ?", [carol.account]);
+	bob.restart();
+	bob.connect();
+	world.server.devices.delete(`${carol.account}.1`);
+	world.server.group(GROUP).members = [alice.account, bob.account];
+	world.server.refreshRoster(GROUP, world.push);
+	// Carol has made the newest state, as alice's file says.
+	alice.store.run("UPDATE group_history SET author = ?", [carol.account]);
+	alice.text("for bob");
+	await world.settle();
+	expect(bob.read()).toEqual(["for bob"]);
+	expect(findIdentity(bob.store, carol.account)).toBeUndefined();
 });
