@@ -4,7 +4,7 @@ import type { Notice, StoredMessage } from "../client/machine/interface.ts";
 import type { Parley } from "../client/parley.ts";
 import type { Context } from "./context.ts";
 import { pictureLine, pictureObject } from "./picture.ts";
-import { shownName } from "./profile_text.ts";
+import { calledName, shownName } from "./profile_text.ts";
 import { printable } from "./terminal.ts";
 
 type GroupNotice = Extract<
@@ -21,16 +21,16 @@ export function printGroupNotice(context: Context, parley: Parley, notice: Group
 
 export function groupNoticeText(parley: Parley, notice: GroupNotice): string {
 	const title = parley.nameOf(notice.peer);
-	const names = (accounts: readonly string[]) => accounts.map((account) => parley.nameOf(account)).join(", ");
+	const names = (accounts: readonly string[]) => accounts.map((account) => calledName(parley, account)).join(", ");
 	switch (notice.type) {
 		case "group-changed":
 			return changeText(parley, notice, names);
 		case "group-warning": {
-			const who = notice.account === undefined ? "Somebody" : parley.nameOf(notice.account);
+			const who = notice.account === undefined ? "Somebody" : calledName(parley, notice.account);
 			return `Ignored in ${title}: ${who} did something that is not allowed there (${notice.code}).`;
 		}
 		case "group-request":
-			return `${parley.nameOf(notice.account)} asks to join ${title}: parley group approve "${title}" NAME`;
+			return `${calledName(parley, notice.account)} asks to join ${title}: parley group approve "${title}" ${parley.nameOf(notice.account)}`;
 		case "group-left":
 			return `You are not a member of ${title} any more.`;
 		case "left-out":
@@ -45,7 +45,7 @@ function changeText(
 	{ change, author, title }: Extract<GroupNotice, { type: "group-changed" }>,
 	names: (accounts: readonly string[]) => string,
 ): string {
-	const who = parley.nameOf(author);
+	const who = calledName(parley, author);
 	if (change.first) return `You are in the group ${title}.`;
 	const [alone] = change.removed;
 	const left = alone === author && change.removed.length === 1;
@@ -57,7 +57,7 @@ function changeText(
 		...(change.removed.length === 0 || left ? [] : [`removed ${names(change.removed)}`]),
 		...(left ? ["left"] : []),
 		...change.roles.map(
-			({ account, role }) => `made ${parley.nameOf(account)} ${role === "admin" ? "an admin" : "a member"}`,
+			({ account, role }) => `made ${calledName(parley, account)} ${role === "admin" ? "an admin" : "a member"}`,
 		),
 		...(change.renamed ? [`named the group ${title}`] : []),
 		...(change.described ? ["changed the description"] : []),
@@ -71,9 +71,10 @@ type Colors = Context["terminal"]["colors"];
 
 /** The object for programs. */
 export function groupObject(parley: Parley, info: GroupInfo): { type: "group" } & Record<string, unknown> {
-	const { group, title, description, version, member, members, rules, link, requests, image } = info;
+	const { group, title, description, version, member, members, rules, link, requests, image, gone } = info;
 	const named = members.map(({ account, role }) => {
-		return { account, name: parley.nameOf(account), profileName: parley.profiles.of(account).name || null, role };
+		const profileName = parley.profiles.of(account).name || null;
+		return { account, name: parley.nameOf(account), profileName, role, gone: gone.includes(account) };
 	});
 	const picture = pictureObject(parley, image);
 	const state = { version, title, description, picture, member, members: named, rules };
@@ -100,7 +101,8 @@ export function lockedLine(group: string, colors: Colors): string {
 
 /** Everything about one group. */
 export function groupLines(parley: Parley, info: GroupInfo, colors: Colors): string[] {
-	const { title, description, members, rules, link, requests, image } = info;
+	const { title, description, members, rules, link, requests, image, gone } = info;
+	const own = parley.whoami().accountId;
 	return [
 		groupLine(info, colors),
 		...(description === "" ? [] : [printable(description)]),
@@ -109,9 +111,14 @@ export function groupLines(parley: Parley, info: GroupInfo, colors: Colors): str
 		...(link === undefined ? [] : [`${rules.approval ? "Link, an admin lets in" : "Link"}: ${link}`]),
 		...members.map(({ account, role }) => {
 			const name = `${printable(parley.nameOf(account))}${shownName(parley, account)}`;
-			return `  ${name}${role === "admin" ? colors.dim("  admin") : ""}`;
+			const facts = [
+				...(account === own ? ["you"] : []),
+				...(role === "admin" ? ["admin"] : []),
+				...(gone.includes(account) ? ["has left"] : []),
+			];
+			return `  ${name}${facts.length === 0 ? "" : colors.dim(`  ${facts.join(", ")}`)}`;
 		}),
-		...requests.map((account) => colors.yellow(`  ${printable(parley.nameOf(account))} asks to join`)),
+		...requests.map((account) => colors.yellow(`  ${printable(calledName(parley, account))} asks to join`)),
 	];
 }
 
@@ -155,6 +162,6 @@ export async function showMemberStatus(
 		const shown = leftOut.includes(account) ? "left-out" : status;
 		const name = parley.nameOf(account);
 		const object = { type: "member-status", id: message.id, group: message.peer, account, name, status: shown };
-		context.print(object, `  ${shown.padEnd(9)}  ${printable(name)}`);
+		context.print(object, `  ${shown.padEnd(9)}  ${printable(calledName(parley, account))}`);
 	}
 }

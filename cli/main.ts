@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { addAccept } from "./commands/accept.ts";
 import { addChat } from "./commands/chat.ts";
+import { addChats } from "./commands/chats.ts";
 import { addDeleteAccount } from "./commands/delete_account.ts";
 import { addDevices, addUnlink } from "./commands/devices.ts";
 import { addDelete, addEdit, addReact, addReply, addTimer } from "./commands/doing.ts";
@@ -98,6 +99,7 @@ function program(terminal: Terminal, json: boolean): Command {
 		addAutoDownload,
 		addDeleteFile,
 		(parent: Command) => addChat(parent, terminal, (inner) => program(inner, json)),
+		addChats,
 		addGroup,
 		addProfile,
 		addHistory,

@@ -137,9 +137,9 @@ test("TIMER-1 the timer is set and shown, and messages say how long they last", 
 		["timer-changed", 86_400],
 		["timer-changed", 0],
 	]);
-	expect(shown[1]).toMatchObject({ with: BOB, account: BOB, number: null, serverTimeMs: null });
-	expect((await run("history", BOB)).out).toContain(
-		`alice: Messages with ${BOB} disappear 1 day after they were read.`,
+	expect(shown[1]).toMatchObject({ with: "id:0b000000", account: BOB, number: null, serverTimeMs: null });
+	expect((await run("history", "id:0b000000")).out).toContain(
+		"alice: Messages with id:0b000000 disappear 1 day after they were read.",
 	);
 });
 
@@ -162,6 +162,46 @@ test.each([
 	const id = await idOf("hello");
 	const given = args.map((arg) => arg.replace("ID-", id.slice(0, 4)).replace("ID", id));
 	expect((await run(...given)).code).toBe(code);
+});
+
+test("MESSAGE-3 a spoiler stays one where a message answers it", async () => {
+	await queued("send", BOB, "it was ||the butler|| all along", "--format");
+	await queued("reply", await idOf("it was the butler all along"), "no!");
+	const { out } = await run("history", BOB);
+	expect(out).toContain("↪ it was ▒▒▒▒▒▒▒▒▒▒ all along — no!");
+	expect(out).not.toContain("butler");
+});
+
+test("CLIENT-2 chats lists the conversations: the pinned first, then the newest, what was put away by itself", async () => {
+	const CAROL = "0c000000-0000-4000-8000-00000000000c";
+	await queued("send", BOB, "hi bob");
+	await queued("send", CAROL, "hi carol");
+	const listed = async (...args: string[]): Promise<Shown[]> =>
+		(await run("--json", "chats", ...args)).out.split("\n").flatMap((line) => (line === "" ? [] : [JSON.parse(line)]));
+	expect((await listed()).map(({ account }) => account)).toEqual([CAROL, BOB]);
+	await run("pin", BOB);
+	await run("mute", CAROL, "1h");
+	const [first, second] = await listed();
+	const bob = { type: "chat", with: "id:0b000000", account: BOB, unread: 0, pinned: true, archived: false };
+	expect(first).toMatchObject({ ...bob, muted: false, mutedUntilMs: null, blocked: false, draft: null });
+	expect(first).toMatchObject({ last: { type: "message", text: "hi bob", status: "queued" } });
+	expect(second).toMatchObject({ account: CAROL, muted: true, mutedUntilMs: expect.any(Number) });
+	expect((await run("chats")).out).toMatch(
+		/^id:0b000000 {2}\(pinned\) {2}\d\d:\d\d you: hi bob …\nid:0c000000 {2}\(muted\) /,
+	);
+	await run("archive", CAROL);
+	expect((await listed()).map(({ account }) => account)).toEqual([BOB]);
+	expect((await listed("--archived")).map(({ account }) => account)).toEqual([CAROL]);
+	expect((await run("chats")).err).toContain("1 archived: parley chats --archived");
+});
+
+test("whose username is not known is called by the beginning of the account id, and can be named by it", async () => {
+	await queued("send", BOB, "hi");
+	expect((await run("history", "id:0b00")).out).toContain("you: hi");
+	expect((await run("--json", "history", "id:0c00")).err).toContain("no_such_user");
+	for (const name of ["id:0b0", "id:bob"]) expect((await run("--json", "history", name)).code).toBe(2);
+	await queued("send", "0b000000-0000-4000-8000-0000000000bb", "hi too");
+	expect((await run("--json", "history", "id:0b00")).err).toContain("several accounts begin so");
 });
 
 test("mute, archive and pin are kept, and undone", async () => {

@@ -1,4 +1,5 @@
 /** What people and programs are told of somebody's profile. */
+import { isAccountReference } from "../client/naming.ts";
 import type { Parley } from "../client/parley.ts";
 import type { Context } from "./context.ts";
 import { pictureLine, pictureObject } from "./picture.ts";
@@ -24,6 +25,12 @@ export function profileLines(parley: Parley, account: string, command: string): 
 export function shownName(parley: Parley, account: string): string {
 	const { name } = parley.profiles.of(account);
 	return name === "" ? "" : ` (${printable(name)})`;
+}
+
+/** How people are told who somebody is: where the username is not known, the name that they show helps. */
+export function calledName(parley: Parley, account: string): string {
+	const name = parley.nameOf(account);
+	return isAccountReference(name) ? `${name}${shownName(parley, account)}` : name;
 }
 
 export function profileNotice(parley: Parley, account: string): string {

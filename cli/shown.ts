@@ -67,8 +67,21 @@ function viewObject(view: MessageView): Record<string, unknown> {
 function quote(parley: Parley, message: StoredMessage, view: MessageView): string {
 	const quoted = parley.messages.quoted(message, view);
 	if (quoted?.body === undefined) return "a message that is not here";
-	const line = printable(quoted.body).split("\n")[0] ?? "";
+	// A spoiler stays one where somebody answers it.
+	const ranges = (parley.messages.view(quoted)?.ranges ?? []).filter(
+		(range) => "style" in range && range.style === "spoiler",
+	);
+	const line = printable(hidden(quoted.body, ranges)).split("\n")[0] ?? "";
 	return line.length > 40 ? `${line.slice(0, 39)}…` : line;
+}
+
+/** The text with a block in the place of each character that the ranges cover. */
+function hidden(body: string, ranges: readonly TextRange[]): string {
+	let text = body;
+	for (const { start, length } of ranges) {
+		text = text.slice(0, start) + "▒".repeat(length) + text.slice(start + length);
+	}
+	return text;
 }
 
 /** Behind the text: who reacted, that it was edited, when it goes. */

@@ -6,6 +6,7 @@ import { toBase64url } from "./signal/bytes.ts";
 import { usernameHash } from "./signal/username.ts";
 import { accountsWithClaims, claimedName, contactAccount, dropClaim, rememberContact } from "./store/contacts.ts";
 import type { Store } from "./store/database.ts";
+import { findMessage, toStoredMessage } from "./store/messages.ts";
 import type { RunnerNotice } from "./transport/runner.ts";
 
 export interface ClaimedNamesOptions {
@@ -35,6 +36,8 @@ export class ClaimedNames {
 	/** Hands a notice on, after the check of the name in it where there is one to make. */
 	pass(notice: RunnerNotice): void {
 		if (notice.type === "message" || notice.type === "message-changed") this.#check(notice.message.sender);
+		// The name came with the group's key.
+		if (notice.type === "group-changed") this.checkAll();
 		if (this.busy) this.#held.push(notice);
 		else this.#options.deliver(notice);
 	}
@@ -47,6 +50,13 @@ export class ClaimedNames {
 	/** Waits for the checks that are under way. */
 	async finish(): Promise<void> {
 		await Promise.all(this.#checks.values());
+	}
+
+	/** A message that was kept back as it is by now. */
+	#asItIs(notice: RunnerNotice): RunnerNotice {
+		if (notice.type !== "message" && notice.type !== "message-changed") return notice;
+		const row = findMessage(this.#options.store, notice.message.sender, notice.message.id);
+		return row === undefined ? notice : { ...notice, message: toStoredMessage(row) };
 	}
 
 	#check(account: string): void {
@@ -69,7 +79,7 @@ export class ClaimedNames {
 		}
 		this.#checks.delete(account);
 		if (this.busy) return;
-		for (const notice of this.#held.splice(0)) deliver(notice);
+		for (const notice of this.#held.splice(0)) deliver(this.#asItIs(notice));
 		onIdle();
 	}
 }

@@ -2,6 +2,7 @@
 import { LIMITS } from "../protocol/limits.ts";
 import { identityChanged, unreachable } from "./arguments.ts";
 import { Failure } from "./failure.ts";
+import { isGroup } from "./groups/state.ts";
 import type { RunnerNotice } from "./transport/runner.ts";
 import type { StopReason } from "./transport/socket.ts";
 
@@ -29,7 +30,7 @@ export function inVain(
 			// A message in the outbox has its own patience; only those who wait for news give up.
 			return { concern: lineOf(notice.peer), error: unreachable(notice.error) };
 		case "line-stopped": {
-			return stopped(notice.peer, notice.reason);
+			return stopped(notice.peer, notice.reason, nameOf);
 		}
 		case "broken":
 			return { concern: undefined, error: notice.error };
@@ -62,7 +63,11 @@ export function inVain(
 	}
 }
 
-function stopped(peer: string | undefined, reason: StopReason): { concern: string | undefined; error: Error } {
+function stopped(
+	peer: string | undefined,
+	reason: StopReason,
+	nameOf: (account: string) => string,
+): { concern: string | undefined; error: Error } {
 	switch (reason) {
 		case "unlinked":
 			return { concern: undefined, error: new Failure("device_unlinked", UNLINKED) };
@@ -80,7 +85,9 @@ function stopped(peer: string | undefined, reason: StopReason): { concern: strin
 		default:
 			reason satisfies never;
 	}
-	const error = new Failure("refused", `the server closed the connection: ${reason}`);
+	const out = peer !== undefined && isGroup(peer) && (reason === "not_found" || reason === "removed");
+	const what = out ? `you are not a member of ${nameOf(peer)} any more` : `the server closed the connection: ${reason}`;
+	const error = new Failure("refused", what);
 	return { concern: peer ?? lineOf(undefined), error };
 }
 

@@ -11,13 +11,14 @@ import { Devices } from "./devices.ts";
 import { Failure } from "./failure.ts";
 import { type ChangeOutcomes, Groups } from "./groups/people.ts";
 import { findGroupByName, isGroupReference } from "./groups/reference.ts";
-import { GROUP_PATTERN, isGroup } from "./groups/state.ts";
+import { GROUP_PATTERN } from "./groups/state.ts";
 import { inVain, lineOf } from "./in_vain.ts";
 import { becomeDevice } from "./linking.ts";
 import type { LocalAccount, StoredMessage } from "./machine/interface.ts";
 import type { Files } from "./media/files.ts";
 import type { FileNotice } from "./media/transfers.ts";
 import { Messages } from "./messages/people.ts";
+import { accountBeginning, isAccountReference, nameOf } from "./naming.ts";
 import type { Lookup, ParleyOptions } from "./options.ts";
 import { Profiles } from "./profile/people.ts";
 import { DEFAULT_SERVER, registerAccount } from "./registering.ts";
@@ -30,7 +31,6 @@ import { usernameHash } from "./signal/username.ts";
 import { localAccount } from "./store/account.ts";
 import { contactAccount, contactName, rememberContact } from "./store/contacts.ts";
 import type { Store } from "./store/database.ts";
-import { findGroup } from "./store/groups.ts";
 import { conversationsWithOutbox, history, identityState, message, positions } from "./store/queries.ts";
 import { type Clock, systemClock } from "./transport/clock.ts";
 import { DeviceCalls } from "./transport/device_calls.ts";
@@ -142,11 +142,9 @@ export class Parley {
 		return new Profiles({ store: this.#store, account: own, runner, pictures: files.pictures, resolve });
 	}
 
-	/** A person's name for an account: the username where it is known, else the account id. For a group, its title. */
-	nameOf(account: string): string {
-		if (isGroup(account)) return findGroup(this.#store, account)?.title || account;
-		const own = localAccount(this.#store);
-		return contactName(this.#store, account) ?? (own?.accountId === account ? own.username : account);
+	/** What people call an account or a group; where a username is not known, `id:` with the beginning of the account id. */
+	nameOf(peer: string): string {
+		return nameOf(this.#store, peer);
 	}
 
 	/** Puts a text into the outbox, on disk, and starts sending it. `sent` waits for the server. */
@@ -282,7 +280,8 @@ export class Parley {
 		const changed = identityState(this.#store, peer) === "blocked";
 		await runner.perform({ type: "accept-identity", peer });
 		try {
-			const found = UUID_PATTERN.test(name) ? undefined : await this.lookup(name);
+			const named = !UUID_PATTERN.test(name) && !isAccountReference(name);
+			const found = named ? await this.lookup(name) : undefined;
 			if (found?.movedTo === undefined) return changed;
 			rememberContact(this.#store, found.username, found.movedTo);
 			runner.post({ type: "share-contact", username: found.username, account: found.movedTo });
@@ -348,7 +347,6 @@ export class Parley {
 	/** Whom something can be sent to. Throws `Failure` `bad_argument`, `identity_changed` and what a lookup throws. */
 	async #addressee(to: string): Promise<string> {
 		const peer = await this.#resolve(to);
-		if (isGroup(peer)) return peer;
 		assertSendable(this.#store, peer, this.nameOf(peer));
 		return peer;
 	}
@@ -357,6 +355,7 @@ export class Parley {
 	async #resolve(name: string): Promise<string> {
 		const own = this.whoami();
 		if (UUID_PATTERN.test(name)) return name;
+		if (isAccountReference(name)) return accountBeginning(this.#store, name);
 		if (isGroupReference(name)) return findGroupByName(this.#store, name);
 		if (checkedName(name) === own.username) return own.accountId;
 		return contactAccount(this.#store, checkedName(name)) ?? (await this.lookup(name)).account;

@@ -17,6 +17,7 @@ const folder = mkdtempSync(join(tmpdir(), "parley-links-"));
 const mark = randomBytes(6).toString("hex");
 const TITLE = `By link ${mark}`;
 const ALICE = `alice_${mark}`;
+const ALREADY = "you are a member of the group already";
 const notices: ParleyNotice[] = [];
 const plainFetch = globalThis.fetch;
 let backend: Backend;
@@ -59,6 +60,14 @@ beforeAll(async () => {
 	await eventually(() => inGroup(bob));
 }, TEST_MS_MAX);
 
+test("GROUP-12 who gives the group's key is known by name before a word was written", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const { members } = bob.groups.info(TITLE);
+	const founder = members.find(({ role }) => role === "admin");
+	await eventually(() => bob.nameOf(founder?.account ?? "") === ALICE);
+});
+
 afterEach(() => {
 	globalThis.fetch = plainFetch;
 });
@@ -75,6 +84,7 @@ test("GROUP-5 GROUP-18 who asks to join is let in by an admin, or isn't; nobody 
 	const text = await link("--approval");
 	for (const who of [carol, dora]) expect(await who.groups.join(text)).toMatchObject({ requested: true });
 	expect(inGroup(carol) || inGroup(dora)).toBe(false);
+	await expect(bob.groups.join(text)).rejects.toMatchObject({ code: "refused", message: ALREADY });
 	const requests = async () => (await run("group", "requests", TITLE)).objects.map(({ account }) => account);
 	await eventually(async () => {
 		expect((await run("receive")).code).toBe(0);
@@ -111,9 +121,17 @@ test("GROUP-18 a link that was reset, switched off or renewed by a removal leads
 	await expect(dora.groups.join(first)).rejects.toMatchObject(nowhere);
 	expect(await dora.groups.join(second)).toMatchObject({ requested: false });
 	await eventually(() => inGroup(dora));
+	await expect(dora.groups.join(second)).rejects.toMatchObject({ code: "refused", message: ALREADY });
 	expect((await run("receive")).code).toBe(0);
 	expect((await run("group", "remove", TITLE, dora.whoami().accountId)).code).toBe(0);
 	await eventually(() => !inGroup(dora));
+	// Who is out is on its own list no more, and can't write there.
+	const [alone, { members }] = [dora.whoami().accountId, dora.groups.info(TITLE)];
+	expect(members.map(({ account }) => account)).not.toContain(alone);
+	await expect(dora.send(`group:${TITLE}`, "still?")).rejects.toMatchObject({
+		code: "refused",
+		message: `you are not a member of ${TITLE} any more`,
+	});
 	await expect(dora.groups.join(second)).rejects.toMatchObject(nowhere);
 	const third = await link();
 	expect(await run("group", "link", TITLE, "--off")).toMatchObject({ code: 0, objects: [{ link: null }] });

@@ -19,7 +19,12 @@ Example:
 		)
 		.action(async (name: string, _options: unknown, command: Command) => {
 			const context = contextOf(command, terminal);
-			const changed = await context.withParley((parley) => parley.accept(name));
+			const changed = await context.withParley(async (parley) => {
+				const accepted = await parley.accept(name);
+				// The other devices hear of it, and what waited for this leaves.
+				await parley.flush();
+				return accepted;
+			});
 			context.print(
 				{ type: "accepted", with: name, changed },
 				changed

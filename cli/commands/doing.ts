@@ -82,6 +82,8 @@ Examples:
 			const context = contextOf(command, terminal);
 			await context.withParley(async (parley) => {
 				const { id } = await parley.messages.deleteHere(message);
+				// The other devices hear of it.
+				await parley.flush();
 				context.print({ type: "deleted-here", id }, `The message ${shortId(id)} is gone from your devices.`);
 			});
 		});

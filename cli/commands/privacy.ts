@@ -48,7 +48,10 @@ Examples:
 function list(context: Context, parley: Parley): void {
 	for (const { account, messages } of parley.settings.requests()) {
 		const name = parley.nameOf(account);
-		context.print({ type: "request", with: name, account, messages }, `${printable(name)}  ${messages} messages`);
+		context.print(
+			{ type: "request", with: name, account, messages },
+			`${printable(name)}  ${messages} ${messages === 1 ? "message" : "messages"}`,
+		);
 	}
 }
 

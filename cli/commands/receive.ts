@@ -1,6 +1,7 @@
 /** `parley receive`: what has come, until nothing waits or for as long as it runs. */
 import type { Command } from "commander";
 import { isGroup } from "../../client/groups/state.ts";
+import type { StoredMessage } from "../../client/machine/interface.ts";
 import type { Parley, ParleyNotice } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
 import { ProgressLine } from "../file_progress.ts";
@@ -9,7 +10,7 @@ import { identityText, logWentBack, refusalText } from "../message_text.ts";
 import { secondsOption, timerText } from "../options.ts";
 import { printProfileNotice } from "../profile_text.ts";
 import { shownLine, shownObject } from "../shown.ts";
-import type { Terminal } from "../terminal.ts";
+import { printable, type Terminal } from "../terminal.ts";
 
 interface ReceiveOptions {
 	follow?: boolean;
@@ -37,10 +38,24 @@ Examples:
 		.action(async (options: ReceiveOptions, command: Command) => {
 			const context = contextOf(command, terminal);
 			const newest = new Map<string, number>();
+			const came = new Set<string>();
 			// Uploads that were interrupted go on, and small files are fetched.
 			const progress = new ProgressLine(context);
 			let parley: Parley | undefined;
+			// What came while another command ran, until it is shown.
+			let waiting: StoredMessage[] = [];
+			// Once the own devices were heard: what one of them has read may be over by now (rule TIMER-4).
+			const showWaiting = (): void => {
+				for (const { id, number, peer } of waiting.splice(0)) {
+					const message = parley?.find(id);
+					if (parley === undefined || message === undefined) continue;
+					came.add(peer);
+					if (number !== undefined) newest.set(peer, Math.max(number, newest.get(peer) ?? 0));
+					printNotice(context, parley, { type: "message", message });
+				}
+			};
 			const markRead = (): void => {
+				showWaiting();
 				parley?.messages.allShown();
 				if (options.keepUnread === true || parley === undefined) return;
 				for (const [peer, number] of newest) parley.markRead(peer, number);
@@ -48,18 +63,27 @@ Examples:
 			};
 			await context.withParley(
 				async (opened) => {
-					for (const message of opened.messages.unshown()) {
-						if (message.number !== undefined) newest.set(message.peer, message.number);
-						printNotice(context, opened, { type: "message", message });
-					}
+					waiting = opened.messages.unshown();
 					parley = opened;
 					const received = opened.receive({ timeoutMs: options.timeout * 1000, beforeEnd: markRead });
-					await received.finally(() => progress.end());
+					// Without a connection, too.
+					await received.finally(() => {
+						showWaiting();
+						progress.end();
+					});
+					for (const stranger of opened.settings.requests()) {
+						const name = opened.nameOf(stranger.account);
+						const what = `${name} is a stranger to you: parley requests accept ${name}, or requests delete ${name}, or block ${name}`;
+						if (came.has(stranger.account) && !context.json) terminal.note(terminal.colors.dim(printable(what)));
+					}
 					if (options.follow !== true) return;
 					await terminal.interrupted();
 				},
 				(notice) => {
 					progress.show(notice);
+					// Other conversations than the one with oneself are heard after that.
+					if (notice.type === "message" && notice.message.peer !== parley?.whoami().accountId) showWaiting();
+					if (notice.type === "message") came.add(notice.message.peer);
 					if (notice.type === "message" && notice.message.number !== undefined) {
 						newest.set(notice.message.peer, notice.message.number);
 					}

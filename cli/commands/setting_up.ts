@@ -6,7 +6,7 @@ import { durationArgument, durationWords, WITH } from "../options.ts";
 import { printable, type Terminal } from "../terminal.ts";
 
 /** For ever, as a time: the largest that JavaScript knows as a date. */
-const FOR_EVER_MS = 8.64e15;
+export const FOR_EVER_MS = 8.64e15;
 
 export function addMute(program: Command, terminal: Terminal): void {
 	program

@@ -35,7 +35,7 @@ describe("GROUP-15 what people want makes sense, or they are told why not", () =
 		["a title without the right", BOB, { do: "rename", title: "x" }, state({ rules: strict }), "not_permitted"],
 		["rules without the right", BOB, { do: "rules", rules: { add: "admins" } }, state(), "not_permitted"],
 		["to join without a link", CARL, { do: "join", secret }, state(), "not_permitted"],
-		["to join where one is", BOB, { do: "join", secret }, linked, "already_a_member"],
+		["to join where one is", BOB, { do: "join", secret }, linked, "joined_already"],
 		["to approve without the right", BOB, { do: "approve", account: CARL }, state(), "not_permitted"],
 		["to decline without the right", BOB, { do: "decline", account: CARL }, state(), "not_permitted"],
 	])("%s", (_what, actor, intention, before, expected) => {
@@ -45,6 +45,13 @@ describe("GROUP-15 what people want makes sense, or they are told why not", () =
 	test("a group of 1,024 is full", () => {
 		const members = Array.from({ length: 1_024 }, (_, index) => ({ account: `m${index}`, role: "admin" as const }));
 		expect(intend(state({ members }), "m0", { do: "add", accounts: [CARL] }, undefined)).toBe("group_full");
+	});
+
+	test("to add who has left without the group's key: the state lists them still", () => {
+		const here = new Set([ADA]);
+		expect(intend(state(), ADA, { do: "add", accounts: [BOB] }, here)).toBe("member_gone");
+		expect(intend(state(), ADA, { do: "approve", account: BOB }, here)).toBe("member_gone");
+		expect(intend(state(), ADA, { do: "add", accounts: [BOB] }, new Set([ADA, BOB]))).toBe("already_a_member");
 	});
 
 	test("whom somebody else has added meanwhile is left out of what is added", () => {

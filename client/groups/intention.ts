@@ -28,6 +28,8 @@ export type Senseless =
 	| "nothing_to_do"
 	| "not_a_member"
 	| "already_a_member"
+	| "joined_already"
+	| "member_gone"
 	| "not_permitted"
 	| "last_admin"
 	| "group_full"
@@ -46,9 +48,9 @@ export function intend(
 	switch (intention.do) {
 		case "add":
 			if (!permits(state, actor, state.rules.add, present)) return "not_permitted";
-			return withAdded(state, intention.accounts);
+			return withAdded(state, intention.accounts, present);
 		case "approve":
-			return admin ? withAdded(state, [intention.account]) : "not_permitted";
+			return admin ? withAdded(state, [intention.account], present) : "not_permitted";
 		case "decline":
 			if (!admin) return "not_permitted";
 			return isMember(state, intention.account) ? "already_a_member" : state;
@@ -102,8 +104,10 @@ function withRules(state: GroupState, wanted: Extract<Intention, { do: "rules" }
 }
 
 /** Whom somebody else has added meanwhile is left out; with nobody left there is nothing to do. */
-function withAdded(state: GroupState, accounts: readonly string[]): GroupState | Senseless {
+function withAdded(state: GroupState, accounts: readonly string[], present: Present): GroupState | Senseless {
 	const added = [...new Set(accounts)].filter((account) => !isMember(state, account));
+	// Who left without the group's key (rule GROUP-20) is in the state until an admin removes it there.
+	if (added.length === 0 && accounts.some((account) => present?.has(account) === false)) return "member_gone";
 	if (added.length === 0) return "already_a_member";
 	const members: Member[] = [...state.members, ...added.map((account) => ({ account, role: "member" as const }))];
 	return members.length > LIMITS.group_members ? "group_full" : { ...state, members };
@@ -151,7 +155,7 @@ function withAdmin(state: GroupState): GroupState | Senseless {
 }
 
 function joined(state: GroupState, actor: string): GroupState | Senseless {
-	if (isMember(state, actor)) return "already_a_member";
+	if (isMember(state, actor)) return "joined_already";
 	if (!state.rules.link || state.rules.approval) return "not_permitted";
-	return withAdded(state, [actor]);
+	return withAdded(state, [actor], undefined);
 }

@@ -12,6 +12,7 @@ import type { Pictures } from "../media/pictures.ts";
 import type { Preview } from "../media/preview.ts";
 import { toBase64url } from "../signal/bytes.ts";
 import type { Store } from "../store/database.ts";
+import { rosterMembers } from "../store/group_roster.ts";
 import { leftOutAccounts, type MemberMark, memberMarks } from "../store/group_watermarks.ts";
 import { allGroups, findGroup, groupRequests, isLocked, lockedGroups } from "../store/groups.ts";
 import type { Clock } from "../transport/clock.ts";
@@ -43,6 +44,8 @@ export interface GroupInfo extends GroupState {
 	image: Attachment | undefined;
 	/** Whether this account is a member. */
 	member: boolean;
+	/** Members that are on the server's roster no more: their account is deleted, or they left without the group's key. */
+	gone: string[];
 	/** Accounts that ask to join. */
 	requests: string[];
 	/** The invite link, where there is one. */
@@ -97,7 +100,13 @@ export class Groups {
 		const secret = toBase64url(state.linkSecret);
 		const link = withLink ? linkText({ server: api.server, group: peer, key, secret }) : undefined;
 		const image = acceptedPicture(state.picture);
-		return { ...state, image, member: row.member === 1, requests: groupRequests(store, peer), link };
+		const member = row.member === 1;
+		const own = this.#options.account.accountId;
+		// Of a group that was left the last state is here, which lists this account.
+		const members = member ? state.members : state.members.filter(({ account }) => account !== own);
+		const roster = new Set(rosterMembers(store, peer));
+		const gone = member ? members.map(({ account }) => account).filter((account) => !roster.has(account)) : [];
+		return { ...state, members, gone, image, member, requests: groupRequests(store, peer), link };
 	}
 
 	find(name: string): string {

@@ -5,6 +5,8 @@ const WORDS: Readonly<Record<string, string>> = {
 	nothing_to_do: "that is so already",
 	not_a_member: "you, or the one whom it is about, are not a member of the group",
 	already_a_member: "they are members already",
+	joined_already: "you are a member of the group already",
+	member_gone: "they have left, and the group still lists them: remove them first, then add them",
 	not_permitted: "the group's rules don't let you do that",
 	last_admin: "a group keeps an admin: make somebody else one first",
 	group_full: "the group is full",

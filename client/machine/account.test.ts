@@ -179,3 +179,50 @@ test("TIMER-4 CLIENT-2 what waits in the outbox is sent after the others were he
 	expect(opens(await bob.machine.step([{ type: "wake", account: BOB }]))).toEqual([ALICE]);
 	expect(opens(await bob.machine.step([{ type: "tick" }]))).toEqual([ALICE]);
 });
+
+test("TIMER-4 who sends or chats at once hears the others first, too; a break of the line loses no greeting", async () => {
+	const { bob } = world;
+	const opened = { type: "conversation-opened", peer: ALICE } as const;
+	const end = down({ case: "newsEnd", value: { $typeName: "parley.v1.NewsEnd" } });
+	const caughtUp = create(ConversationDownSchema, {
+		frame: { case: "caughtUp", value: { $typeName: "parley.v1.CaughtUp", head: 0 } },
+	});
+	bob.restart();
+	expect(greeted(await bob.machine.step([opened]))).toEqual([ALICE]);
+	putRosterDevice(bob.store, BOB, { account: BOB, device: 2, registration_id: 5 });
+
+	// The line of the account is not open: the conversation with oneself is opened all the same.
+	bob.restart();
+	const first = await bob.machine.step([opened]);
+	expect([greeted(first), opens(first)]).toEqual([[], [BOB]]);
+	expect(first).toContainEqual({ type: "wake", account: BOB, afterMs: 3_000 });
+	expect(greeted(await bob.machine.step([{ type: "conversation-opened", peer: BOB }]))).toEqual([BOB]);
+	expect(greeted(await bob.machine.step([{ type: "conversation-frame", peer: BOB, frame: caughtUp }]))).toEqual([
+		ALICE,
+	]);
+	// What was heard once need not be waited for again.
+	expect(greeted(await bob.machine.step([{ type: "conversation-closed", peer: ALICE }, opened]))).toEqual([ALICE]);
+	// After that line is gone, it does.
+	await bob.machine.step([
+		{ type: "conversation-closed", peer: ALICE },
+		{ type: "conversation-closed", peer: BOB },
+	]);
+	expect(greeted(await bob.machine.step([opened]))).toEqual([]);
+
+	// The account's line breaks meanwhile: whoever is connected is greeted at the latest when the wait is over.
+	bob.restart();
+	await bob.machine.step([{ type: "account-opened" }, opened, { type: "account-closed" }]);
+	expect(greeted(await bob.machine.step([{ type: "wake", account: BOB }]))).toEqual([ALICE]);
+	// And all lines: the peer's is back before the account's.
+	const all = [opened, { type: "conversation-closed", peer: ALICE }, { type: "account-closed" }, opened] as const;
+	bob.restart();
+	await bob.machine.step([{ type: "account-opened" }, end]);
+	expect(greeted(await bob.machine.step([...all]))).toEqual([ALICE]);
+	expect(greeted(await bob.machine.step([{ type: "account-opened" }, end]))).toEqual([ALICE]);
+});
+
+function greeted(requests: readonly MachineRequest[]): string[] {
+	return requests.flatMap((request) => {
+		return request.type === "send-frame" && request.frame.frame.case === "hello" ? [request.peer] : [];
+	});
+}

@@ -12,7 +12,7 @@ import { conversationsWithOutbox } from "../store/queries.ts";
 import type { Context } from "./context.ts";
 import { sendNewsSeen } from "./conversation.ts";
 import { resumeAllChanges } from "./groups/changes.ts";
-import { beginHolding, endOfNews, openOrHold } from "./held.ts";
+import { beginHolding, endOfNews, onLineGone, openOrHold } from "./held.ts";
 import { onCounts } from "./prekeys.ts";
 import { forgetOldRetries } from "./retry.ts";
 import { requestSync } from "./sync.ts";
@@ -45,8 +45,7 @@ export function learnConversations(context: Context, peers: readonly string[]): 
 
 export function onAccountClosed(context: Context): void {
 	context.accountOpen = false;
-	context.holding = false;
-	context.held.clear();
+	onLineGone(context);
 	// The account says them again.
 	for (const connection of context.connections.values()) connection.news = undefined;
 }

@@ -45,12 +45,12 @@ export function senderKeyContent(
 	groupKey: Uint8Array,
 	distribution: Uint8Array,
 	timerSeconds: number,
-	profile: Profile | undefined,
+	{ senderName, profile }: { senderName: string; profile: Profile | undefined },
 	made: { author: Uint8Array; authorKey: Uint8Array } | undefined,
 ): Uint8Array<ArrayBuffer> {
 	const value = create(SenderKeySchema, { groupKey, distribution, timerSeconds, ...made });
 	if (profile !== undefined) value.profile = profile;
-	return serialise(id, sentAtMs, { case: "senderKey", value });
+	return serialise(id, sentAtMs, { case: "senderKey", value }, senderName);
 }
 
 /** What a device gets for whom an entry is not meant, since each device has to get an envelope. */

@@ -87,15 +87,19 @@ export class Context {
 	readonly profiles = new ProfileMemory();
 	/** Peers of whom it is known whether the user has accepted them. */
 	readonly accepted = new Map<string, boolean>();
-	/** Conversations with news that wait for the one with oneself. */
+	/** Conversations that wait for the one with oneself: to be opened, or to be greeted. */
 	readonly held = new Set<string>();
 	holding = false;
+	/** What the other devices have done was heard, or waited for, since the line was down. */
+	heard = false;
 	/** The user is there. */
 	online = false;
 	/** Whether any entries wait to be withdrawn; undefined until somebody has looked. */
 	withdrawals: boolean | undefined;
 	accountOpen = false;
 	requests: MachineRequest[] = [];
+	/** Messages that this step tells of, by sender and id. */
+	readonly #told = new Map<string, Extract<Notice, { type: "message" | "message-changed" }>>();
 	lastId: Uint8Array | undefined;
 
 	constructor(store: Store, environment: MachineEnvironment, account: LocalAccount, cipher: Cipher) {
@@ -142,8 +146,30 @@ export class Context {
 		this.requests.push(request);
 	}
 
+	/** What a step does with one message is told once, as it is after the step: nobody is shown a state of between. */
 	notify(notice: Notice): void {
-		this.requests.push({ type: "notify", notice });
+		if (notice.type !== "message" && notice.type !== "message-changed") {
+			this.requests.push({ type: "notify", notice });
+			return;
+		}
+		const name = `${notice.message.sender} ${notice.message.id}`;
+		const told = this.#told.get(name);
+		if (told === undefined) {
+			const copy = { ...notice };
+			this.requests.push({ type: "notify", notice: copy });
+			this.#told.set(name, copy);
+			return;
+		}
+		told.message = notice.message;
+		if (told.type === "message-changed" && notice.type === "message-changed" && notice.acted === true) {
+			told.acted = true;
+		}
+	}
+
+	/** A step begins: nobody was told of anything. */
+	begin(): void {
+		this.requests = [];
+		this.#told.clear();
 	}
 
 	send(peer: string, frame: ConversationUp["frame"]): void {

@@ -26,8 +26,7 @@ import { type Context, newConnection } from "./context.ts";
 import { onGroupEntry } from "./groups/receiving.ts";
 import { onGroupRoster, onRosterChange } from "./groups/roster.ts";
 import { noteGroupWatermarks } from "./groups/watermarks.ts";
-import { release } from "./held.ts";
-import { sayHello } from "./hello.ts";
+import { greetOrHold, onOwnClosed, release } from "./held.ts";
 import { memberDevices } from "./members.ts";
 import { onEntry, onMissed } from "./receiving.ts";
 import { onRefused } from "./refusals.ts";
@@ -47,13 +46,13 @@ export function onOpened(context: Context, peer: string): void {
 	context.groups.caughtUp.delete(peer);
 	context.groups.fetched.delete(peer);
 	context.groups.rosterChanged(peer);
-	sayHello(context, peer);
+	greetOrHold(context, peer);
 }
 
 export function onClosed(context: Context, peer: string): void {
 	context.connections.set(peer, { ...newConnection(), news: context.connection(peer).news });
 	context.groups.caughtUp.delete(peer);
-	if (peer === context.account.accountId) release(context);
+	if (peer === context.account.accountId) onOwnClosed(context);
 }
 
 /** The closing was answered: the conversation knows that this device is gone, and nudges it (rule NUDGE-3). */

@@ -12,7 +12,7 @@ import {
 	findMessage,
 	type NewMessage,
 	setAttachment,
-	setStatus,
+	setFailed,
 	toStoredMessage,
 } from "../store/messages.ts";
 import { enqueue, outboxEntry } from "../store/outbox.ts";
@@ -68,7 +68,7 @@ export function failFile(context: Context, id: string, peer: string, code: strin
 	removeUpload(context.store, id);
 	const message = findMessage(context.store, context.account.accountId, id);
 	if (message?.status !== "queued") return;
-	setStatus(context.store, message.row, "failed");
+	setFailed(context.store, message);
 	context.notify({ type: "message-changed", message: toStoredMessage({ ...message, status: "failed" }) });
 	context.notify({ type: "refused", peer, code, messageId: id });
 }

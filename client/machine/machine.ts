@@ -42,7 +42,7 @@ import {
 } from "./groups/changes.ts";
 import { deleteGroup, onGroupGone } from "./groups/gone.ts";
 import { finishGroup } from "./groups/group.ts";
-import { openOrHold } from "./held.ts";
+import { forgetHeard, openOrHold } from "./held.ts";
 import { acceptIdentity, noteIdentity, setVerified } from "./identity.ts";
 import type { Machine, MachineEnvironment, MachineEvent, MachineRequest } from "./interface.ts";
 import { onClaimed, onUploaded, rotateIfDue } from "./prekeys.ts";
@@ -94,7 +94,7 @@ export class ClientMachine implements Machine {
 		for (const event of events) validate(event);
 		const context = this.#context;
 		const { store } = context;
-		context.requests = [];
+		context.begin();
 		context.texts.clear();
 		const answers = onlyAnswers(context, events);
 		store.begin(answers ? "later" : "full");
@@ -119,8 +119,7 @@ export class ClientMachine implements Machine {
 			context.shared.length = 0;
 			context.groups.forget();
 			context.accountOpen = false;
-			context.holding = false;
-			context.held.clear();
+			forgetHeard(context);
 			context.withdrawals = undefined;
 			context.accepted.clear();
 			context.profiles.forget();

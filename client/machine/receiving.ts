@@ -219,7 +219,7 @@ function statusHere(context: Context, peer: string, number: number): MessageStat
 }
 
 /** Keeps what a stranger goes by, for the SDK to check; a contact has a name already. */
-function noteName(context: Context, account: string, text: string): void {
+export function noteName(context: Context, account: string, text: string): void {
 	const name = usernameOrNothing(text);
 	if (name === undefined || context.claimedNames.get(account) === name) return;
 	context.claimedNames.set(account, name);

@@ -15,7 +15,7 @@ import {
 	type NewMessage,
 	setAccepted,
 	setAddressed,
-	setStatus,
+	setFailed,
 	toStoredMessage,
 } from "../store/messages.ts";
 import {
@@ -348,7 +348,7 @@ export function failMessage(context: Context, row: OutboxRow, code: string): voi
 	settle(context, row.peer, row.id);
 	const message = findMessage(context.store, context.account.accountId, row.id);
 	if (message !== undefined) {
-		setStatus(context.store, message.row, "failed");
+		setFailed(context.store, message);
 		context.notify({ type: "message-changed", message: toStoredMessage({ ...message, status: "failed" }) });
 	} else onActionFailed(context, row.id);
 	context.notify({ type: "refused", peer: row.peer, code, messageId: row.id });

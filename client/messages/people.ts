@@ -18,6 +18,7 @@ import type { Clock } from "../transport/clock.ts";
 import type { Runner } from "../transport/runner.ts";
 import type { Waiters } from "../waiters.ts";
 import { isEmoji } from "./accepted.ts";
+import { type Chat, chats } from "./chats.ts";
 import { parseMarks } from "./ranges.ts";
 import { messageState } from "./state.ts";
 import { type TimelineItem, timeline } from "./timeline.ts";
@@ -88,6 +89,12 @@ export class Messages {
 	async timeline(name: string, limit = 50): Promise<TimelineItem[]> {
 		const { store, resolve, clock } = this.#options;
 		return timeline(store, await resolve(name), limit, clock.nowMs());
+	}
+
+	/** The conversations with people and groups, the pinned ones first, then the newest; requests are not among them. */
+	chats(): Chat[] {
+		const { store, clock } = this.#options;
+		return chats(store, clock.nowMs());
 	}
 
 	/** What belongs to a message beside its text. Undefined where it can't be read. */

@@ -21,6 +21,9 @@ export interface TimerChanged {
 	seconds: number;
 }
 
+/** The place of what the server does not have yet. */
+const QUEUED = Number.MAX_SAFE_INTEGER;
+
 /** What a conversation shows, in the order in which it happened. */
 export type TimelineItem =
 	| { type: "message"; message: StoredMessage }
@@ -31,7 +34,11 @@ export type TimelineItem =
 export function timeline(store: Store, peer: string, limit: number, nowMs: number): TimelineItem[] {
 	const messages = history(store, peer, limit, nowMs);
 	// What is before the first message that is shown belongs to those that are not.
-	const after = messages.length < limit ? -1 : (messages[0]?.number ?? Number.POSITIVE_INFINITY);
+	const first = messages.find(({ number }) => number !== undefined);
+	const after = messages.length < limit ? -1 : (first?.number ?? Number.POSITIVE_INFINITY);
+	const places = placesOf(messages);
+	const placeOf = (item: TimelineItem): number =>
+		item.type === "message" ? (places.get(item.message) ?? QUEUED) : (item.number ?? QUEUED);
 	const items: TimelineItem[] = [
 		...messages.map((message) => ({ type: "message" as const, message })),
 		...groupHistory(store, peer, after, limit).map((each) => ({ type: "group-changed" as const, peer, ...each })),
@@ -44,9 +51,15 @@ export function timeline(store: Store, peer: string, limit: number, nowMs: numbe
 	return items.sort((one, other) => placeOf(one) - placeOf(other));
 }
 
-function placeOf(item: TimelineItem): number {
-	const { number } = item.type === "message" ? item.message : item;
-	return number ?? Number.MAX_SAFE_INTEGER;
+/** Of each message; what failed stands where it is in the list, whatever is queued at the end. */
+function placesOf(messages: readonly StoredMessage[]): Map<StoredMessage, number> {
+	let place = 0;
+	return new Map(
+		messages.map((message) => {
+			place = message.number ?? (message.status === "failed" ? place : QUEUED);
+			return [message, place];
+		}),
+	);
 }
 
 function timerChanges(store: Store, peer: string): TimerChanged[] {
@@ -56,7 +69,5 @@ function timerChanges(store: Store, peer: string): TimerChanged[] {
 		if (action?.kind !== "timer") return [];
 		return [{ number: row.number ?? undefined, timeMs: row.time_ms, by: row.actor, seconds: action.seconds }];
 	});
-	return changes.sort(
-		(one, other) => (one.number ?? Number.MAX_SAFE_INTEGER) - (other.number ?? Number.MAX_SAFE_INTEGER),
-	);
+	return changes.sort((one, other) => (one.number ?? QUEUED) - (other.number ?? QUEUED));
 }

@@ -17,6 +17,17 @@ export function contactName(store: Store, account: string): string | undefined {
 	return store.value<string>("SELECT username AS value FROM contacts WHERE account = ? LIMIT 1", [account]);
 }
 
+/** Accounts whose ids begin so: those with a name, a key or a conversation here. */
+export function accountsBeginning(store: Store, digits: string): string[] {
+	const sql = ["SELECT account FROM contacts", "SELECT account FROM identities", "SELECT peer FROM conversations"];
+	return store
+		.all<{ account: string }>(
+			`SELECT account FROM (${sql.join(" UNION ")}) WHERE account LIKE ? AND length(account) = 36`,
+			[`${digits}%`],
+		)
+		.map(({ account }) => account);
+}
+
 /** Notes what an account without a contact calls itself; `username` is in its normal form. */
 export function claimName(store: Store, account: string, username: string): void {
 	store.run(

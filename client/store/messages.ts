@@ -33,7 +33,8 @@ export function toStoredMessage(row: NewMessage & Partial<Pick<MessageRow, "unde
 		peer: row.peer,
 		sender: row.sender,
 		outgoing: row.outgoing === 1,
-		number: row.number ?? undefined,
+		// What the server never had keeps a place, which is no number of an entry.
+		number: row.server_time_ms === null ? undefined : (row.number ?? undefined),
 		body: row.body ?? undefined,
 		sentAtMs: row.sent_at_ms,
 		serverTimeMs: row.server_time_ms ?? undefined,
@@ -115,6 +116,15 @@ export function setAccepted(
 
 export function setStatus(store: Store, row: number, status: MessageStatus): void {
 	store.run("UPDATE messages SET status = ? WHERE row = ?", [status, row]);
+}
+
+/** The message will never be sent: from now on it stands behind what was there when that was known. */
+export function setFailed(store: Store, { row, peer }: Pick<MessageRow, "row" | "peer">): void {
+	store.run(
+		`UPDATE messages SET status = 'failed',
+		 number = COALESCE(number, (SELECT MAX(number) FROM messages WHERE peer = ?), 0) WHERE row = ?`,
+		[peer, row],
+	);
 }
 
 /** Marks a message as come under a key that nobody has accepted. */

@@ -18,6 +18,34 @@ export function history(store: Store, peer: string, limit: number, nowMs = 0): S
 	return rows.reverse().map(toStoredMessage);
 }
 
+/** Of which something is here: conversations with messages, and groups, those that were left too. */
+export function conversationPeers(store: Store): string[] {
+	return store
+		.all<{ peer: string }>(
+			`SELECT peer FROM conversations c WHERE EXISTS (SELECT 1 FROM messages m WHERE m.peer = c.peer)
+			 UNION SELECT peer FROM groups WHERE version > 0`,
+		)
+		.map(({ peer }) => peer);
+}
+
+/** The last message of a conversation; queued ones come after those that the server has. */
+export function newestMessage(store: Store, peer: string, nowMs: number): StoredMessage | undefined {
+	const newest = (which: string): MessageRow | undefined =>
+		store.get<MessageRow>(
+			`SELECT * FROM messages m WHERE peer = ? AND ${which} AND ${STILL_THERE} ORDER BY number DESC, row DESC LIMIT 1`,
+			[peer, nowMs],
+		);
+	const row = newest("number IS NULL") ?? newest("number IS NOT NULL");
+	return row === undefined ? undefined : toStoredMessage(row);
+}
+
+/** Messages of others that the user has not read on any device. */
+export function unreadCount(store: Store, peer: string, nowMs: number): number {
+	const sql = `SELECT COUNT(*) AS value FROM messages m
+		WHERE peer = ? AND number > ? AND outgoing = 0 AND ${STILL_THERE}`;
+	return store.value<number>(sql, [peer, positions(store, peer).read, nowMs]) ?? 0;
+}
+
 /** Received and not read, and stored after the row `shown`: what came while a command ran that prints nothing. */
 export function unshown(store: Store, shown: number, nowMs: number): StoredMessage[] {
 	const rows = store.all<MessageRow>(

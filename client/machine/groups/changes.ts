@@ -138,6 +138,11 @@ export function onGroupRefused(
 		changeDone(context, wire);
 		return;
 	}
+	if (code === "malformed" && row.request !== null && parseCall(row.request).do === "request") {
+		// A member has nothing to ask for.
+		fail(context, row, "joined_already");
+		return;
+	}
 	if (code !== "group_conflict" || row.attempts > ATTEMPTS || isCreation(row)) {
 		fail(context, row, code);
 		return;

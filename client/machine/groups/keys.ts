@@ -123,7 +123,8 @@ async function sendKeys(
 	const message = await context.groupCipher.distribution(peer, distribution);
 	const timer = timerOf(store, peer);
 	const made = goneAuthor(context, row);
-	const content = senderKeyContent(id, environment.nowMs(), key, message, timer, withKey(context), made);
+	const from = { senderName: context.account.username, profile: withKey(context) };
+	const content = senderKeyContent(id, environment.nowMs(), key, message, timer, from, made);
 	const plaintext = plaintextOf(content, context.conversationId(peer));
 	const envelopes: Envelope[] = [];
 	let size = 0;

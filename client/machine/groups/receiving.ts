@@ -23,7 +23,7 @@ import { keepLateRetry } from "../../store/late_retries.ts";
 import { parseContent } from "../content.ts";
 import type { Context } from "../context.ts";
 import { unacceptedKey } from "../identity.ts";
-import { addPlaceholder, isAwaited, isKnown, moveCursor, onContent } from "../receiving.ts";
+import { addPlaceholder, isAwaited, isKnown, moveCursor, noteName, onContent } from "../receiving.ts";
 import { answerRetry, noteReadable, requestRetry } from "../retry.ts";
 import { isPlausible } from "../rewind.ts";
 import { learnAuthor } from "./authors.ts";
@@ -157,6 +157,8 @@ async function openPairwise(context: Context, peer: string, entry: Entry): Promi
 			if (content === undefined || content === "misplaced") return;
 			if (content.kind.case === "senderKey") {
 				await onSenderKey(context, peer, account, entry.senderDevice, content.kind.value);
+				// Whose change it is, people are told by name before the author has written anything.
+				if (account !== context.account.accountId) noteName(context, account, content.senderName);
 				const { profile } = content.kind.value;
 				const known = unacceptedKey(context, account, opened.identityKey) === null;
 				const id = uuidFromBytes(content.messageId);
