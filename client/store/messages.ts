@@ -114,10 +114,6 @@ export function setAccepted(
 	);
 }
 
-export function setStatus(store: Store, row: number, status: MessageStatus): void {
-	store.run("UPDATE messages SET status = ? WHERE row = ?", [status, row]);
-}
-
 /** The message will never be sent: from now on it stands behind what was there when that was known. */
 export function setFailed(store: Store, { row, peer }: Pick<MessageRow, "row" | "peer">): void {
 	store.run(
