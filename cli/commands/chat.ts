@@ -279,7 +279,11 @@ class Chat {
 		const { terminal, json } = this.#context;
 		const screen = this.#screen;
 		const shown = screen === undefined ? {} : { out: (line: string) => screen.add("", line) };
-		const note = (line: string): void => this.#say(line);
+		// Commands have made it printable, and coloured it.
+		const note = (line: string): void => {
+			if (screen === undefined) terminal.note(line);
+			else screen.add("", terminal.colors.yellow(line));
+		};
 		const inner: Terminal = { ...terminal, note, ...shown, opened: this.#parley };
 		await this.#programFor(inner).parseAsync([...(json ? ["--json"] : []), ...args], { from: "user" });
 	}
