@@ -37,7 +37,7 @@ async function run(...args: string[]): Promise<{ code: number; out: string; err:
 		out: (line) => void out.push(line),
 		note: (line) => void err.push(line),
 		readAll: () => Promise.resolve(""),
-		interrupted: () => Promise.resolve(),
+		interrupted: () => new Promise(() => {}),
 		input,
 		output: new PassThrough(),
 		environment: {},
