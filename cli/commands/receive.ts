@@ -12,6 +12,9 @@ import { printProfileNotice } from "../profile_text.ts";
 import { shownLine, shownObject } from "../shown.ts";
 import { printable, type Terminal } from "../terminal.ts";
 
+/** So long the own devices may take to be told, whatever else waits in the outbox. */
+const READ_SHARED_MS = 1_000;
+
 interface ReceiveOptions {
 	follow?: boolean;
 	keepUnread?: boolean;
@@ -71,6 +74,8 @@ Examples:
 						showWaiting();
 						progress.end();
 					});
+					// The other devices hear how far this one has read: a timer runs from there (rule TIMER-4).
+					await opened.flush(READ_SHARED_MS);
 					for (const stranger of opened.settings.requests()) {
 						const name = opened.nameOf(stranger.account);
 						const what = `${name} is a stranger to you: parley requests accept ${name}, or requests delete ${name}, or block ${name}`;

@@ -41,7 +41,7 @@ Examples:
 			});
 			context.print(
 				{ type: "reported", with: name, messages: messages.length, blocked },
-				`${printable(name)} is reported${blocked ? ", and blocked" : ""}; ${messages.length} messages are attached.`,
+				`${printable(name)} is reported${blocked ? ", and blocked" : ""}; ${messages.length === 1 ? "1 message is" : `${messages.length} messages are`} attached.`,
 			);
 		});
 }
