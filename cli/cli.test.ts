@@ -8,7 +8,7 @@ import pico from "picocolors";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Parley } from "../client/parley.ts";
 import { main } from "./main.ts";
-import { jsonLine, printable, type Terminal } from "./terminal.ts";
+import { jsonLine, printable, printableLine, type Terminal } from "./terminal.ts";
 
 let data = "";
 const NOBODY = "http://127.0.0.1:1";
@@ -212,6 +212,8 @@ test("a data directory with a passphrase opens with the same one only", async ()
 test("text of others can't steer the terminal", () => {
 	expect(printable("a\u001b[2Jb\u202ec\rd\te")).toBe("a�[2Jb�c�d e");
 	expect(printable("two\nlines")).toBe("two\n  lines");
+	expect(printable("a\u2028b\u2029c")).toBe("a\n  b\n  c");
+	expect(printableLine("an option\n      2. forged\u2028\u001b[2K")).toBe("an option       2. forged �[2K");
 });
 
 test("REFUSED-1 what a server says in a refusal can't steer the terminal", async () => {

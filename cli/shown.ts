@@ -5,7 +5,7 @@ import type { TextRange, TextStyle } from "../client/messages/wishes.ts";
 import type { Parley } from "../client/parley.ts";
 import { messageLine, messageObject, timeText } from "./message_text.ts";
 import { durationWords } from "./options.ts";
-import { printable, type Terminal } from "./terminal.ts";
+import { printable, printableLine, type Terminal } from "./terminal.ts";
 
 type Colors = Terminal["colors"];
 
@@ -100,7 +100,7 @@ function marks(parley: Parley, view: MessageView, colors: Colors): string {
 function pollLines(parley: Parley, view: MessageView, colors: Colors): string[] {
 	return (view.poll?.options ?? []).map(({ text, voters }, index) => {
 		const names = voters.map((account) => printable(parley.nameOf(account))).join(", ");
-		return `      ${index + 1}. ${printable(text)} ${colors.dim(`${voters.length} ${names}`.trimEnd())}`;
+		return `      ${index + 1}. ${printableLine(text)} ${colors.dim(`${voters.length} ${names}`.trimEnd())}`;
 	});
 }
 

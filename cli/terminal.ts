@@ -77,7 +77,12 @@ export function jsonLine(value: unknown): string {
 
 /** Removes what could steer a terminal: text of others must not move the cursor or forge lines. */
 export function printable(text: string): string {
-	return text.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (character) =>
-		character === "\t" ? " " : character === "\n" ? "\n  " : "�",
+	return text.replace(/[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu, (character) =>
+		character === "\t" ? " " : /[\n\u2028\u2029]/u.test(character) ? "\n  " : "�",
 	);
+}
+
+/** As `printable`, for what has a line to itself: what begins another one is a space. */
+export function printableLine(text: string): string {
+	return printable(text).replaceAll("\n  ", " ");
 }

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { type Intention, intend, type Senseless } from "./intention.ts";
+import { GROUP_TEXT } from "./limits.ts";
 import { linkText, parseLink } from "./link.ts";
+import { isAdmin, permits } from "./roles.ts";
 import { FIRST_RULES, type GroupState, type Rules } from "./state.ts";
 
 const [ADA, BOB, CARL, DORA] = ["ada", "bob", "carl", "dora"] as const;
@@ -17,6 +19,9 @@ function state(changes: Partial<GroupState> = {}): GroupState {
 }
 
 const strict: Rules = { ...FIRST_RULES, add: "admins", edit: "admins" };
+const long = { title: "x".repeat(GROUP_TEXT.title + 1), description: "x".repeat(GROUP_TEXT.description + 1) };
+const link = { do: "link", on: true, approval: true, reset: false, secret } as const;
+const approved = state({ rules: { ...FIRST_RULES, link: true, approval: true }, linkSecret: new Uint8Array(32) });
 const linked = state({ rules: { ...FIRST_RULES, link: true }, linkSecret: new Uint8Array(32).fill(1) });
 
 describe("GROUP-15 what people want makes sense, or they are told why not", () => {
@@ -36,6 +41,20 @@ describe("GROUP-15 what people want makes sense, or they are told why not", () =
 		["rules without the right", BOB, { do: "rules", rules: { add: "admins" } }, state(), "not_permitted"],
 		["to join without a link", CARL, { do: "join", secret }, state(), "not_permitted"],
 		["to join where one is", BOB, { do: "join", secret }, linked, "joined_already"],
+		["a title that is too long", ADA, { do: "rename", title: long.title }, state(), "bad_title"],
+		["a title of two lines", ADA, { do: "rename", title: "a\nb" }, state(), "bad_title"],
+		["a description that is too long", ADA, { do: "describe", description: long.description }, state(), "bad_title"],
+		[
+			"a description without the right",
+			BOB,
+			{ do: "describe", description: "x" },
+			state({ rules: strict }),
+			"not_permitted",
+		],
+		["a picture without the right", BOB, { do: "picture", picture: "AA==" }, state({ rules: strict }), "not_permitted"],
+		["a link without the right", BOB, link, state(), "not_permitted"],
+		["to join where admins approve", CARL, { do: "join", secret }, approved, "not_permitted"],
+		["to remove the last admin", ADA, { do: "remove", accounts: [ADA], secret }, state(), "last_admin"],
 		["to approve without the right", BOB, { do: "approve", account: CARL }, state(), "not_permitted"],
 		["to decline without the right", BOB, { do: "decline", account: CARL }, state(), "not_permitted"],
 	])("%s", (_what, actor, intention, before, expected) => {
@@ -74,7 +93,6 @@ test("GROUP-18 a removal renews an invite link, and leaves a group without one a
 });
 
 test("GROUP-18 a link is kept, renewed or ended", () => {
-	const link = { do: "link", on: true, approval: true, reset: false, secret } as const;
 	const kept = intend(linked, ADA, link, undefined);
 	expect(kept).toMatchObject({ rules: { link: true, approval: true }, linkSecret: linked.linkSecret });
 	expect(intend(linked, ADA, { ...link, reset: true }, undefined)).not.toMatchObject({ linkSecret: linked.linkSecret });
@@ -86,14 +104,30 @@ test("GROUP-18 a link is kept, renewed or ended", () => {
 });
 
 test("GROUP-18 an invite link is read as it was written, and nothing else is one", () => {
-	const link = { server: "https://parley.example", group: "ab".repeat(32), key: "k".repeat(43), secret };
-	expect(parseLink(` ${linkText(link)}\n`)).toEqual(link);
+	const invite = { server: "https://parley.example", group: "ab".repeat(32), key: "k".repeat(43), secret };
+	const good = linkText(invite);
+	expect(parseLink(` ${good}\n`)).toEqual(invite);
 	for (const text of [
 		"",
 		"parley://link?v=1",
-		linkText({ ...link, key: "short" }),
-		linkText({ ...link, group: "g" }),
+		linkText({ ...invite, key: "short" }),
+		linkText({ ...invite, key: "k".repeat(42) }),
+		linkText({ ...invite, secret: "k".repeat(44) }),
+		linkText({ ...invite, group: "g" }),
+		linkText({ ...invite, server: "nowhere" }),
+		good.replace("v=1", "v=2"),
+		good.replace("parley:", "https:"),
+		good.replace("//group", "//link"),
 	]) {
 		expect(parseLink(text)).toBeUndefined();
 	}
+});
+
+test("GROUP-14 GROUP-3 who is no member may nothing; the first member stands in only where no admin is left", () => {
+	const orphan = state({ members: state().members.map(({ account }) => ({ account, role: "member" })) });
+	expect(permits(state(), CARL, "members", undefined)).toBe(false);
+	expect(isAdmin(orphan, ADA, undefined)).toBe(true);
+	expect(isAdmin(orphan, BOB, undefined)).toBe(false);
+	expect(isAdmin(orphan, BOB, new Set([BOB]))).toBe(true);
+	expect(isAdmin(orphan, CARL, new Set([CARL]))).toBe(false);
 });

@@ -2,7 +2,7 @@
 import { LIMITS } from "../../protocol/limits.ts";
 import { GROUP_TEXT } from "./limits.ts";
 import { isAdmin, isMember, type Present, permits } from "./roles.ts";
-import type { GroupState, Member, Role, Rules } from "./state.ts";
+import { type GroupState, type Member, oneLine, type Role, type Rules } from "./state.ts";
 
 /** What a person wants to change in a group: made anew on each state until it fits (rule GROUP-15). */
 export type Intention =
@@ -81,7 +81,7 @@ export function intend(
 }
 
 export function isTitle(title: string): boolean {
-	return title.trim() !== "" && title.length <= GROUP_TEXT.title;
+	return title.trim() !== "" && title.length <= GROUP_TEXT.title && oneLine(title) === title;
 }
 
 function mayEdit(state: GroupState, actor: string, present: Present): boolean {

@@ -84,6 +84,11 @@ export function serializeState(state: GroupState): Uint8Array<ArrayBuffer> {
 	return toBinary(GroupStateSchema, message);
 }
 
+/** A title stands in one line with what others say: what could begin another one, or turn it around, is a space in it. */
+export function oneLine(title: string): string {
+	return title.replace(/[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu, " ");
+}
+
 /** Undefined for what is no state: a field out of range, a member twice, too many. */
 export function parseState(bytes: Uint8Array): GroupState | undefined {
 	try {
@@ -96,7 +101,8 @@ export function parseState(bytes: Uint8Array): GroupState | undefined {
 		if (title.length > GROUP_TEXT.title || description.length > GROUP_TEXT.description) return;
 		const rank = message.rank === 0 ? version : message.rank;
 		if (rank < version) return;
-		return { group: toHex(message.group), version, rank, title, description, picture, members, rules, linkSecret };
+		const fields = { description, picture, members, rules, linkSecret };
+		return { group: toHex(message.group), version, rank, title: oneLine(title), ...fields };
 	} catch {
 		return undefined;
 	}

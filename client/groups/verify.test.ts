@@ -302,9 +302,30 @@ const CASES: Case[] = [
 		objection: "may_not_remove",
 	},
 	{
+		what: "GROUP-14: the first member acts while an admin that came later is there",
+		by: BOB,
+		before: { members: [member(BOB), admin(ADA), member(CARL)] },
+		after: { members: [member(BOB), admin(ADA)] },
+		announces: { removed: [CARL] },
+		objection: "may_not_remove",
+	},
+	{
 		what: "changes of before are missing, and the author was allowed to do all of it",
 		by: ADA,
 		after: { version: 5, title: "x", members: withDora },
+	},
+	{
+		what: "GROUP-19: a change of before is missing, though the server counts on from there",
+		by: ADA,
+		before: { version: 3, rank: 5 },
+		after: { version: 4, rank: 7, title: "x", members: [admin(ADA), admin(BOB), member(CARL)] },
+	},
+	{
+		what: "GROUP-19: no change is missing, though the server has counted one more",
+		by: ADA,
+		before: { version: 3, rank: 5 },
+		after: { version: 5, rank: 6, members: [admin(ADA), admin(BOB), member(CARL)] },
+		objection: "other_than_announced",
 	},
 	{
 		what: "changes of before are missing, and the author was not allowed to do all of it",
@@ -332,6 +353,17 @@ describe("GROUP-10 GROUP-14 an author may do what the state of before allows", (
 			"author_is_no_member",
 		);
 	});
+});
+
+test("GROUP-10 what the server was told in a form that is none is not what the state says", () => {
+	const rules = create(GroupRulesSchema, {});
+	const removed = [new Uint8Array(3)];
+	const base = { group: GROUP, before: state(), after: state({ version: 2 }), author: ADA, sender: ADA, self: CARL };
+	const added = [{ account: new Uint8Array(15), role: GroupRole.MEMBER }];
+	for (const fields of [{ rules }, { removed }, { added }, { roles: added }]) {
+		const change = create(GroupChangeSchema, { version: 2, ...fields });
+		expect(objectionTo({ ...base, change, present: undefined })).toBe("other_than_announced");
+	}
 });
 
 test("GROUP-10 a state that is none is not read: a member twice, a role or rule that is none, a version of 0", () => {

@@ -53,7 +53,7 @@ export function objectionTo(claim: Claim): Objection | undefined {
 	if (before === undefined) return objectionToFirst(after, author, self);
 	const difference = differenceOf(before, after);
 	// Where changes are missing, what the server was told of this one is not the whole difference.
-	const whole = after.version === before.version + 1 && after.rank === before.rank + 1;
+	const whole = after.rank === before.rank + 1;
 	if (whole && sender !== undefined && !announces(change, difference, after)) return "other_than_announced";
 	return isMember(before, author)
 		? objectionToMember(claim, before, difference)

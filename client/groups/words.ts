@@ -10,7 +10,7 @@ const WORDS: Readonly<Record<string, string>> = {
 	not_permitted: "the group's rules don't let you do that",
 	last_admin: "a group keeps an admin: make somebody else one first",
 	group_full: "the group is full",
-	bad_title: "a title has 1 to 128 characters, a description at most 2,048",
+	bad_title: "a title has 1 to 128 characters in one line, a description at most 2,048",
 	group_conflict: "others changed the group again and again: try it once more",
 	not_found: "there is no such group for you any more",
 };

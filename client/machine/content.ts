@@ -90,6 +90,14 @@ export function parseContent(plaintext: Uint8Array, conversation: Uint8Array): C
 	}
 }
 
+/** The last moment that a `Date` can hold, in milliseconds since 1970. */
+const LAST_MS = 8_640_000_000_000_000n;
+
+/** A time as somebody else says it: what no clock can show would end programs that write it as a date. */
+export function timeMs(said: bigint): number {
+	return Number(said < LAST_MS ? said : LAST_MS);
+}
+
 function serialise(id: string, sentAtMs: number, kind: Content["kind"], senderName = ""): Uint8Array<ArrayBuffer> {
 	const sent = BigInt(Math.max(0, Math.trunc(sentAtMs)));
 	const content = create(ContentSchema, { messageId: uuidToBytes(id), sentAtMs: sent, kind, senderName });

@@ -24,7 +24,7 @@ import {
 	setUnderKey,
 	toStoredMessage,
 } from "../store/messages.ts";
-import { parseContent } from "./content.ts";
+import { parseContent, timeMs } from "./content.ts";
 import type { Context } from "./context.ts";
 import { unacceptedKey } from "./identity.ts";
 import type { MessageStatus } from "./interface.ts";
@@ -100,8 +100,8 @@ export function onContent(
 	if (isAction(content)) {
 		if (account === context.account.accountId) acceptPeer(context, peer);
 		const was = dropPlaceholder(context, peer, account, id);
-		const timeMs = was?.server_time_ms ?? Number(entry.serverTimeMs);
-		onAction(context, peer, account, { number: was?.number ?? entry.number, timeMs }, content);
+		const place = { number: was?.number ?? entry.number, timeMs: was?.server_time_ms ?? timeMs(entry.serverTimeMs) };
+		onAction(context, peer, account, place, content);
 		return;
 	}
 	switch (content.kind.case) {
@@ -127,8 +127,8 @@ export function onContent(
 				number: entry.number,
 				body,
 				attachment: pointer === undefined ? null : toBinary(AttachmentSchema, pointer),
-				sent_at_ms: Number(content.sentAtMs),
-				server_time_ms: Number(entry.serverTimeMs),
+				sent_at_ms: timeMs(content.sentAtMs),
+				server_time_ms: timeMs(entry.serverTimeMs),
 				status: outgoing ? statusHere(context, peer, entry.number) : "received",
 			};
 			const waits = whatWaits(context.store, account, id);
@@ -228,7 +228,7 @@ export function noteName(context: Context, account: string, text: string): void 
 
 /** Something that can't be read: shown until it is sent again (rule RETRY-1). */
 export function addPlaceholder(context: Context, peer: string, account: string, entry: Entry): void {
-	const serverTimeMs = Number(entry.serverTimeMs);
+	const serverTimeMs = timeMs(entry.serverTimeMs);
 	const message: NewMessage = {
 		peer,
 		sender: account,

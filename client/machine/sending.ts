@@ -30,7 +30,7 @@ import {
 	waitingOutbox,
 } from "../store/outbox.ts";
 import { timerOf } from "../store/standings.ts";
-import { emptyContent, plaintextOf } from "./content.ts";
+import { emptyContent, plaintextOf, timeMs } from "./content.ts";
 import type { Connection, Context } from "./context.ts";
 import { isBlocked } from "./identity.ts";
 import type { MessageStatus } from "./interface.ts";
@@ -317,14 +317,14 @@ export function onAccepted(context: Context, peer: string, accepted: Accepted): 
 	else if (accepted.number > cursor) addOwnNumber(store, peer, accepted.number);
 	const message = setAccepted(store, context.account.accountId, id, {
 		number: accepted.number,
-		serverTimeMs: Number(accepted.serverTimeMs),
+		serverTimeMs: timeMs(accepted.serverTimeMs),
 		status: statusOf(accepted.number, peer_delivered, peer_read),
 	});
 	if (message === undefined) {
-		onActionAccepted(context, id, accepted.number, Number(accepted.serverTimeMs));
+		onActionAccepted(context, id, accepted.number, timeMs(accepted.serverTimeMs));
 		return;
 	}
-	onOwnAccepted(context, id, Number(accepted.serverTimeMs));
+	onOwnAccepted(context, id, timeMs(accepted.serverTimeMs));
 	context.notify({ type: "message-changed", message: toStoredMessage(message) });
 }
 

@@ -125,6 +125,19 @@ test("MESSAGE-3 ranges beyond the text are cut off, others are left out", async 
 	expect(messageView(world.alice.store, BOB, other)?.ranges).toHaveLength(LIMITS.ranges_per_text);
 });
 
+test("MESSAGE-2 a message that says it was forwarded four billion times was forwarded 255 times", async () => {
+	const id = await send({ forwards: 4_294_967_295, kind: { case: "text", value: { body: "psst" } } });
+	expect(messageView(world.alice.store, BOB, id)?.forwards).toBe(255);
+});
+
+test("MESSAGE-5 times that no clock can show end no program that writes them as dates", async () => {
+	for (const sentAtMs of [2n ** 64n - 1n, 2n ** 63n, 8_640_000_000_000_001n]) {
+		await send({ sentAtMs, kind: { case: "text", value: { body: "when?" } } });
+		const sentAt = history(world.alice.store, BOB, 20).at(-1)?.sentAtMs ?? Number.NaN;
+		expect(new Date(sentAt).toISOString()).toBe("+275760-09-13T00:00:00.000Z");
+	}
+});
+
 test("TIMER-1 a timer of a billion seconds is a year, and one of 0 none", async () => {
 	await send({ kind: { case: "timer", value: { seconds: 1_000_000_000 } } });
 	expect(timerOf(world.alice.store, BOB)).toBe(365 * 24 * 60 * 60);

@@ -1,4 +1,5 @@
 /** A message as a person sees it, with all that belongs to it. Nothing here writes. */
+import { LIMITS } from "../../protocol/limits.ts";
 import type { Store } from "../store/database.ts";
 import { contentOfDetails } from "../store/details.ts";
 import { nameOf } from "./accepted.ts";
@@ -42,7 +43,7 @@ export function messageView(store: Store, sender: string, id: string): MessageVi
 	const poll = deleted ? undefined : original.poll;
 	return {
 		replyTo: nameOf(parts?.replyTo),
-		forwards: parts?.forwards ?? 0,
+		forwards: Math.min(parts?.forwards ?? 0, LIMITS.forwards),
 		ranges: now?.ranges ?? [],
 		links: linksOf(now?.body ?? ""),
 		reactions: folded.reactions,

@@ -25,6 +25,7 @@ import {
 } from "../../store/groups.ts";
 import { findIdentity } from "../../store/identities.ts";
 import { keepLateRetry, takeLateRetries } from "../../store/late_retries.ts";
+import { timeMs } from "../content.ts";
 import type { Context } from "../context.ts";
 import { answerRetry } from "../retry.ts";
 import { claim } from "../sending.ts";
@@ -74,9 +75,9 @@ export function openChange(context: Context, peer: string, entry: Entry): boolea
 		return true;
 	}
 	// Who comes by the link, or comes back, takes the state as it is, like at the first time. Who was removed and added
-	// while it was away has not seen by whom it could be.
-	const news = known !== undefined && change.version > known.version && state.rank > known.rank;
-	const back = news && adds(change, context.account.accountId);
+	// while it was away has not seen by whom it could be: two changes at least, of which it saw none.
+	const away = known !== undefined && change.version > row.seen_version + 1 && state.rank > known.rank + 1;
+	const back = away && adds(change, context.account.accountId);
 	const before = back ? undefined : known;
 	const objection = objectionTo({
 		group: peer,
@@ -179,8 +180,8 @@ function accept(
 		const change = summary(before, state, difference);
 		const fetched = entry.number === FETCHED;
 		const number = fetched ? conversation(store, peer).cursor : entry.number;
-		const timeMs = fetched ? context.environment.nowMs() : Number(entry.serverTimeMs);
-		addGroupChanged(store, peer, { number, timeMs, version, title, author, change });
+		const atMs = fetched ? context.environment.nowMs() : timeMs(entry.serverTimeMs);
+		addGroupChanged(store, peer, { number, timeMs: atMs, version, title, author, change });
 		context.notify({ type: "group-changed", peer, version, title, author, change });
 	}
 	changeDone(context, uuidFromBytes(entry.messageId));

@@ -1,7 +1,12 @@
+import { create, toBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { GroupChangeSchema, GroupRole } from "../../../protocol/gen/group_pb.js";
+import { uuidToBytes } from "../../../protocol/ids.ts";
+import { type GroupState, parseState, serializeState } from "../../groups/state.ts";
+import { sealState } from "../../signal/group_state.ts";
 import { findGroup } from "../../store/groups.ts";
 import { findIdentity } from "../../store/identities.ts";
-import { account, GROUP, GroupWorld } from "./testing.ts";
+import { account, GROUP, type GroupDevice, GroupWorld } from "./testing.ts";
 
 let world: GroupWorld;
 
@@ -97,4 +102,33 @@ test("GROUP-12 nobody else's word is taken for the key of an account that is gon
 	await world.settle();
 	expect(bob.read()).toEqual(["for bob"]);
 	expect(findIdentity(bob.store, carol.account)).toBeUndefined();
+});
+
+function stateOf(device: GroupDevice): GroupState {
+	const state = parseState(findGroup(device.store, GROUP)?.state ?? new Uint8Array(0));
+	if (state === undefined) throw new Error("no state");
+	return state;
+}
+
+test("GROUP-10 a server that says it has added who was there all the time makes nobody believe what the author may not do", async () => {
+	const [alice, bob, carol] = [world.add("a"), world.add("b"), world.add("c")];
+	await world.found(alice, bob, carol);
+	const before = stateOf(carol);
+	const key = findGroup(bob.store, GROUP)?.key;
+	if (key === undefined || key === null) throw new Error("no key");
+	// Bob is no admin; the server helps him, and names Carol as new.
+	const members = before.members.map((one) => (one.account === bob.account ? { ...one, role: "admin" as const } : one));
+	const state: GroupState = { ...before, version: 2, rank: 2, members, title: "mine" };
+	const change = create(GroupChangeSchema, {
+		version: 2,
+		added: [{ account: uuidToBytes(carol.account), role: GroupRole.MEMBER }],
+		state: sealState(bob.store, key, { group: GROUP, version: 2, author: bob.account }, serializeState(state)),
+	});
+	const wire = "0197a000-0000-7000-8000-000000000001";
+	world.server.deliver(GROUP, wire, bob, toBinary(GroupChangeSchema, change), world.push);
+	await world.settle();
+	for (const device of [alice, carol]) {
+		expect(stateOf(device)).toEqual(before);
+		expect(device.told("group-warning")).toMatchObject([{ account: bob.account }]);
+	}
 });
