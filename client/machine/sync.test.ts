@@ -122,7 +122,21 @@ test("SYNC-2 a read position only grows, and what is no item of this version is 
 		2,
 		sync({ changedMs: 5n }, { changedMs: 5n, kind: { case: "contact", value: { username: "No!", account: BOB } } }),
 	);
+	const flag = { conversation: "nobody", flag: ConversationFlag.PINNED, value: 1n };
+	onSync(context, 2, sync({ changedMs: 5n, kind: { case: "flag", value: flag } }));
+	expect(context.store.all("SELECT * FROM synced")).toEqual([]);
 	expect(context.store.value("SELECT COUNT(*) AS value FROM conversations WHERE peer <> ?", [BOB])).toBe(0);
+});
+
+test("SYNC-1 of more items than a message may have the first are taken", () => {
+	const context = aliceContext();
+	const items = Array.from({ length: LIMITS.sync_items + 1 }, (_, index) => {
+		const value = { username: `user_${index}`, account: BOB };
+		return { changedMs: 5n, kind: { case: "contact" as const, value } };
+	});
+	onSync(context, 2, sync(...items));
+	expect(contactAccount(context.store, `user_${LIMITS.sync_items - 1}`)).toBe(BOB);
+	expect(contactAccount(context.store, `user_${LIMITS.sync_items}`)).toBeUndefined();
 });
 
 test("SYNC-1 a group is read, muted and pinned on all devices like any other conversation", () => {

@@ -31,7 +31,7 @@ export function openState(
 	at: { group: string; version: number },
 	sealed: Uint8Array,
 ): SignedGroupState | undefined {
-	if (sealed.length <= NONCE_BYTES || key.length !== 32) return undefined;
+	if (sealed.length <= NONCE_BYTES) return undefined;
 	const nonce = ownBytes(sealed.subarray(0, NONCE_BYTES));
 	try {
 		const plaintext = Aes256GcmSiv.new(key).decrypt(ownBytes(sealed.subarray(NONCE_BYTES)), nonce, associated(at));

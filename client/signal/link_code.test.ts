@@ -53,6 +53,7 @@ test("LINK-1 keys that don't belong together, or a name that is none, are no acc
 
 test.each([
 	["another scheme", (link: string) => link.replace("parley:", "https:")],
+	["a group's invite link", (link: string) => link.replace("//link", "//group")],
 	["a later version", (link: string) => link.replace("v=1", "v=2")],
 	["a short address", (link: string) => link.replace(/a=[\w-]+/, "a=AAAA")],
 	["a key that is none", (link: string) => link.replace(/k=[\w-]+/, "k=AAAA")],
@@ -76,6 +77,10 @@ test("DEVICE-2 a name opens for the account's key and its own device only, and t
 
 test("DEVICE-2 a name is cut at a character's end, and fits its limit when it is sealed", () => {
 	expect(fittingName(`  ${"ä".repeat(40)}`)).toBe("ä".repeat(32));
+	const long = "ä".repeat(40);
+	const { code } = fresh(long);
+	expect(code.name).toBe("ä".repeat(32));
+	expect(parseLink(linkText({ ...code, name: long }))?.name).toBe("ä".repeat(32));
 	const longest = sealName(account.identity, 16_380, "x".repeat(64));
 	expect(Buffer.from(longest, "base64url").length).toBeLessThanOrEqual(256);
 });

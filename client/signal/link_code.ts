@@ -84,7 +84,7 @@ export function openAccount(code: LinkCode, privateKey: PrivateKey, ciphertext: 
 
 function readEnvelope(envelope: LinkEnvelope): LinkedAccount | undefined {
 	const username = usernameOrNothing(envelope.username);
-	if (username === undefined || envelope.account.length !== 16 || envelope.token.length !== 32) return undefined;
+	if (username === undefined || envelope.token.length !== 32) return undefined;
 	const identity = IdentityKeyPair.deserialize(ownBytes(envelope.identityKeyPair));
 	if (!identity.privateKey.getPublicKey().equals(identity.publicKey)) return undefined;
 	return { accountId: uuidFromBytes(envelope.account), username, identity, token: toBase64url(envelope.token) };

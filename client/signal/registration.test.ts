@@ -5,9 +5,11 @@ import { IdentityKeyPair, PublicKey } from "@signalapp/libsignal-client";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { RegisterRequest, registrationProofInput } from "../../protocol/http.ts";
 import { deviceProofInput } from "../../protocol/http_devices.ts";
-import { localAccount } from "../store/account.ts";
+import { localAccount, readMeta } from "../store/account.ts";
 import { Store } from "../store/database.ts";
 import { fromBase64url, toBase64url } from "./bytes.ts";
+import { openName } from "./device_name.ts";
+import { identityKeyPair, pendingUpload } from "./keys.ts";
 import { forgetDevice, makeDevice, pendingDevice } from "./new_device.ts";
 import { completeRegistration, makeRegistration } from "./registration.ts";
 import { InvalidUsernameError, usernameHash } from "./username.ts";
@@ -39,7 +41,17 @@ test("ACCOUNT-1 the same request comes again after a crash, valid and signed by 
 	expect(renamed.usernameHash).not.toBe(request.usernameHash);
 	expect(localAccount(store)).toBeUndefined();
 	completeRegistration(store, { accountId: "0a000000-0000-4000-8000-00000000000a", deviceId: 1 });
+	// The server has all of it: nothing is uploaded once more, and nobody registers here again.
+	expect(pendingUpload(store)).toBeUndefined();
+	expect(readMeta(store, "registration_request")).toBeUndefined();
 	expect(localAccount(store)).toMatchObject({ username: "alice_2", deviceId: 1, server: "http://server" });
+	store.close();
+});
+
+test("DEVICE-2 a device registers under as much of its name as fits", () => {
+	const store = Store.open(join(folder, "device.db"), KEY);
+	const { registrationId, sealedName } = makeRegistration(store, "alice", "http://server", 1, "ä".repeat(40));
+	expect(openName(identityKeyPair(store), registrationId, sealedName ?? "")).toBe("ä".repeat(32));
 	store.close();
 });
 
