@@ -95,8 +95,7 @@ function build(context: Context, row: GroupChangeRow): void {
 	const built = row.attempts > ATTEMPTS ? "group_conflict" : buildCall(context, row);
 	if (built === undefined) return;
 	// A new device of a member has opened the link before the roster has it: the log begins after what changes until then.
-	if (built === "already_a_member" && parseIntention(row.intention).do === "join")
-		setRefetch(context.store, row.peer, true);
+	if (built === "joined_already") setRefetch(context.store, row.peer, true);
 	if (typeof built === "string") fail(context, row, built);
 	else call(context, row.peer, built.wire, built.call);
 }
