@@ -43,7 +43,8 @@ function addressed(): string[] {
 test("ROSTER-1 a roster with a third account brings nothing to it", async () => {
 	const devices = [ALICE, BOB, EVE].map(address);
 	world.server.rosterVersion = 2;
-	const roster = { $typeName: "parley.v1.Roster" as const, version: 2, devices, members: [] };
+	const members = [ALICE, BOB, EVE].map(uuidToBytes);
+	const roster = { $typeName: "parley.v1.Roster" as const, version: 2, devices, members };
 	world.alice.inbox.push(says(BOB, { case: "roster", value: roster }));
 	await world.settle();
 	for (const body of ["secret", "another"]) {
@@ -108,6 +109,13 @@ test("REFUSED-1 ids of a wrong length end no step", async () => {
 		says(BOB, { case: "roster", value: roster }),
 		says(BOB, { case: "accepted", value: accepted }),
 	]);
+	// The conversation goes on once the server says again what is so.
+	world.server.devices.delete(EVE);
+	world.server.rosterVersion = 10;
+	world.connect(world.alice);
+	world.text(world.alice, "still here");
+	await world.settle();
+	expect(history(world.bob.store, ALICE, 1)).toMatchObject([{ body: "still here" }]);
 });
 
 test("CLIENT-3 a bundle with another key under the same registration ends the old session, not the machine", async () => {

@@ -155,7 +155,7 @@ test("GROUP-3 a group keeps an admin", () => {
 	expect(bench.change(request(B1, 2, { added: [joining(C1, "admin")] }))).toBe("2 v2");
 });
 
-test("GROUP-3 the limit of members", () => {
+test("GROUP-3 a group takes as many members as the limit says, and no more", () => {
 	const bench = new GroupBench();
 	const accounts = Array.from({ length: LIMITS.group_members - 2 }, (_, index) => ({
 		account: `00000000-0000-4000-8000-${(index + 0x1000).toString(16).padStart(12, "0")}`,
