@@ -166,6 +166,13 @@ export function refusalText(code: string, name: string): string {
 	}
 }
 
+/** Entries that the server has no more; `asked` of them were here before and are asked for again. */
+export function missedText(name: string, { from, to, asked }: { from: number; to: number; asked: number }): string {
+	const what = from === to ? `Entry ${from}` : `Entries ${from} to ${to}`;
+	if (asked === 0) return `${what} with ${printable(name)} waited too long, unread, and went.`;
+	return `${what} with ${printable(name)} came before this old copy was put back. ${asked} are asked for again.`;
+}
+
 /** To be told when the server's log ends before what was seen of it. */
 export function logWentBack(name: string): string {
 	const what = "The server has lost the newest messages, or was put back to an old state";

@@ -37,6 +37,8 @@ export const LIMITS = {
 	unread_member_bytes: 256 * 1024 ** 2,
 	/** What has waited longer than this goes when a group is full. */
 	unread_full_hours: 24,
+	/** Entries that one `Missed`, and one request to send again, names. */
+	named_entries: 64,
 	/** Acknowledged entries whose ids are kept to answer repetitions. */
 	remembered_entries: 1_024,
 	/** Devices of one account, linked at the same time. */

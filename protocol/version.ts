@@ -96,4 +96,9 @@ export const VERSIONS: readonly { version: number; fingerprint: string; change: 
 		fingerprint: "cbb60fb0a7252429edf9346bc07367d8dcc399b1e3ae128ddcfb24a01b4f1579",
 		change: "content: who made a group's newest state and is gone, for own devices",
 	},
+	{
+		version: 1,
+		fingerprint: "1211e3ebdf9aa00eed23f6fb1715edfadde93e2fb29ff81fcc2aac09d4c0c338",
+		change: "Missed names what the device had; a request names several messages",
+	},
 ];

@@ -45,6 +45,8 @@ export interface HostOptions {
 const ALARM_RETRY_MS = 2_000;
 /** How far the clocks of two machines differ: the object may wake on another one. */
 const SKEW_MS = 3_000;
+/** As in the real object. */
+const SETTLE_MS = 1_000;
 
 interface HostSocket {
 	/** The attachment. */
@@ -69,6 +71,8 @@ export class ObjectHost {
 	#sockets = new Map<number, HostSocket>();
 	#alarmMs: number | undefined;
 	#skewMs = 0;
+	/** A `settle` is to come, and keeps the object in memory. */
+	#settling = false;
 	/** Calls that are under way keep the object in memory. */
 	#calls = 0;
 	/** Counts crashes: the answers of calls from before one reach nobody. */
@@ -184,7 +188,7 @@ export class ObjectHost {
 
 	/** Hibernation: memory goes, sockets and attachments stay. */
 	evict(): void {
-		if (this.#core === undefined || this.#calls > 0) return;
+		if (this.#core === undefined || this.#calls > 0 || this.#settling) return;
 		this.#options.history.note("the object is evicted");
 		this.#core = undefined;
 		this.#waking = "eviction";
@@ -197,6 +201,7 @@ export class ObjectHost {
 		this.#waking = "crash";
 		this.#lives++;
 		this.#calls = 0;
+		this.#settling = false;
 		for (const { link } of this.#sockets.values()) link.abandon("up");
 		this.#sockets.clear();
 	}
@@ -244,7 +249,18 @@ export class ObjectHost {
 			return committed;
 		}
 		for (const effect of leaving) this.#carryOut(effect);
+		if (core.unsettled && !this.#settling) this.#settleSoon();
 		return true;
+	}
+
+	#settleSoon(): void {
+		const life = this.#lives;
+		this.#settling = true;
+		this.#options.schedule.after(SETTLE_MS, () => {
+			if (life !== this.#lives) return;
+			this.#settling = false;
+			this.#turn({ type: "settle" });
+		});
 	}
 
 	/** The roster as it is on disk, where it has changed. `entry`: the change is an entry, which the new members get. */

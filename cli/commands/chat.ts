@@ -13,7 +13,7 @@ import { runChatCommand } from "../chat_commands.ts";
 import { type Context, contextOf } from "../context.ts";
 import { dropped } from "../dropped.ts";
 import { groupNoticeText } from "../group_text.ts";
-import { identityText, logWentBack, refusalText } from "../message_text.ts";
+import { identityText, logWentBack, missedText, refusalText } from "../message_text.ts";
 import { timerText, WITH } from "../options.ts";
 import { profileNotice } from "../profile_text.ts";
 import { Screen } from "../screen.ts";
@@ -201,7 +201,7 @@ class Chat {
 				else if ("peer" in notice && notice.peer !== this.#peer) return;
 				else if (notice.type === "identity-changed") this.#say(identityText(this.#title, notice.blocked));
 				else if (notice.type === "log-went-back") this.#say(logWentBack(this.#title));
-				else if (notice.type === "missed") this.#say(`Entries ${notice.from} to ${notice.to} were removed unread.`);
+				else if (notice.type === "missed") this.#say(missedText(this.#title, notice));
 				return;
 			default:
 				notice satisfies never;

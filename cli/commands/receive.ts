@@ -6,7 +6,7 @@ import type { Parley, ParleyNotice } from "../../client/parley.ts";
 import { type Context, contextOf } from "../context.ts";
 import { ProgressLine } from "../file_progress.ts";
 import { printGroupNotice } from "../group_text.ts";
-import { identityText, logWentBack, refusalText } from "../message_text.ts";
+import { identityText, logWentBack, missedText, refusalText } from "../message_text.ts";
 import { secondsOption, timerText } from "../options.ts";
 import { printProfileNotice } from "../profile_text.ts";
 import { shownLine, shownObject } from "../shown.ts";
@@ -126,8 +126,8 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 		case "missed": {
 			const name = parley.nameOf(notice.peer);
 			context.print(
-				{ type: "missed", with: name, account: notice.peer, from: notice.from, to: notice.to },
-				colors.yellow(`Entries ${notice.from} to ${notice.to} with ${name} waited too long and were removed.`),
+				{ type: "missed", with: name, account: notice.peer, from: notice.from, to: notice.to, asked: notice.asked },
+				colors.yellow(missedText(name, notice)),
 			);
 			return;
 		}

@@ -27,11 +27,11 @@ export function syncContent(id: string, sentAtMs: number, sync: Sync): Uint8Arra
 	return serialise(id, sentAtMs, { case: "sync", value: sync });
 }
 
-/** A serialised request for the message with the wire id `wanted`. */
-export function retryContent(id: string, sentAtMs: number, wanted: Uint8Array): Uint8Array<ArrayBuffer> {
+/** A serialised request for the messages with the wire ids `wanted`. */
+export function retryContent(id: string, sentAtMs: number, ...wanted: Uint8Array[]): Uint8Array<ArrayBuffer> {
 	return serialise(id, sentAtMs, {
 		case: "retryRequest",
-		value: { $typeName: "parley.v1.RetryRequest", messageId: wanted },
+		value: { $typeName: "parley.v1.RetryRequest", messageIds: wanted },
 	});
 }
 

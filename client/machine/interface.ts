@@ -132,7 +132,8 @@ export type Notice =
 	| { type: "message-changed"; message: StoredMessage; acted?: true }
 	| { type: "typing"; peer: string; account: string; started: boolean }
 	| { type: "identity-changed"; peer: string; blocked: boolean }
-	| { type: "missed"; peer: string; from: number; to: number }
+	/** The server has these entries no more; so many of them were here before, and are asked for again (rule RETRY-3). */
+	| { type: "missed"; peer: string; from: number; to: number; asked: number }
 	/** The server's log ends at `to`; this device had seen it up to `from` (rule CLIENT-6). */
 	| { type: "log-went-back"; peer: string; from: number; to: number }
 	| { type: "caught-up"; peer: string; head: number }

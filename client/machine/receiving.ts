@@ -1,7 +1,7 @@
 /** From the wire to the file: entries, their order, and what can't be read. */
 import { toBinary } from "@bufbuild/protobuf";
 import { AttachmentSchema, type Content } from "../../protocol/gen/content_pb.js";
-import type { Entry, Missed } from "../../protocol/gen/conversation_down_pb.js";
+import type { Entry } from "../../protocol/gen/conversation_down_pb.js";
 import { isUuidV7, uuidFromBytes } from "../../protocol/ids.ts";
 import { acceptedPointer } from "../media/pointer.ts";
 import { isAction } from "../messages/accepted.ts";
@@ -28,7 +28,8 @@ import { parseContent, timeMs } from "./content.ts";
 import type { Context } from "./context.ts";
 import { unacceptedKey } from "./identity.ts";
 import type { MessageStatus } from "./interface.ts";
-import { answerRetry, noteReadable, requestRetry } from "./retry.ts";
+import { inItsPlace, isAskedFor } from "./missed.ts";
+import { answerRetries, noteReadable, requestRetry } from "./retry.ts";
 import { isPlausible } from "./rewind.ts";
 import { statusOf } from "./sending.ts";
 import { onSync } from "./sync.ts";
@@ -92,11 +93,12 @@ export function onContent(
 	context: Context,
 	peer: string,
 	account: string,
-	entry: Entry,
+	arrived: Entry,
 	content: Content,
 	underKey: Uint8Array<ArrayBuffer> | null,
 ): void {
 	const id = uuidFromBytes(content.messageId);
+	const entry = inItsPlace(context, peer, account, id, arrived);
 	if (isAction(content)) {
 		if (account === context.account.accountId) acceptPeer(context, peer);
 		const was = dropPlaceholder(context, peer, account, id);
@@ -155,7 +157,7 @@ export function onContent(
 			return;
 		case "retryRequest":
 			dropPlaceholder(context, peer, account, id);
-			answerRetry(context, peer, account, entry.senderDevice, content.kind.value.messageId);
+			answerRetries(context, peer, account, entry.senderDevice, content.kind.value.messageIds);
 			return;
 		case "profile":
 			dropPlaceholder(context, peer, account, id);
@@ -178,9 +180,10 @@ function findPlaceholder(context: Context, peer: string, account: string, id: st
 	return known?.status === "undecryptable" && known.peer === peer ? known : undefined;
 }
 
-/** Whether the content takes the place of one that could not be read. */
+/** Whether the content takes the place of one that could not be read, or that was here before. */
 export function isAwaited(context: Context, peer: string, account: string, content: Content): boolean {
-	return findPlaceholder(context, peer, account, uuidFromBytes(content.messageId)) !== undefined;
+	const id = uuidFromBytes(content.messageId);
+	return findPlaceholder(context, peer, account, id) !== undefined || isAskedFor(context, peer, account, id);
 }
 
 /** A resent message takes the place of its placeholder (rule RETRY-1); undefined where there is none. */
@@ -243,14 +246,6 @@ export function addPlaceholder(context: Context, peer: string, account: string, 
 		status: "undecryptable",
 	};
 	if (addMessage(context.store, message)) context.notify({ type: "message", message: toStoredMessage(message) });
-}
-
-/** Entries whose time was over at the server: shown, never skipped in silence (rule KEPT-2). */
-export function onMissed(context: Context, peer: string, missed: Missed): void {
-	const { cursor } = conversation(context.store, peer);
-	if (missed.to <= cursor || !isPlausible(context, peer, missed.to)) return;
-	context.notify({ type: "missed", peer, from: missed.from, to: missed.to });
-	moveCursor(context, peer, missed.to);
 }
 
 /** Everything up to `to` is stored. */

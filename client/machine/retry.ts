@@ -11,6 +11,7 @@ import { ownBytes } from "../signal/bytes.ts";
 import { findAction } from "../store/actions.ts";
 import { isGone } from "../store/details.ts";
 import { findMessage } from "../store/messages.ts";
+import { forgetMissing } from "../store/missing.ts";
 import { enqueue } from "../store/outbox.ts";
 import { emptyContent, retryContent } from "./content.ts";
 import type { Context } from "./context.ts";
@@ -30,10 +31,28 @@ export function requestRetry(context: Context, peer: string, device: string, wan
 	if (countRetry(context, FAILING, device, "asked") > FAILURES_IN_A_ROW) return false;
 	const asked = countRetry(context, uuidFromBytes(wanted), device, "asked");
 	if (asked > LIMITS.retry_requests_per_message) return false;
-	const id = context.newMessageId();
-	const content = retryContent(id, context.environment.nowMs(), wanted);
-	enqueueResendable(context, id, peer, device, content);
+	requestRetries(context, peer, device, [wanted]);
 	return true;
+}
+
+/** Asks a device for messages, with as many to a request as one may name. */
+export function requestRetries(context: Context, peer: string, device: string, wanted: readonly Uint8Array[]): void {
+	for (let from = 0; from < wanted.length; from += LIMITS.named_entries) {
+		const id = context.newMessageId();
+		const named = wanted.slice(from, from + LIMITS.named_entries);
+		enqueueResendable(context, id, peer, device, retryContent(id, context.environment.nowMs(), ...named));
+	}
+}
+
+/** Answers a request, as far as it names what it may. */
+export function answerRetries(
+	context: Context,
+	peer: string,
+	account: string,
+	device: number,
+	wanted: readonly Uint8Array[],
+): void {
+	for (const id of wanted.slice(0, LIMITS.named_entries)) answerRetry(context, peer, account, device, id);
 }
 
 /**
@@ -60,6 +79,7 @@ export function answerRetry(context: Context, peer: string, account: string, dev
 export function forgetOldRetries(context: Context): void {
 	const before = context.environment.nowMs() - LIMITS.retention_days * DAY_MS;
 	for (const table of ["retries", "resendable"]) context.store.run(`DELETE FROM ${table} WHERE at_ms < ?`, [before]);
+	forgetMissing(context.store, before);
 }
 
 /** A device's entry could be read: what fails later begins a new row of failures. */

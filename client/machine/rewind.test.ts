@@ -32,7 +32,7 @@ test("CLIENT-6 numbers that can't be move nothing, and are told once", async () 
 	const accepted = { messageId: uuidToBytes(id), number: HUGE, serverTimeMs: 1n };
 	world.alice.inbox.push(
 		says(BOB, { case: "entry", value: entry }),
-		says(BOB, { case: "missed", value: { $typeName: "parley.v1.Missed", from: 3, to: HUGE } }),
+		says(BOB, { case: "missed", value: { $typeName: "parley.v1.Missed", from: 3, to: HUGE, entries: [] } }),
 		says(BOB, { case: "caughtUp", value: { $typeName: "parley.v1.CaughtUp", head: HUGE } }),
 		says(BOB, { case: "accepted", value: { $typeName: "parley.v1.Accepted", ...accepted } }),
 	);

@@ -1,7 +1,12 @@
 /** A tiny server for tests: one log per conversation with numbers, repeats and prekeys, all in memory. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
-import { type ConversationDown, ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
+import {
+	type ConversationDown,
+	ConversationDownSchema,
+	MissedEntrySchema,
+	MissedSchema,
+} from "../../protocol/gen/conversation_down_pb.js";
 import { type ConversationUp, ConversationUpSchema, type Send } from "../../protocol/gen/conversation_up_pb.js";
 import type { PreKeyBundles, PreKeyUpload, RegisterRequest } from "../../protocol/http.ts";
 import { toHex, uuidFromBytes, uuidToBytes } from "../../protocol/ids.ts";
@@ -30,6 +35,8 @@ export class TestServer {
 	readonly now: () => number;
 	/** Changes what goes down to an account; returns undefined to lose the frame. */
 	onEntry: (account: string, entry: Logged) => Logged | undefined = (_account, entry) => entry;
+	/** Ciphertexts go when they are acknowledged (rules KEPT-1, RETRY-3), or else stay. */
+	wipes = false;
 	/** Accounts that block the other one. */
 	readonly blocks = new Set<string>();
 	/** What devices of other accounts acknowledged and read. */
@@ -76,7 +83,11 @@ export class TestServer {
 					return;
 				}
 				push(account, this.#welcome(account));
-				for (const entry of this.log) if (entry.number > frame.value.cursor) this.#deliver(account, entry, push);
+				for (const entry of this.log) {
+					if (entry.number <= frame.value.cursor) continue;
+					if (this.wipes && entry.number <= (this.acknowledged.get(account) ?? 0)) this.#missed(account, entry, push);
+					else this.#deliver(account, entry, push);
+				}
 				push(account, down({ case: "caughtUp", value: { $typeName: "parley.v1.CaughtUp", head: this.log.length } }));
 				if (!frame.value.quiet) this.#watermark(account, this.acknowledged, frame.value.cursor, push);
 				this.#watermark(account, this.read, frame.value.read, push);
@@ -223,6 +234,18 @@ export class TestServer {
 		marks.set(account, value);
 		const frame = down({ case: "watermark", value: this.#mark(account) });
 		for (const other of this.devices.keys()) if (other !== account) push(other, frame);
+	}
+
+	#missed(
+		account: string,
+		{ number, timeMs, send, sender }: Logged,
+		push: (to: string, down: ConversationDown) => void,
+	) {
+		if (sender === account) return;
+		const named = { number, serverTimeMs: BigInt(timeMs), messageId: send.messageId, senderDevice: 1 };
+		const entry = create(MissedEntrySchema, { ...named, senderAccount: uuidToBytes(sender) });
+		const value = create(MissedSchema, { from: number, to: number, entries: [entry] });
+		push(account, down({ case: "missed", value }));
 	}
 
 	#deliver(account: string, logged: Logged, push: (account: string, frame: ConversationDown) => void): void {

@@ -247,3 +247,19 @@ test("REQUEST-1 no greeting says how far a request was read, and no receipt how 
 	await world.settle();
 	expect(statuses()).toEqual(["delivered"]);
 });
+
+test("RETRY-3 REQUEST-3 of what an old copy of the file lacks nothing is asked for before the request is accepted", async () => {
+	const { bob, server } = world;
+	server.wipes = true;
+	// As a copy from before the first message would be.
+	bob.store.run("DELETE FROM messages");
+	bob.store.run("UPDATE conversations SET cursor = 0");
+	server.acknowledged.set(BOB, 1);
+	bob.restart();
+	world.connect(bob);
+	await world.settle();
+	expect([bodies().length, server.log.length]).toEqual([0, 1]);
+	world.text(bob, "and you?");
+	await world.settle();
+	expect(bodies()).toEqual(["hello", "and you?"]);
+});

@@ -4,6 +4,7 @@ import { Standing, SyncItemSchema } from "../../protocol/gen/content_pb.js";
 import { uuidToBytes } from "../../protocol/ids.ts";
 import { isGroup } from "../groups/state.ts";
 import type { Context } from "../machine/context.ts";
+import { askForMissing } from "../machine/missed.ts";
 import { requestRetry } from "../machine/retry.ts";
 import { dropProfile } from "../profile/sharing.ts";
 import { privacySwitch, readReceipts } from "../store/account.ts";
@@ -33,6 +34,7 @@ export function acceptPeer(context: Context, peer: string): void {
 	for (const { sender, sender_device, id, status } of messagesOf(context.store, peer)) {
 		if (status === "undecryptable") requestRetry(context, peer, `${sender}.${sender_device}`, uuidToBytes(id));
 	}
+	askForMissing(context, peer);
 	if (!context.connection(peer).welcomed) return;
 	if (cursor > 0) {
 		context.send(peer, { case: "acknowledge", value: { $typeName: "parley.v1.Acknowledge", cursor, quiet: false } });

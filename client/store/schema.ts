@@ -248,4 +248,13 @@ export const MIGRATIONS: readonly string[] = [
 	ALTER TABLE resendable ADD COLUMN message TEXT;
 	CREATE INDEX resendable_message ON resendable (message) WHERE message IS NOT NULL;
 	`,
+	`
+	-- Entries that this device had, by what the server says, before its file went back to an old copy (rule RETRY-3), until
+	-- they come again. sender, device: whose they are. id: on the wire. number, time_ms: their place and time at the server.
+	-- asked: 1 when the sender was asked. noted_ms: since when.
+	CREATE TABLE missing (
+		peer TEXT NOT NULL, sender TEXT NOT NULL, device INTEGER NOT NULL, id TEXT NOT NULL, number INTEGER NOT NULL,
+		time_ms INTEGER NOT NULL, asked INTEGER NOT NULL DEFAULT 0, noted_ms INTEGER NOT NULL, PRIMARY KEY (sender, id)
+	) WITHOUT ROWID;
+	`,
 ];

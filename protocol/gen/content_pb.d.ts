@@ -37,15 +37,17 @@ export declare type Text = Message<"parley.v1.Text"> & {
 export declare const TextSchema: GenMessage<Text>;
 
 /**
- * The sender asks for a message that it could not decrypt (rule RETRY-1).
+ * The sender asks for messages that it could not decrypt (rule RETRY-1), or has no more (rule RETRY-3).
  *
  * @generated from message parley.v1.RetryRequest
  */
 export declare type RetryRequest = Message<"parley.v1.RetryRequest"> & {
   /**
-   * @generated from field: bytes message_id = 1;
+   * Their ids on the wire, 64 at most.
+   *
+   * @generated from field: repeated bytes message_ids = 1;
    */
-  messageId: Uint8Array;
+  messageIds: Uint8Array[];
 };
 
 /**

@@ -161,7 +161,7 @@ export declare type Accepted = Message<"parley.v1.Accepted"> & {
 export declare const AcceptedSchema: GenMessage<Accepted>;
 
 /**
- * Entries that the device has missed because their retention ended (rule KEPT-2). Inclusive.
+ * Entries whose ciphertexts are not there any more (rule KEPT-2). Inclusive.
  *
  * @generated from message parley.v1.Missed
  */
@@ -175,6 +175,13 @@ export declare type Missed = Message<"parley.v1.Missed"> & {
    * @generated from field: uint32 to = 2;
    */
   to: number;
+
+  /**
+   * Those of them that the device has acknowledged before its file went back to an old copy (rule RETRY-3), at most 64.
+   *
+   * @generated from field: repeated parley.v1.MissedEntry entries = 3;
+   */
+  entries: MissedEntry[];
 };
 
 /**
@@ -182,6 +189,44 @@ export declare type Missed = Message<"parley.v1.Missed"> & {
  * Use `create(MissedSchema)` to create a new message.
  */
 export declare const MissedSchema: GenMessage<Missed>;
+
+/**
+ * What is known of an entry without its ciphertext.
+ *
+ * @generated from message parley.v1.MissedEntry
+ */
+export declare type MissedEntry = Message<"parley.v1.MissedEntry"> & {
+  /**
+   * @generated from field: uint32 number = 1;
+   */
+  number: number;
+
+  /**
+   * @generated from field: uint64 server_time_ms = 2;
+   */
+  serverTimeMs: bigint;
+
+  /**
+   * @generated from field: bytes message_id = 3;
+   */
+  messageId: Uint8Array;
+
+  /**
+   * @generated from field: bytes sender_account = 4;
+   */
+  senderAccount: Uint8Array;
+
+  /**
+   * @generated from field: uint32 sender_device = 5;
+   */
+  senderDevice: number;
+};
+
+/**
+ * Describes the message parley.v1.MissedEntry.
+ * Use `create(MissedEntrySchema)` to create a new message.
+ */
+export declare const MissedEntrySchema: GenMessage<MissedEntry>;
 
 /**
  * Another member's device types or stopped typing.

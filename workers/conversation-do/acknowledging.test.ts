@@ -221,6 +221,30 @@ test("KEPT-1 in a large group what devices acknowledge is removed, and noted for
 	expect(sockets.map((socket) => bench.sockets.get(socket)?.cursor)).toEqual(sockets.map(() => 3));
 });
 
+test("GROUP-8 WATERMARK-1 of a device that acknowledges much a group hears at once, and then at the second's end", () => {
+	const bench = new GroupBench();
+	const send = () =>
+		bench.up(bench.alice, { case: "send", value: { messageId: newId(), rosterVersion: 1, shared: new Uint8Array(9) } });
+	for (let count = 0; count < 4; count++) send();
+	bench.effects = [];
+	for (const cursor of [2, 3, 4]) bench.up(bench.bob, { case: "acknowledge", value: { cursor } });
+	expect(bench.take(bench.alice)).toEqual(["watermark 2/0"]);
+	expect(bench.core.unsettled).toBe(true);
+	bench.handle({ type: "settle" });
+	expect(bench.take(bench.alice)).toEqual(["watermark 4/0"]);
+	expect(bench.core.unsettled).toBe(false);
+	bench.handle({ type: "settle" });
+	expect(bench.take(bench.alice)).toEqual([]);
+	// From then on as at the beginning; and who leaves owes nothing.
+	bench.up(bench.bob, { case: "acknowledge", value: { cursor: 5 } });
+	expect(bench.take(bench.alice)).toEqual(["watermark 5/0"]);
+	send();
+	bench.up(bench.bob, { case: "acknowledge", value: { cursor: 6 } });
+	bench.effects = bench.effects.filter(({ type }) => type !== "send");
+	bench.handle({ type: "disconnected", socket: bench.bob });
+	expect(bench.take(bench.alice)).toEqual(["watermark 6/0"]);
+});
+
 test("KEPT-1 in a conversation of two it is removed at once", () => {
 	const bench = new Bench();
 	const [alice, bob] = [bench.ready(A1), bench.ready(B1)];

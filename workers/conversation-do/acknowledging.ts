@@ -3,7 +3,7 @@ import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import type { Acknowledge } from "../../protocol/gen/conversation_up_pb.js";
 import { pump } from "./delivery.ts";
 import { tell } from "./privacy.ts";
-import type { Room } from "./room.ts";
+import { deviceOf, type Room } from "./room.ts";
 import type { Device } from "./roster.ts";
 import type { Session } from "./sessions.ts";
 import { pushesWatermarks, pushWatermark } from "./watermarks.ts";
@@ -11,7 +11,7 @@ import { type Beside, NOT_BESIDE } from "./wire.ts";
 
 /**
  * A frame of its own: everything that others said beside their messages is completed with it. Not in a large group, where
- * a thousand devices would each write an attachment and look for what can be wiped: that `settle` is to come is the answer.
+ * a thousand devices would each write an attachment and look for what can be wiped. Answers whether `settled` is to come.
  */
 export function acknowledge(room: Room, session: Session, device: Device, frame: Acknowledge): boolean {
 	const { cursor, quiet } = frame;
@@ -22,9 +22,32 @@ export function acknowledge(room: Room, session: Session, device: Device, frame:
 	session.attached = false;
 	const large = !pushesWatermarks(room.state);
 	if (!large) settle(room);
-	if (told) pushWatermark(room, session, device);
+	if (told) pushPaced(room, session, device);
 	if (!session.state.caughtUp) pump(room.log, device, session, room.out.effects);
-	return large;
+	return large || session.pushed !== "nothing";
+}
+
+/**
+ * In a group one watermark of a device at once, and what comes after it in the same second at the second's end: devices
+ * that acknowledge a stream of messages to each other would be more frames than the messages (rule GROUP-8).
+ */
+function pushPaced(room: Room, session: Session, device: Device): void {
+	if (session.pushed === "nothing") pushWatermark(room, session, device);
+	if (room.state.group === undefined) return;
+	session.pushed = session.pushed === "nothing" ? "the newest" : "an older one";
+}
+
+/** The device's last watermark, where it is held back. */
+export function pushHeld(room: Room, session: Session): void {
+	const device = session.pushed === "an older one" ? deviceOf(room, session) : undefined;
+	session.pushed = "nothing";
+	if (device !== undefined) pushWatermark(room, session, device);
+}
+
+/** A second after something was left for it. */
+export function settled(room: Room): void {
+	settle(room);
+	for (const session of room.sessions) pushHeld(room, session);
 }
 
 /**

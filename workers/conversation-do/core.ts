@@ -4,7 +4,7 @@ import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import type { Hello } from "../../protocol/gen/conversation_up_pb.js";
 import { LIMITS } from "../../protocol/limits.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
-import { acknowledge, ridden, ride, settle } from "./acknowledging.ts";
+import { acknowledge, pushHeld, ridden, ride, settle, settled } from "./acknowledging.ts";
 import { pump } from "./delivery.ts";
 import { send } from "./entries.ts";
 import type { ConversationEvent, Effect, Waking } from "./events.ts";
@@ -127,7 +127,7 @@ export class ConversationCore {
 				this.#nudges.alarm(this.#log, now_ms, this.#out.effects);
 				break;
 			case "settle":
-				settle(this.#room);
+				settled(this.#room);
 				this.#unsettled = false;
 				break;
 			case "recovered":
@@ -191,6 +191,7 @@ export class ConversationCore {
 	#disconnected(id: number, now_ms: number): void {
 		const session = this.#sessions.get(id);
 		if (session === undefined) return;
+		pushHeld(this.#room, session);
 		this.#sessions.delete(session);
 		settle(this.#room);
 		leave(this.#room, session);

@@ -1,8 +1,11 @@
-/** Entries on their way to devices (rules DELIVERED-1 to DELIVERED-3, KEPT-2). */
-import { toBinary } from "@bufbuild/protobuf";
+/** Entries on their way to devices (rules DELIVERED-1 to DELIVERED-3, KEPT-2, RETRY-3). */
+import { create, toBinary } from "@bufbuild/protobuf";
 import { type Envelope, EnvelopeKind } from "../../protocol/gen/common_pb.js";
+import { type MissedEntry, MissedEntrySchema, MissedSchema } from "../../protocol/gen/conversation_down_pb.js";
 import type { Send } from "../../protocol/gen/conversation_up_pb.js";
 import { GroupChangeSchema } from "../../protocol/gen/group_pb.js";
+import { fromHex } from "../../protocol/ids.ts";
+import { LIMITS } from "../../protocol/limits.ts";
 import type { Effect } from "./events.ts";
 import { encode, sendOf } from "./frames.ts";
 import type { Log } from "./log.ts";
@@ -81,7 +84,8 @@ export function pump(log: Log, device: Device, session: Session, effects: Effect
 			if (row.payload === null) {
 				// Neither acknowledged nor waited for: it was not for this device (rule BLOCK-1).
 				if (row.number > device.cursor && row.number <= device.passed) continue;
-				missed(session, row.number, row.number, effects);
+				// What it has acknowledged it had: its file went back to an old copy (rule RETRY-3).
+				missed(session, row.number, row.number, effects, row.number <= device.cursor ? row : undefined);
 				continue;
 			}
 			const send = sendOf(row.payload);
@@ -95,22 +99,28 @@ export function pump(log: Log, device: Device, session: Session, effects: Effect
 	push(session, encode({ case: "caughtUp", value: { head: log.head } }), effects);
 }
 
-/** Rule KEPT-2. Ranges that follow each other become one frame. */
-function missed(session: Session, from: number, to: number, effects: Effect[]): void {
-	const last = effects.at(-1);
+/** Rule KEPT-2. Ranges that follow each other become one frame. `named`: the entry, for a device that had it. */
+function missed(session: Session, from: number, to: number, effects: Effect[], named?: LogEntry): void {
 	const open = session.missed;
-	if (open !== undefined && last === open.effect && open.to === from - 1) {
-		open.to = to;
-		open.effect.bytes = encode({ case: "missed", value: { from: open.from, to } });
+	const goesOn = open !== undefined && effects.at(-1) === open.effect && open.value.to === from - 1;
+	if (goesOn && open.value.entries.length < LIMITS.named_entries) {
+		open.value.to = to;
+		if (named !== undefined) open.value.entries.push(nameOf(named));
+		open.effect.bytes = encode({ case: "missed", value: open.value });
 		return;
 	}
-	const effect = {
-		type: "send" as const,
-		socket: session.state.id,
-		bytes: encode({ case: "missed", value: { from, to } }),
-	};
-	session.missed = { from, to, effect };
+	const value = create(MissedSchema, { from, to, entries: named === undefined ? [] : [nameOf(named)] });
+	const effect = { type: "send" as const, socket: session.state.id, bytes: encode({ case: "missed", value }) };
+	session.missed = { value, effect };
 	effects.push(effect);
+}
+
+function nameOf({ number, time_ms, messageId, sender }: LogEntry): MissedEntry {
+	const { account, device } = parseSender(sender);
+	return create(MissedEntrySchema, {
+		...{ number, serverTimeMs: BigInt(time_ms), messageId: fromHex(messageId) },
+		...{ senderAccount: account, senderDevice: device },
+	});
 }
 
 function sendEntry(

@@ -171,6 +171,35 @@ test("KEPT-2 what was removed by age and has given its row away is told as misse
 	]);
 });
 
+test("RETRY-3 a device whose file went back hears of what it had by name, 64 to a frame, and of nothing else", () => {
+	const bench = new Bench([member(ALICE, 11), member(BOB, 21)]);
+	const one = bench.ready(A1);
+	send(bench, one, 3);
+	acknowledge(bench, one);
+	const mine = newId();
+	const bob = bench.ready(B1, 3);
+	bench.raw(bob, message(mine, [A1]));
+	send(bench, one, 70);
+	bench.up(bob, { case: "acknowledge", value: { cursor: 74 } });
+	bench.up(one, { case: "acknowledge", value: { cursor: 74 } });
+	bench.effects = [];
+	const numbers = (from: number, to: number) => range("", from, to).join("");
+	const back = bench.ready(B1, 2);
+	const frames = bench.take(back).slice(1);
+	// The fourth was its own.
+	expect(frames).toEqual([
+		`missed 3-3 3`,
+		`missed 5-68${numbers(5, 68)}`,
+		`missed 69-74${numbers(69, 74)}`,
+		"caught up 74",
+	]);
+	// Unread and over: not to be asked for.
+	send(bench, one, 2);
+	bench.now_ms += 46 * DAY_MS;
+	bench.handle({ type: "alarm" });
+	expect(bench.take(bench.ready(B1, 73)).slice(1)).toEqual(["missed 74-76 74", "caught up 76"]);
+});
+
 test("DELIVERED-1 a device that has lost what it acknowledged gets it again, as long as it is there", () => {
 	const bench = new Bench([member(ALICE, 11), member(BOB, 21, 22)]);
 	const [one, b1] = [bench.ready(A1), bench.ready(B1)];

@@ -1,4 +1,5 @@
 /** One session for each socket: what is on the way to a device is bounded (rule DELIVERED-3). */
+import type { Missed } from "../../protocol/gen/conversation_down_pb.js";
 import { uuidToBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { Pace, type Rate } from "./pace.ts";
@@ -41,12 +42,14 @@ export class Session {
 	readonly key: string;
 	readonly accountBytes: Uint8Array;
 	/** The last Missed frame, which may still grow. */
-	missed: { from: number; to: number; effect: { bytes: Uint8Array } } | undefined;
+	missed: { value: Missed; effect: { bytes: Uint8Array } } | undefined;
 	readonly pace: Pace;
 	/** The last entry that was sent or needed no sending. */
 	position: number;
 	/** The last entry beside which it was told how far the sender is (rule DELIVERED-4). */
 	beside = 0;
+	/** Which of the device's watermarks the others have had since the last `settled`. */
+	pushed: "nothing" | "the newest" | "an older one" = "nothing";
 	/** The attachment is as the state is. */
 	attached = true;
 	#entries = 0;

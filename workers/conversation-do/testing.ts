@@ -77,7 +77,7 @@ function describeFrame(frame: ConversationDown["frame"]): string {
 		case "roster":
 			return `roster v${frame.value.version}`;
 		case "missed":
-			return `missed ${frame.value.from}-${frame.value.to}`;
+			return `missed ${frame.value.from}-${frame.value.to}${frame.value.entries.map(({ number }) => ` ${number}`).join("")}`;
 		case "typing":
 			return `typing ${frame.value.started}`;
 		case "rosterChange":

@@ -4,6 +4,7 @@ import { EnvelopeKind } from "../../../protocol/gen/common_pb.js";
 import type { SenderKey } from "../../../protocol/gen/content_pb.js";
 import { type Entry, EntrySchema } from "../../../protocol/gen/conversation_down_pb.js";
 import { isUuidV7, uuidFromBytes } from "../../../protocol/ids.ts";
+import { LIMITS } from "../../../protocol/limits.ts";
 import { isMember } from "../../groups/roles.ts";
 import { learnTimer } from "../../messages/timer.ts";
 import { onProfile } from "../../profile/sharing.ts";
@@ -24,7 +25,7 @@ import { parseContent } from "../content.ts";
 import type { Context } from "../context.ts";
 import { unacceptedKey } from "../identity.ts";
 import { addPlaceholder, isAwaited, isKnown, moveCursor, noteName, onContent } from "../receiving.ts";
-import { answerRetry, noteReadable, requestRetry } from "../retry.ts";
+import { answerRetries, noteReadable, requestRetry } from "../retry.ts";
 import { isPlausible } from "../rewind.ts";
 import { learnAuthor } from "./authors.ts";
 import { openChange } from "./opening.ts";
@@ -140,9 +141,9 @@ async function openPairwise(context: Context, peer: string, entry: Entry): Promi
 	const opened = await context.cipher.open(account, entry.senderDevice, entry.kind, entry.ciphertext);
 	switch (opened.type) {
 		case "repeated":
-			return;
 		case "undecryptable":
-			// Without a placeholder: messages that can't be read for want of what was in it have their own.
+			// Under keys that were used before: of a device whose file went back (rule RETRY-2). Without a placeholder: messages
+			// that can't be read for want of what was in it have their own.
 			context.cipher.sessions.archive(account, entry.senderDevice);
 			context.connection(peer).claimed.delete(account);
 			context.failing.add(sender);
@@ -168,9 +169,9 @@ async function openPairwise(context: Context, peer: string, entry: Entry): Promi
 			const state = groupState(context, peer);
 			const known = state !== undefined && isMember(state, account);
 			if (content.kind.case === "retryRequest") {
-				const { messageId } = content.kind.value;
-				if (known) answerRetry(context, peer, account, entry.senderDevice, messageId);
-				else waitForMember(context, peer, account, entry.senderDevice, messageId);
+				const { messageIds } = content.kind.value;
+				if (known) answerRetries(context, peer, account, entry.senderDevice, messageIds);
+				else waitForMember(context, peer, account, entry.senderDevice, messageIds);
 			} else if (known) {
 				// What was sent before and can't be read has its placeholder; anything else is a message like any other.
 				const says = content.kind.case !== undefined && content.kind.case !== "profile";
@@ -187,9 +188,10 @@ async function openPairwise(context: Context, peer: string, entry: Entry): Promi
 }
 
 /** The change that brings the member may wait for its author's key: what the member asks for is answered after it. */
-function waitForMember(context: Context, peer: string, account: string, device: number, wanted: Uint8Array): void {
-	if (wanted.length !== 16) return;
-	keepLateRetry(context.store, peer, { account, device, message: ownBytes(wanted) });
+function waitForMember(context: Context, peer: string, account: string, device: number, wanted: Uint8Array[]): void {
+	for (const message of wanted.slice(0, LIMITS.named_entries)) {
+		if (message.length === 16) keepLateRetry(context.store, peer, { account, device, message: ownBytes(message) });
+	}
 }
 
 /** Before the first state any member's word on the group's key is taken: it has to open a state that proves itself. */

@@ -14,6 +14,7 @@ beforeEach(() => {
 afterEach(() => world.close());
 
 const secret = "s".repeat(43);
+const DAY_MS = 86_400_000;
 
 function stateOf(device: GroupDevice) {
 	const bytes = findGroup(device.store, GROUP)?.state ?? undefined;
@@ -143,6 +144,46 @@ test("RETRY-1 GROUP-12 what a new member asks for is answered though its adder's
 	expect(members(bob)).toContain(dora.account);
 	expect(dora.read()).toEqual(["hello dora?"]);
 	expect(bob.store.all("SELECT * FROM late_retries")).toEqual([]);
+});
+
+test("RETRY-3 RETRY-2 an old copy of a member's file: messages of all and changes come again, and the line heals", async () => {
+	const [alice, bob, carol] = await three();
+	alice.text("before");
+	bob.text("from bob");
+	await world.settle();
+	alice.want({ do: "role", account: bob.account, role: "admin" });
+	await world.settle();
+	world.server.wipes = true;
+	const putBack = bob.backUp();
+	// Something under each of Bob's keys that his old copy will use again: his session with Alice, and his chain.
+	for (let weeks = 0; weeks < 9; weeks++) {
+		world.nowMs += 8 * DAY_MS;
+		bob.text("under a renewed key");
+		await world.settle();
+	}
+	alice.text("one");
+	await world.settle();
+	carol.text("two");
+	await world.settle();
+	alice.want({ do: "rename", title: "renamed" });
+	await world.settle();
+	alice.want({ do: "rules", rules: { send: "admins" } });
+	await world.settle();
+	alice.text("three");
+	await world.settle();
+	putBack();
+	bob.connect();
+	await world.settle();
+	expect(stateOf(bob)).toMatchObject({ title: "renamed" });
+	// Carol may not write any more; she might then.
+	expect(bob.read()).toEqual(["before", "from bob", "one", "two", "three"]);
+	for (const one of [alice, bob]) expect(one.told("group-warning")).toEqual([]);
+	bob.text("and on");
+	await world.settle();
+	alice.text("and on, too");
+	await world.settle();
+	expect(bob.read().slice(-2)).toEqual(["and on", "and on, too"]);
+	expect(alice.read().slice(-2)).toEqual(["and on", "and on, too"]);
 });
 
 test("REFUSED-1 a state from outside the log that can't be believed is asked for once on a connection", async () => {

@@ -1,5 +1,5 @@
 /** Many devices in one group, in memory, over the test server. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { toBinary } from "@bufbuild/protobuf";
@@ -56,6 +56,18 @@ export class GroupDevice implements Address {
 		this.machine = new ClientMachine(this.store, this.world.environment);
 		this.inbox = [];
 		this.open.clear();
+	}
+
+	/** A copy of the file as it is now; what it returns puts that back. */
+	backUp(): () => void {
+		this.store.run("PRAGMA wal_checkpoint(TRUNCATE)");
+		copyFileSync(this.path, `${this.path}.old`);
+		return () => {
+			this.store.close();
+			copyFileSync(`${this.path}.old`, this.path);
+			this.store = Store.open(this.path, KEY);
+			this.restart();
+		};
 	}
 
 	/** The file once more, for another installation to take the account from. */

@@ -1,7 +1,12 @@
 /** A tiny server of groups for tests: logs, rosters and prekeys, all in memory. It believes what it is told. */
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { EnvelopeKind, ErrorCode } from "../../../protocol/gen/common_pb.js";
-import { type ConversationDown, ConversationDownSchema } from "../../../protocol/gen/conversation_down_pb.js";
+import {
+	type ConversationDown,
+	ConversationDownSchema,
+	MissedEntrySchema,
+	MissedSchema,
+} from "../../../protocol/gen/conversation_down_pb.js";
 import { ConversationUpSchema, type Send } from "../../../protocol/gen/conversation_up_pb.js";
 import type { PreKeyBundles, PreKeyUpload, RegisterRequest } from "../../../protocol/http.ts";
 import { toHex, uuidFromBytes, uuidToBytes } from "../../../protocol/ids.ts";
@@ -46,6 +51,8 @@ type Push = (to: Address, frame: ConversationDown) => void;
 export class GroupServer {
 	readonly devices = new Map<string, Listed>();
 	readonly groups = new Map<string, ServerGroup>();
+	/** Ciphertexts go when they are acknowledged (rules KEPT-1, RETRY-3), or else stay. */
+	wipes = false;
 	/** Sends that were refused for their roster. */
 	refusals = 0;
 	/** Frames with envelopes and messages by this name are lost, as if the line broke; set by tests. */
@@ -214,7 +221,11 @@ export class GroupServer {
 						},
 					}),
 				);
-				for (const entry of group.log) if (entry.number > frame.value.cursor) this.#deliver(from, entry, push);
+				for (const entry of group.log) {
+					if (entry.number <= frame.value.cursor) continue;
+					if (this.wipes && entry.number <= (group.marks.get(nameOf(from))?.delivered ?? 0)) missed(from, entry, push);
+					else this.#deliver(from, entry, push);
+				}
 				push(from, down({ case: "caughtUp", value: { $typeName: "parley.v1.CaughtUp", head } }));
 				this.#mark(peer, from, { delivered: frame.value.cursor, read: 0 }, push);
 				return;
@@ -301,6 +312,13 @@ export class GroupServer {
 		for (const name of roster)
 			push(parse(name), down({ case: "watermark", value: watermark(nameOf(from), { delivered, read }) }));
 	}
+}
+
+function missed(to: Address, { number, id, sender }: Logged, push: Push): void {
+	if (nameOf(sender) === nameOf(to)) return;
+	const named = { number, messageId: uuidToBytes(id), senderDevice: sender.device };
+	const entry = create(MissedEntrySchema, { ...named, senderAccount: uuidToBytes(sender.account) });
+	push(to, down({ case: "missed", value: create(MissedSchema, { from: number, to: number, entries: [entry] }) }));
 }
 
 function partOf(entry: Logged, { account, device, registrationId }: Listed) {
