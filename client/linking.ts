@@ -129,9 +129,19 @@ export async function linkDevice(link: string, options: OldDeviceOptions): Promi
 		throw new Failure("link_over", `this code ${why}: run parley link on the new device again`, error);
 	}
 	for (let waited = 0; waited < APPEARS_WITHIN_MS; waited += LOOK_EVERY_MS) {
-		const found = (await calls.list()).find(({ deviceId }) => !before.has(deviceId));
+		const found = (await listed(calls)).find(({ deviceId }) => !before.has(deviceId));
 		if (found !== undefined) return found.deviceId;
 		await pause(clock, LOOK_EVERY_MS);
 	}
 	return undefined;
+}
+
+/** The account's devices, as far as the server tells: the keys are sent, so that no answer is no failure of the link. */
+async function listed(calls: DeviceCalls): Promise<Awaited<ReturnType<DeviceCalls["list"]>>> {
+	try {
+		return await calls.list();
+	} catch (error) {
+		if (error instanceof ServerUnreachable || (error instanceof ServerRefusal && error.passing)) return [];
+		throw error;
+	}
 }

@@ -15,9 +15,9 @@ const NOTHING = z.unknown();
 
 /** The requests about devices and linking. */
 export class DeviceCalls {
-	readonly #api: Api;
+	readonly #api: Pick<Api, "call">;
 
-	constructor(api: Api) {
+	constructor(api: Pick<Api, "call">) {
 		this.#api = api;
 	}
 
