@@ -203,6 +203,18 @@ group("the roster", () => {
 		expect(numbers(difference?.reregistered)).toEqual(["1.21"]);
 	});
 
+	test("ROSTER-2 the difference names no device that the message has right", () => {
+		const bench = new Bench([member(ALICE, 11), member(BOB, 21, 22)]);
+		const one = bench.ready(A1);
+		bench.effects = [];
+		bench.raw(one, message(newId(), [B1]));
+		const [effect] = bench.effects;
+		const refused = effect?.type === "send" ? fromBinary(ConversationDownSchema, effect.bytes).frame : undefined;
+		expect(refused?.case === "refused" ? refused.value.difference : undefined).toMatchObject({
+			...{ version: 1, missing: [{ device: 2, registrationId: 22 }], gone: [], reregistered: [] },
+		});
+	});
+
 	test("ROSTER-3 a removed device is closed, a new one reads nothing before its arrival", () => {
 		const { bench, one, other } = pair();
 		sendMany(bench, one, 2);

@@ -58,6 +58,16 @@ test("DEVICE-4 lists of devices count in the order of their versions, not of the
 	expect(bench.take(other)).toEqual(["roster v2"]);
 });
 
+test("DEVICE-4 a device in the place of another is a change of the roster, though there are as many", () => {
+	const bench = new Bench([member(ALICE, 11, 12), member(BOB, 21)]);
+	const other = bench.ready(B1);
+	bench.take(other);
+	const devices = [A1, { ...A1, device: 3, registrationId: 13 }];
+	bench.handle({ type: "setDevices", member: { account: ALICE, devices, version: 2 } });
+	expect(bench.take(other)).toEqual(["roster v2"]);
+	expect([2, 3].map((device) => bench.core.admit(99, ALICE, device)?.registrationId)).toEqual([undefined, 13]);
+});
+
 test("DEVICE-3 ROSTER-3 a removed device's sockets close with 4403, and nothing more is delivered to it", () => {
 	const bench = new Bench([member(ALICE, 11, 12), member(BOB, 21)]);
 	const [two, other] = [bench.ready(A2), bench.ready(B1)];

@@ -82,14 +82,13 @@ interface Named {
 
 /** Rule ONCE-1, for changes. */
 function lookUp(
-	{ state, log }: Room,
+	{ log }: Room,
 	{ messageId: hex, actor }: Named,
 	checksum: number,
 	version: number,
 ): GroupChanged | Refused | undefined {
 	const messageId = fromHex(hex);
 	if (!isUuidV7(messageId)) return { refused: "malformed" };
-	if (state.roster === undefined) return undefined;
 	const known = log.once.look(hex, authorKey(actor), checksum, log.head, UNCHARGED);
 	switch (known.is) {
 		case "repeated":
@@ -117,7 +116,7 @@ function append(
 	const { state, log } = room;
 	const before = beforeOf(state);
 	const messageId = fromHex(hex);
-	const send = create(SendSchema, { messageId, rosterVersion: state.roster?.version ?? 0, change });
+	const send = create(SendSchema, { messageId, change });
 	const payload = toBinary(
 		ConversationUpSchema,
 		create(ConversationUpSchema, { frame: { case: "send", value: send } }),

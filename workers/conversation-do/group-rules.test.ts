@@ -1,7 +1,8 @@
 /** A group's rules to the letter: what one step beyond them, at their limit, or out of turn brings. */
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
+import { GroupChangeSchema, GroupPermission } from "../../protocol/gen/group_pb.js";
 import { toHex, uuidToBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import type { GroupChanged, GroupChangeRequest, GroupRules, Refused } from "./interface.ts";
@@ -51,6 +52,51 @@ test("GROUP-2 a change is named by a UUIDv7, and is no conversation's that is no
 	expect(answer(pair, request(A1, 1, founding))).toEqual({ refused: "group_exists" });
 	expect(answer(pair, request(A1, 2, founding))).toEqual({ refused: "not_found" });
 	expect([pair.core.head, pair.core.view(ALICE, undefined)]).toEqual([0, undefined]);
+});
+
+test("GROUP-2 a change that comes later than it may is not made, and one that was made in time has its answer", () => {
+	const bench = new GroupBench();
+	const notAfter_ms = bench.now_ms;
+	const change = request(A1, 2, { notAfter_ms });
+	bench.now_ms += 1;
+	expect(bench.change(change)).toBe("too_late");
+	expect(bench.core.head).toBe(1);
+	bench.now_ms -= 1;
+	expect(bench.change(change)).toBe("2 v2");
+	bench.now_ms += 60_000;
+	expect(bench.change(change)).toBe("2 v2");
+});
+
+test("GROUP-2 a change that is repeated after more entries than are in memory has its first answer", () => {
+	const bench = new GroupBench();
+	const change = request(A1, 2);
+	bench.change(change);
+	const { messageId: _, number, ...row } = bench.store.rows(1, 1)[0] ?? { messageId: "", number: 0 };
+	for (let more = 1; more <= LIMITS.remembered_entries; more++) {
+		const entry = { time_ms: bench.now_ms, sender: "", checksum: 0, wiped: true, payload: null, ...row };
+		bench.store.append({ ...entry, number: number + more, messageId: toHex(newId()) }, undefined);
+	}
+	bench.restart(false);
+	expect(bench.change(change)).toBe("2 v2");
+});
+
+test("GROUP-2 the entry tells of new rules and of who was declined", () => {
+	const bench = new GroupBench(APPROVAL);
+	bench.ask(asking(CAROL));
+	bench.effects = [];
+	bench.change(request(A1, 2, { rules: { ...ADMINS, edit: "members", link: true }, declined: CAROL }));
+	const [effect] = bench.effects.filter(({ type }) => type === "sendAll");
+	const { frame } = fromBinary(ConversationDownSchema, effect?.type === "sendAll" ? effect.bytes : new Uint8Array());
+	if (frame.case !== "entry") throw new Error("no entry");
+	const { ADMINS: admins, MEMBERS: members } = GroupPermission;
+	expect(fromBinary(GroupChangeSchema, frame.value.ciphertext)).toEqual(
+		create(GroupChangeSchema, {
+			version: 2,
+			rules: { add: admins, edit: members, send: admins, link: true, approval: false },
+			declined: uuidToBytes(CAROL),
+			state: new TextEncoder().encode("state 2"),
+		}),
+	);
 });
 
 test("GROUP-2 no device writes a change into the log itself", () => {
@@ -113,6 +159,29 @@ test("GROUP-3 where an admin is left nobody becomes one; a deleted account is no
 	expect(bench.change(request(A1, 7, { removed: [BOB] }))).toBe("not_permitted");
 });
 
+test("GROUP-3 where the last admin's account is deleted the member that came first becomes one, in the first place", () => {
+	const bench = new GroupBench();
+	bench.change(request(A1, 2, { added: [joining(C1)] }));
+	bench.handle({ type: "removeMember", account: ALICE });
+	expect(JSON.parse(bench.store.readGroup() ?? "").roles).toEqual([
+		[BOB, "admin"],
+		[CAROL, "member"],
+	]);
+});
+
+test("GROUP-3 who adds somebody and leaves needs no right to edit", () => {
+	const bench = new GroupBench({ ...ADMINS, add: "members" });
+	expect(bench.change(request(B1, 2, { added: [joining(C1)], removed: [BOB] }))).toBe("2 v2");
+});
+
+test("KEPT-4 a group whose last member's account is deleted is nothing any more", () => {
+	const bench = new GroupBench();
+	bench.handle({ type: "removeMember", account: BOB });
+	bench.effects = [];
+	bench.handle({ type: "removeMember", account: ALICE });
+	expect(bench.effects.at(-1)).toEqual({ type: "erase" });
+});
+
 test("KEPT-4 GROUP-3 the last member may leave: then there is nothing", () => {
 	const bench = new GroupBench();
 	bench.change(request(A1, 2, { removed: [BOB] }));
@@ -168,6 +237,7 @@ test("GROUP-5 by the link nobody else is added, promoted or removed, and no rule
 	for (const fields of [
 		{ added: [joining(somebody(1))] },
 		{ added: [joining(C1)], roles: [{ account: BOB, role: "admin" as const }] },
+		{ added: [joining(C1)], roles: [{ account: BOB, role: "admin" as const }], removed: [ALICE] },
 		{ added: [joining(C1)], linkHash: OTHER_SECRET },
 		{ added: [joining(C1)], declined: account(1) },
 	]) {
@@ -178,6 +248,12 @@ test("GROUP-5 by the link nobody else is added, promoted or removed, and no rule
 test("GROUP-5 nobody asks where no admin approves, nor a member; and so many ask at most", () => {
 	const open = new GroupBench(LINK);
 	expect(open.ask(asking(CAROL))).toBe("not_found");
+	for (const other of [new Bench([], new MemoryStore()), new Bench()]) {
+		other.handle({ type: "requestToJoin", request: asking(CAROL) });
+		expect(other.effects.find(({ type }) => type === "answer")).toEqual({
+			...{ type: "answer", answer: { refused: "not_found" } },
+		});
+	}
 	const bench = new GroupBench(APPROVAL);
 	expect(bench.ask(asking(BOB))).toBe("malformed");
 	for (let index = 0; index < LIMITS.group_requests; index++) {

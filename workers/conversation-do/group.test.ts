@@ -44,7 +44,7 @@ test("GROUP-1 envelopes go to some devices alone, and only to those of the roste
 	bench.raw(bench.alice, message(newId(), [C1], 2));
 	expect([bench.take(bench.bob), bench.take(carol)]).toEqual([[], ["entry 4"]]);
 	bench.take(bench.alice);
-	for (const to of [[A1], [{ ...C1, registrationId: 99 }]]) {
+	for (const to of [[A1], [{ ...C1, registrationId: 99 }], [B1, { ...C1, registrationId: 99 }], [B1, A1]]) {
 		bench.raw(bench.alice, message(newId(), to, 2));
 		expect(bench.take(bench.alice)).toEqual(["roster v2", "refused STALE_ROSTER 0"]);
 	}
@@ -260,6 +260,10 @@ test("GROUP-8 a change that leaves the roster as it is tells of no new one", () 
 	const bench = new GroupBench();
 	bench.change(request(A1, 2));
 	expect(bench.take(bench.bob)).toEqual(["entry 2"]);
+	// Whose account was deleted is on the roster no more.
+	bench.change(request(A1, 3, { removed: [CAROL] }));
+	expect(bench.take(bench.bob)).toEqual(["entry 3"]);
+	expect(bench.take(bench.ready(B1, 3))[0]).toMatch("welcome 3 v1");
 });
 
 test("GROUP-6 a removed member's socket closes in the turn of the change; a new one begins at its own", () => {

@@ -81,7 +81,7 @@ export class Group {
 		for (const { account, role } of [...roles, ...added]) next.set(account, role);
 		if (next.size > LIMITS.group_members) return refused("group_full", LIMITS.group_members);
 		if (next.size > 0 && ![...next.values()].includes("admin")) return refused("last_admin");
-		const gone = new Set([...added.map(({ account }) => account), ...(declined === undefined ? [] : [declined])]);
+		const gone = new Set([...added.map(({ account }) => account), declined]);
 		return new Group({
 			version,
 			roles: [...next],

@@ -243,6 +243,15 @@ test("REQUEST-2 a quiet acknowledgement frees the server's copy and tells nobody
 	}
 });
 
+test("REQUEST-2 what was acknowledged quietly is not told after a crash either, before the device says anything", () => {
+	const { bench, one, other } = pair();
+	bench.raw(one, message(newId(), [B1]));
+	bench.up(other, { case: "acknowledge", value: { cursor: 1, quiet: true } });
+	for (const socket of [other, one]) bench.handle({ type: "disconnected", socket });
+	bench.restart(false);
+	expect(bench.take(bench.ready(A1, 1))[0]).toBe("welcome 1 v1 1/0 0/0");
+});
+
 test("BLOCK-1 in the runtime: blocked before, after and over an eviction", async () => {
 	const { stub, alice, bob } = await newConversation();
 	const one = await TestSocket.ready(stub, alice);

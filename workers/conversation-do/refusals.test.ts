@@ -7,7 +7,7 @@ import { ErrorCode, type Refused } from "../../protocol/gen/common_pb.js";
 import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
 import { toHex, uuidToBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
-import { A1, type Address, ALICE, B1, Bench, BOB, member, message, newId, up } from "./testing.ts";
+import { A1, type Address, ALICE, B1, Bench, BOB, describe, member, message, newId, up } from "./testing.ts";
 
 /** Devices choose their registration ids by chance: two may be alike. */
 const B2 = { ...B1, device: 2 };
@@ -139,4 +139,19 @@ test("DELIVERED-1 each device gets the ciphertext that is addressed to it, at on
 		frames(bench, socket).flatMap((frame) => (frame.case === "entry" ? [...frame.value.ciphertext] : [])),
 	);
 	expect(got).toEqual([[2], [1], [2]]);
+});
+
+test("DELIVERED-1 an entry from the log is, byte for byte, the one that was pushed, whichever device sent it", () => {
+	const sender = { account: ALICE, device: 127, registrationId: 16_380 };
+	const bench = new Bench([{ account: ALICE, devices: [sender] }, member(BOB, 21)]);
+	const [one, other] = [bench.ready(sender), bench.ready(B1)];
+	bench.effects = [];
+	bench.raw(one, message(newId(), [B1]));
+	const entry = (socket: number) =>
+		bench.effects.flatMap((effect) =>
+			effect.type === "send" && effect.socket === socket && describe(effect.bytes) === "entry 1" ? effect.bytes : [],
+		);
+	const pushed = entry(other);
+	expect(pushed).toHaveLength(1);
+	expect(entry(bench.ready(B1))).toEqual(pushed);
 });

@@ -104,9 +104,9 @@ export class Roster {
 		return this.#byKey.get(key);
 	}
 
-	/** Whether everybody else has left: nobody is there to write to. */
+	/** Of a conversation that is no group: whether everybody else has left, and nobody is there to write to. */
 	get deserted(): boolean {
-		return this.members.length < Math.min(2, this.founders);
+		return this.members.length < this.founders;
 	}
 
 	/** Whom a member shares the conversation with: the other one of two, or itself. */
