@@ -7,7 +7,8 @@ import { AddDeviceRequest } from "../protocol/http_devices.ts";
 import { becomeDevice, linkDevice } from "./linking.ts";
 import type { LocalAccount } from "./machine/interface.ts";
 import { toBase64url } from "./signal/bytes.ts";
-import { identityKeyPair } from "./signal/keys.ts";
+import { openName } from "./signal/device_name.ts";
+import { identityKeyPair, pendingUpload } from "./signal/keys.ts";
 import { linkText, newLinkCode, openAccount, parseLink, sealAccount } from "./signal/link_code.ts";
 import { pendingDevice } from "./signal/new_device.ts";
 import { completeRegistration, makeRegistration } from "./signal/registration.ts";
@@ -76,7 +77,11 @@ test("LINK-1 LINK-5 a new device looks until the account comes, though the serve
 		...Array.from({ length: 5 }, () => `POST /v1/links/${address}/take`),
 		"POST /v1/devices",
 	]);
-	expect(AddDeviceRequest.parse(bodies[0])).toMatchObject({ accountId: ACCOUNT_ID, token: TOKEN });
+	const request = AddDeviceRequest.parse(bodies[0]);
+	expect(request).toMatchObject({ accountId: ACCOUNT_ID, token: TOKEN });
+	expect(openName(identityKeyPair(store), request.registrationId, request.sealedName ?? "")).toBe("laptop");
+	// Its keys are at the server: none are uploaded once more.
+	expect(pendingUpload(store)).toBe(undefined);
 	// It will ask the others for what they know, and the server for the conversations.
 	expect(readMeta(store, "sync_wanted")).toBe(1);
 	expect(readMeta(store, "conversations_wanted")).toBe(1);

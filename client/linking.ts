@@ -123,7 +123,7 @@ export async function linkDevice(link: string, options: OldDeviceOptions): Promi
 			sealAccount(code, { accountId, username, identity: identityKeyPair(store), token }),
 		);
 	} catch (error) {
-		if (!(error instanceof ServerRefusal) || error.passing) throw error;
+		if (!(error instanceof ServerRefusal)) throw error;
 		if (error.code !== "not_found" && error.code !== "link_used") throw error;
 		const why = error.code === "link_used" ? "was used already" : "is over";
 		throw new Failure("link_over", `this code ${why}: run parley link on the new device again`, error);

@@ -11,7 +11,6 @@ const WAIT_MS = 3_000;
 
 /** The account's socket is open: the server says now what is new. */
 export function beginHolding(context: Context): void {
-	context.heard = false;
 	context.holding = knowsOwnDevices(context.store, context.account);
 	const { accountId } = context.account;
 	if (context.holding) context.request({ type: "wake", account: accountId, afterMs: WAIT_MS });

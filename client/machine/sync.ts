@@ -130,11 +130,7 @@ export function changeReadReceipts(context: Context, on: boolean): void {
 
 /** What a person switches on or off for all devices. */
 export function changePrivacy(context: Context, what: PrivacySwitch, on: boolean): void {
-	whilePresent(context, () => {
-		setPrivacySwitch(context.store, what, on);
-		// Who was a request is none any more, or is one again.
-		if (what === "message_requests") context.accepted.clear();
-	});
+	whilePresent(context, () => setPrivacySwitch(context.store, what, on));
 	share(context, { case: "setting", value: { setting: SETTINGS[what], on } });
 }
 
@@ -189,7 +185,7 @@ function apply(context: Context, item: SyncItem, device: number): void {
 		case "contact": {
 			const { username, account } = item.kind.value;
 			// A name that led elsewhere here stays there until a person accepts the change.
-			if (newer && contactAccount(store, username) === undefined) rememberContact(store, username, account);
+			if (contactAccount(store, username) === undefined) rememberContact(store, username, account);
 			return;
 		}
 		case "flag":
@@ -214,7 +210,7 @@ function apply(context: Context, item: SyncItem, device: number): void {
 			if (newer) applyStanding(context, item.kind.value);
 			return;
 		case "timer":
-			if (newer) applyTimer(context, item.kind.value.conversation);
+			applyTimer(context, item.kind.value.conversation);
 			return;
 		case undefined:
 			return;
@@ -230,11 +226,10 @@ const SETTINGS = {
 } as const satisfies Record<PrivacySwitch, Setting>;
 
 function applySetting(context: Context, { setting, on }: SyncSetting): void {
-	const { store, accepted } = context;
+	const { store } = context;
 	if (setting === Setting.READ_RECEIPTS) setReadReceipts(store, on);
 	whilePresent(context, () => {
 		for (const what of PRIVACY_SWITCHES) if (SETTINGS[what] === setting) setPrivacySwitch(store, what, on);
-		accepted.clear();
 	});
 }
 
@@ -293,7 +288,6 @@ function enqueueSync(context: Context, sync: MessageInitShape<typeof SyncSchema>
 	const id = context.newMessageId();
 	const content = syncContent(id, context.environment.nowMs(), create(SyncSchema, sync));
 	keepResendable(context, id, accountId, target ?? "", content);
-	conversation(context.store, accountId);
 	enqueue(context.store, id, accountId, content, target);
 	if (!context.connection(accountId).open) context.request({ type: "open-conversation", peer: accountId });
 	context.touched.add(accountId);
