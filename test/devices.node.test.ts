@@ -3,8 +3,14 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import pico from "picocolors";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { main } from "../cli/main.ts";
+import type { Terminal } from "../cli/terminal.ts";
+import { openDataDirectory, openStore } from "../client/data_directory.ts";
 import { Parley, type ParleyNotice } from "../client/parley.ts";
+import { conversationsWithOutbox } from "../client/store/queries.ts";
 import { Backend } from "../scripts/backend.ts";
 import { searchFolders } from "../scripts/canaries.ts";
 import { until } from "../scripts/people.ts";
@@ -195,6 +201,46 @@ test("TIMER-2 TIMER-4 what one device has read disappears so long after it on th
 	await alice.messages.setTimer(BOB, 0);
 	await alice.settings.setReadReceipts(true);
 });
+
+test("TIMER-4 SYNC-1 `receive` ends once the account's other devices were told how far it has read", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const [alice, bob] = [await device(ALICE), await device(BOB)];
+	await off("laptop");
+	const untold = (): string[] => {
+		const { database, key } = openDataDirectory(join(folder, "laptop"), undefined);
+		const store = openStore(database, key);
+		const peers = conversationsWithOutbox(store);
+		store.close();
+		return peers;
+	};
+	// A busy computer may need longer than the command waits: once in three times it doesn't.
+	for (let round = 1; ; round++) {
+		const text = `read on the laptop ${round}`;
+		const { id } = await bob.send(ALICE, text);
+		await until(() => alice.find(id) !== undefined, PATIENCE_MS, "the text");
+		expect(await printed("receive")).toContain(text);
+		if (untold().length === 0) break;
+		expect(round).toBeLessThan(3);
+	}
+});
+
+/** What a command prints on the laptop, whose program is off. */
+async function printed(...args: string[]): Promise<string[]> {
+	const lines: string[] = [];
+	const terminal: Terminal = {
+		out: (line) => void lines.push(line),
+		note: () => {},
+		readAll: () => Promise.resolve(""),
+		interrupted: () => Promise.resolve(),
+		input: new PassThrough(),
+		output: new PassThrough(),
+		environment: {},
+		colors: pico.createColors(false),
+	};
+	expect(await main(["--json", "--data", join(folder, "laptop"), "--server", backend.url, ...args], terminal)).toBe(0);
+	return lines.map((line) => String((JSON.parse(line) as { text?: string }).text));
+}
 
 test("ORDER-1 ONCE-1 two devices of one account send at once: everybody has all of it, once, in one order", {
 	timeout: TEST_MS_MAX,

@@ -1,6 +1,6 @@
 /** The account's socket: news, what is said of it, and what is opened after a start. */
 import { create, toBinary } from "@bufbuild/protobuf";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type AccountDown, AccountDownSchema } from "../../protocol/gen/account_pb.js";
 import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import { ConversationDownSchema, WelcomeSchema } from "../../protocol/gen/conversation_down_pb.js";
@@ -226,3 +226,62 @@ function greeted(requests: readonly MachineRequest[]): string[] {
 		return request.type === "send-frame" && request.frame.frame.case === "hello" ? [request.peer] : [];
 	});
 }
+
+/** Bob's account has a second device, and his machine has just begun. */
+function withLaptop(): typeof world.bob {
+	const { bob } = world;
+	putRosterDevice(bob.store, BOB, { account: BOB, device: 2, registration_id: 5 });
+	bob.restart();
+	return bob;
+}
+
+const END = down({ case: "newsEnd", value: { $typeName: "parley.v1.NewsEnd" } });
+const CAUGHT_UP = says(BOB, { case: "caughtUp", value: { $typeName: "parley.v1.CaughtUp", head: 0 } });
+const opened = (peer: string): MachineEvent => ({ type: "conversation-opened", peer });
+const wakes = (requests: readonly MachineRequest[]) => requests.filter(({ type }) => type === "wake");
+
+test("TIMER-4 where the conversation with oneself is open the end of the news waits until that has caught up, and no longer", async () => {
+	const bob = withLaptop();
+	const open = await bob.machine.step([{ type: "account-opened" }, opened(BOB), opened(ALICE), END]);
+	expect(greeted(open)).toEqual([BOB]);
+	expect(greeted(await bob.machine.step([CAUGHT_UP]))).toEqual([ALICE]);
+	// It stays open while the account's line breaks, and has nothing new.
+	await bob.machine.step([{ type: "account-closed" }, { type: "conversation-closed", peer: ALICE }]);
+	expect(greeted(await bob.machine.step([{ type: "account-opened" }, opened(ALICE)]))).toEqual([]);
+	expect(greeted(await bob.machine.step([END]))).toEqual([ALICE]);
+});
+
+test("TIMER-4 one wait serves all conversations, and each is greeted once", async () => {
+	const bob = withLaptop();
+	const CAROL = "0c000000-0000-4000-8000-00000000000c";
+	expect(wakes(await bob.machine.step([opened(ALICE), opened(CAROL)]))).toHaveLength(1);
+	expect(greeted(await bob.machine.step([{ type: "wake", account: BOB }]))).toEqual([ALICE, CAROL]);
+	expect(greeted(await bob.machine.step([{ type: "wake", account: BOB }]))).toEqual([]);
+});
+
+test("TIMER-4 once the others were heard the conversation with oneself may close; while the account's line is open it tells of more", async () => {
+	const bob = withLaptop();
+	await bob.machine.step([{ type: "account-opened" }, opened(BOB), END, CAUGHT_UP]);
+	await bob.machine.step([{ type: "conversation-closed", peer: BOB }]);
+	expect(greeted(await bob.machine.step([opened(ALICE)]))).toEqual([ALICE]);
+});
+
+test("TIMER-4 what waits to be opened when the account's line breaks is opened when that tells of it again, not before", async () => {
+	const bob = withLaptop();
+	expect(opens(await bob.machine.step([{ type: "account-opened" }, news(2)]))).toEqual([]);
+	await bob.machine.step([{ type: "account-closed" }]);
+	expect(opens(await bob.machine.step([{ type: "wake", account: BOB }]))).toEqual([]);
+	expect(opens(await bob.machine.step([{ type: "account-opened" }, news(2), END]))).toEqual([ALICE]);
+});
+
+test("TIMER-4 after a failed step all is connected anew, and the others are heard first again", async () => {
+	const bob = withLaptop();
+	await bob.machine.step([{ type: "account-opened" }, END]);
+	expect(greeted(await bob.machine.step([opened(ALICE)]))).toEqual([ALICE]);
+	const commit = vi.spyOn(bob.store, "commit").mockImplementationOnce(() => {
+		throw new Error("the disk is full");
+	});
+	await expect(bob.machine.step([{ type: "tick" }])).rejects.toThrow("the disk is full");
+	commit.mockRestore();
+	expect(greeted(await bob.machine.step([opened(ALICE)]))).toEqual([]);
+});
