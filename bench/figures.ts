@@ -15,6 +15,8 @@ export type Benchmark = (typeof BENCHMARKS)[number];
 /** How far a run goes. `--quick` shows that everything works; its figures are no measurements. */
 export interface Scale {
 	rounds: number;
+	/** The same where there is a bound to keep: single rounds move by a factor of two. */
+	rounds_bound: number;
 	warmup_ms: number;
 	measure_ms: number;
 	/** Messages of one CPU run and of the client's run. */
@@ -29,6 +31,7 @@ export interface Scale {
 
 export const FULL: Scale = {
 	rounds: 3,
+	rounds_bound: 5,
 	warmup_ms: 3_000,
 	measure_ms: 4_000,
 	messages: 10_000,
@@ -38,6 +41,7 @@ export const FULL: Scale = {
 };
 export const QUICK: Scale = {
 	rounds: 1,
+	rounds_bound: 1,
 	warmup_ms: 500,
 	measure_ms: 1_500,
 	messages: 1_000,

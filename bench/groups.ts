@@ -19,11 +19,13 @@ export async function groups(scale: Scale, progress: Progress): Promise<Figure[]
 		for (const members of MEMBERS) {
 			progress(`groups: ${members} members, in memory`);
 			const reports: Record<Target, GroupReport[]> = { bare: [], parley: [] };
-			for (let round = 1; round <= scale.rounds; round++) {
+			for (let round = 1; round <= scale.rounds_bound; round++) {
 				for (const target of ["bare", "parley"] as const) {
 					const report = await run(target, hosts[target], members, scale);
 					reports[target].push(report);
-					progress(`  ${target} ${round}/${scale.rounds}: ${Math.round(report.deliveries_per_second)} deliveries/s`);
+					progress(
+						`  ${target} ${round}/${scale.rounds_bound}: ${Math.round(report.deliveries_per_second)} deliveries/s`,
+					);
 				}
 			}
 			figures.push(...compare(members, reports.bare, reports.parley));

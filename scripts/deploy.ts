@@ -67,9 +67,9 @@ function dryRun(): void {
 
 function deploy(): void {
 	step("what the Workers store in: one database, one bucket, one queue");
-	ensure("the database", ["d1", "info", DATABASE, "--json"], ["d1", "create", DATABASE]);
-	ensure("the bucket", ["r2", "bucket", "info", BUCKET], ["r2", "bucket", "create", BUCKET]);
-	ensure("the queue", ["queues", "info", QUEUE], ["queues", "create", QUEUE]);
+	ensure(`the database ${DATABASE}`, ["d1", "info", DATABASE, "--json"], ["d1", "create", DATABASE]);
+	ensure(`the bucket ${BUCKET}`, ["r2", "bucket", "info", BUCKET], ["r2", "bucket", "create", BUCKET]);
+	ensure(`the queue ${QUEUE}`, ["queues", "info", QUEUE], ["queues", "create", QUEUE]);
 
 	const [api, media] = [secretsOf(API), secretsOf(MEDIA)];
 	const shared = api.includes(SHARED_SECRET) && media.includes(SHARED_SECRET) ? {} : random([SHARED_SECRET]);
@@ -78,11 +78,13 @@ function deploy(): void {
 	for (const configuration of INNER) deployWith(configuration, configuration === MEDIA ? shared : {});
 
 	step("the directory's tables, before the code that reads them");
-	must(["d1", "migrations", "apply", DATABASE, "--remote", "-c", API]);
+	quietly("the migrations", ["d1", "migrations", "apply", DATABASE, "--remote", "-c", API]);
 
 	step("the api, the only public door");
 	deployWith(API, { ...shared, ...random(LASTING_SECRETS.filter((name) => !api.includes(name))) });
-	console.log(`\n${colors.green("✓")} deployed. Its address stands above; GET /v1/health answers for every room.`);
+	console.log(`
+${colors.green("✓")} deployed. Its address stands above; GET /v1/health there answers for every room. Chat with
+  npx parley --server ADDRESS register NAME`);
 }
 
 /** The names of a Worker's secrets; none where it isn't deployed yet. Fails where that can't be told apart. */
@@ -101,16 +103,15 @@ function random(names: readonly string[]): Record<string, string> {
 /** Deploys a Worker; its new secrets go up in the same step as its code. */
 function deployWith(configuration: string, secrets: Record<string, string>): void {
 	const names = Object.keys(secrets);
-	if (names.length === 0) {
-		must(["deploy", "-c", configuration]);
-		return;
-	}
 	const folder = mkdtempSync(join(tmpdir(), "parley-deploy-"));
 	try {
 		const file = join(folder, "secrets.json");
 		writeFileSync(file, JSON.stringify(secrets), { mode: 0o600 });
-		console.log(colors.dim(`  random secrets go up with the code: ${names.join(", ")}`));
-		must(["deploy", "-c", configuration, "--secrets-file", file]);
+		if (names.length > 0) console.log(colors.dim(`  random secrets go up with the code: ${names.join(", ")}`));
+		const args = ["deploy", "-c", configuration, ...(names.length > 0 ? ["--secrets-file", file] : [])];
+		// Only the api may have something to ask: an account's first public Worker needs a name under workers.dev.
+		if (configuration === API) must(args);
+		else quietly(configuration, args);
 	} finally {
 		rmSync(folder, { recursive: true, force: true });
 	}
@@ -123,13 +124,23 @@ function step(what: string): void {
 /** Makes a resource where looking it up fails. */
 function ensure(what: string, lookUp: readonly string[], make: readonly string[]): void {
 	if (run("wrangler", lookUp).ok) console.log(`${colors.green("✓")} ${what} is there`);
-	else must(make);
+	else quietly(`${what} was created`, make);
+}
+
+/** Runs wrangler, of which a line remains; all that it says where it fails: the steps after it rely on it. */
+function quietly(what: string, args: readonly string[]): void {
+	const { ok, output } = run("wrangler", args);
+	if (!ok) throw new Failed(`${output}\n${failed(args)}`);
+	console.log(`${colors.green("✓")} ${what} ${colors.dim(/Total Upload: (.*)/.exec(output)?.[1] ?? "")}`);
 }
 
 /** Runs wrangler where the caller sees it, and ends with it where it fails: the steps after it rely on it. */
 function must(args: readonly string[]): void {
 	console.log(colors.dim(`  wrangler ${args.join(" ")}`));
 	const { status } = spawnSync("wrangler", args, { cwd: ROOT, env: toolEnvironment(), stdio: "inherit" });
-	if (status !== 0)
-		throw new Failed(`wrangler ${args.slice(0, 3).join(" ")} failed; what was done stays, run it again`);
+	if (status !== 0) throw new Failed(failed(args));
+}
+
+function failed(args: readonly string[]): string {
+	return `wrangler ${args.slice(0, 3).join(" ")} failed; what was done stays: mend it and run this again`;
 }

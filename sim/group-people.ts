@@ -146,7 +146,8 @@ export class GroupPeople {
 			case 8:
 				return { do: "link", on: random.chance(0.8), approval: random.chance(0.4), reset: random.chance(0.3), secret };
 			default:
-				return members.length < 4 ? undefined : { do: "leave" };
+				// With the last who knows the group's key the group would be lost: a founder who has not given it on.
+				return members.length < 4 || !this.goesOn((one) => one.account === account) ? undefined : { do: "leave" };
 		}
 	}
 
