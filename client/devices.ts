@@ -87,8 +87,8 @@ export class Devices {
 	}
 
 	/** Hands the account to the new device that shows the code; see `linkDevice`. */
-	link(link: string, confirm: (name: string) => Promise<boolean>): Promise<number | undefined> {
-		return linkDevice(link, { ...this.#options, confirm });
+	link(link: string, confirm: (name: string) => Promise<boolean>, onSent?: () => void): Promise<number | undefined> {
+		return linkDevice(link, { ...this.#options, confirm, onSent });
 	}
 }
 

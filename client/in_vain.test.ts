@@ -32,6 +32,13 @@ test("CLIENT-2 who waits for news gives up after three attempts, and for a messa
 	expect(concern({ ...refused, messageId: undefined })).toBe(BOB);
 });
 
+test("GROUP-20 who sends to a group that they are out of hears that", () => {
+	const group = "ab".repeat(32);
+	const refused = { type: "refused", peer: group, code: "NOT_ON_ROSTER", messageId: "id" } as const;
+	const error = inVain(refused, () => "friends")?.error;
+	expect(tell(error)).toMatchObject({ code: "refused", message: "you are not a member of friends any more" });
+});
+
 test("CLIENT-3 a changed key ends the waiting only where nothing is sent before it is accepted", () => {
 	expect(concern({ type: "identity-changed", peer: BOB, blocked: true })).toBe(BOB);
 	expect(inVain({ type: "identity-changed", peer: BOB, blocked: false }, String)).toBeUndefined();

@@ -22,8 +22,11 @@ export function inVain(
 		case "identity-changed":
 			return notice.blocked ? { concern: notice.peer, error: identityChanged(nameOf(notice.peer)) } : undefined;
 		case "refused": {
-			const concern = notice.messageId ?? notice.peer ?? lineOf(undefined);
-			return { concern, error: new Failure("refused", `the server refused it: ${notice.code}`) };
+			const { peer, code } = notice;
+			const concern = notice.messageId ?? peer ?? lineOf(undefined);
+			const out = code === "NOT_ON_ROSTER" && peer !== undefined && isGroup(peer);
+			const what = out ? notAMember(nameOf(peer)) : `the server refused it: ${code}`;
+			return { concern, error: new Failure("refused", what) };
 		}
 		case "line-failed":
 			if (notice.attempts < ATTEMPTS_BEFORE_UNREACHABLE) return;
@@ -86,9 +89,13 @@ function stopped(
 			reason satisfies never;
 	}
 	const out = peer !== undefined && isGroup(peer) && (reason === "not_found" || reason === "removed");
-	const what = out ? `you are not a member of ${nameOf(peer)} any more` : `the server closed the connection: ${reason}`;
+	const what = out ? notAMember(nameOf(peer)) : `the server closed the connection: ${reason}`;
 	const error = new Failure("refused", what);
 	return { concern: peer ?? lineOf(undefined), error };
+}
+
+function notAMember(group: string): string {
+	return `you are not a member of ${group} any more`;
 }
 
 /** What those wait for whom the loss of a line concerns: that of a conversation, or the account's own. */

@@ -36,7 +36,12 @@ export interface NewDeviceOptions {
  */
 export async function becomeDevice(options: NewDeviceOptions): Promise<LocalAccount> {
 	const { store, calls } = options;
-	if (localAccount(store) !== undefined || readMeta(store, "registration_request") !== undefined) {
+	const known = localAccount(store);
+	if (known !== undefined) {
+		const what = `this data directory is device ${known.deviceId} of ${known.username} already`;
+		throw new Failure("already_registered", `${what}: use another --data for another device`);
+	}
+	if (readMeta(store, "registration_request") !== undefined) {
 		throw new Failure("already_registered", "this data directory has an account: use another --data");
 	}
 	const request = pendingDevice(store) ?? (await receiveAccount(options));
@@ -91,6 +96,8 @@ export interface OldDeviceOptions {
 	clock: Clock;
 	/** A person says whether the device of this name is theirs. */
 	confirm(name: string): Promise<boolean>;
+	/** The keys are at the server; the new device may take a while to appear. */
+	onSent?: (() => void) | undefined;
 }
 
 /** Reads a code. Throws `Failure` `bad_argument`. */
@@ -128,6 +135,7 @@ export async function linkDevice(link: string, options: OldDeviceOptions): Promi
 		const why = error.code === "link_used" ? "was used already" : "is over";
 		throw new Failure("link_over", `this code ${why}: run parley link on the new device again`, error);
 	}
+	options.onSent?.();
 	for (let waited = 0; waited < APPEARS_WITHIN_MS; waited += LOOK_EVERY_MS) {
 		const found = (await listed(calls)).find(({ deviceId }) => !before.has(deviceId));
 		if (found !== undefined) return found.deviceId;

@@ -111,7 +111,7 @@ class Chat {
 
 	/** What people call it. */
 	get #title(): string {
-		const group = this.#peer !== undefined && isGroup(this.#peer) ? this.#parley?.nameOf(this.#peer) : undefined;
+		const group = this.#peer !== undefined && this.#isGroup ? this.#parley?.nameOf(this.#peer) : undefined;
 		return group ?? this.#name;
 	}
 
@@ -142,6 +142,8 @@ class Chat {
 				else this.#setTyping(notice.started, this.#parley.nameOf(notice.account));
 				return;
 			case "refused":
+				// Of a group that one is out of, `group-left` tells.
+				if (notice.code === "NOT_ON_ROSTER" && this.#isGroup) return;
 				if (notice.peer === this.#peer) this.#say(refusalText(notice.code, this.#title));
 				return;
 			case "line-failed":
@@ -154,6 +156,7 @@ class Chat {
 				if (notice.peer === undefined) this.#offline = false;
 				return;
 			case "line-stopped":
+				if (notice.reason === "removed" && notice.peer === this.#peer && this.#isGroup) return;
 				if (notice.peer === this.#peer || notice.peer === undefined)
 					this.#say(`The connection ended: ${notice.reason}`);
 				return;
@@ -206,6 +209,10 @@ class Chat {
 			default:
 				notice satisfies never;
 		}
+	}
+
+	get #isGroup(): boolean {
+		return this.#peer !== undefined && isGroup(this.#peer);
 	}
 
 	/** A text, a file that was dropped, or the answer to whether to send that one. */

@@ -66,7 +66,10 @@ async function linkDevice(context: Context, link: string, yes: boolean): Promise
 	const device = await context.withParley(async (parley) => {
 		const { username } = parley.whoami();
 		const confirm = (name: string): Promise<boolean> => confirmed(context, name, username, yes);
-		const linked = await parley.devices.link(link, confirm);
+		const onSent = (): void => {
+			if (!context.json) context.terminal.note("The keys are sent. Waiting up to a minute for the new device …");
+		};
+		const linked = await parley.devices.link(link, confirm, onSent);
 		// The new device asks for contacts and settings at once: it has them sooner where this one answers now.
 		if (linked !== undefined) await parley.receive({ timeoutMs: 5_000 }).catch(() => undefined);
 		return linked;
@@ -74,7 +77,7 @@ async function linkDevice(context: Context, link: string, yes: boolean): Promise
 	context.print(
 		{ type: "device-linked", device: device ?? null },
 		device === undefined
-			? "The keys are sent. The new device finishes by itself: see parley devices."
+			? "The new device has not appeared yet. It finishes by itself when it runs: see parley devices. If it has lost the keys, it shows a new code."
 			: `Device ${device} is linked.`,
 	);
 }

@@ -32,7 +32,7 @@ describe("GROUP-15 what people want makes sense, or they are told why not", () =
 		["to remove who is gone", ADA, { do: "remove", accounts: [CARL], secret }, state(), "nothing_to_do"],
 		["to leave as the last admin", ADA, { do: "leave" }, state(), "last_admin"],
 		["to demote the last admin", ADA, { do: "role", account: ADA, role: "member" }, state(), "last_admin"],
-		["to promote nobody", ADA, { do: "role", account: CARL, role: "admin" }, state(), "not_a_member"],
+		["to promote nobody", ADA, { do: "role", account: CARL, role: "admin" }, state(), "no_such_member"],
 		["to promote an admin", ADA, { do: "role", account: ADA, role: "admin" }, state(), "nothing_to_do"],
 		["to act without being a member", CARL, { do: "rename", title: "x" }, state(), "not_a_member"],
 		["the same title", ADA, { do: "rename", title: "friends" }, state(), "nothing_to_do"],

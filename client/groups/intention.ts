@@ -27,6 +27,7 @@ export type Intention =
 export type Senseless =
 	| "nothing_to_do"
 	| "not_a_member"
+	| "no_such_member"
 	| "already_a_member"
 	| "joined_already"
 	| "member_gone"
@@ -144,7 +145,7 @@ function leaving(state: GroupState, actor: string): GroupState | Senseless {
 
 function withRole(state: GroupState, account: string, role: Role): GroupState | Senseless {
 	const member = state.members.find((one) => one.account === account);
-	if (member === undefined) return "not_a_member";
+	if (member === undefined) return "no_such_member";
 	if (member.role === role) return "nothing_to_do";
 	return withAdmin({ ...state, members: state.members.map((one) => (one === member ? { account, role } : one)) });
 }

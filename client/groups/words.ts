@@ -3,7 +3,8 @@ import { Failure } from "../failure.ts";
 
 const WORDS: Readonly<Record<string, string>> = {
 	nothing_to_do: "that is so already",
-	not_a_member: "you, or the one whom it is about, are not a member of the group",
+	not_a_member: "you are not a member of the group",
+	no_such_member: "they are not a member of the group",
 	already_a_member: "they are members already",
 	joined_already: "you are a member of the group already",
 	member_gone: "they have left, and the group still lists them: remove them first, then add them",

@@ -38,7 +38,9 @@ export function checkTexts({ caption = "", altText = "" }: SendFileOptions): voi
 /** Opens a file that can be sent. Throws `Failure` `bad_argument` where there is none, or one that is too large. */
 export async function openFile(path: string): Promise<FileHandle> {
 	const file = await openForReading(path).catch((error: unknown) => {
-		throw new Failure("bad_argument", `cannot read ${path}: ${error instanceof Error ? error.message : error}`, error);
+		const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
+		const why = `cannot read ${path}: ${error instanceof Error ? error.message : error}`;
+		throw new Failure("bad_argument", missing ? `there is no file ${path}` : why, error);
 	});
 	const stat = await file.stat();
 	if (stat.isFile() && stat.size <= LIMITS.attachment_bytes) return file;

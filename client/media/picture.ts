@@ -7,7 +7,7 @@ import { Failure } from "../failure.ts";
 import { type ImageFacts, imageFacts, limitedImage, UnshowableError } from "./inspect.ts";
 import { openFile } from "./outgoing.ts";
 import { acceptedPointer } from "./pointer.ts";
-import { assertShowable } from "./safety.ts";
+import { ANY_IMAGE, assertShowable } from "./safety.ts";
 
 /** Falling until the picture fits. */
 const QUALITIES = [82, 60, 40];
@@ -22,7 +22,7 @@ export interface MadePicture extends ImageFacts {
 export async function pictureFrom(path: string): Promise<MadePicture> {
 	await (await openFile(path)).close();
 	try {
-		await assertShowable(path, "image/any");
+		await assertShowable(path, ANY_IMAGE);
 		const bytes = new Uint8Array(await readFile(path));
 		for (const quality of QUALITIES) {
 			const image = (await limitedImage(bytes)).autoOrient();
@@ -36,7 +36,7 @@ export async function pictureFrom(path: string): Promise<MadePicture> {
 		throw new UnshowableError("the image can't be made small enough");
 	} catch (error) {
 		if (!(error instanceof UnshowableError)) throw error;
-		throw new Failure("bad_argument", error.message, error);
+		throw new Failure("bad_argument", `${path} can't be a picture: ${error.message}`, error);
 	}
 }
 

@@ -19,7 +19,7 @@ import { type MadePicture, pictureFrom } from "./picture.ts";
 import { currentPictures, type Pictured } from "./pictured.ts";
 import { type Preview, previewOf } from "./preview.ts";
 import { releaseBlob } from "./removal.ts";
-import { assertShowable } from "./safety.ts";
+import { ANY_IMAGE, assertShowable } from "./safety.ts";
 import { saveTo } from "./saving.ts";
 import { sealBlob } from "./seal.ts";
 import type { TransferTools } from "./transfers.ts";
@@ -63,7 +63,7 @@ export class Pictures {
 	 * `file_unsafe`.
 	 */
 	save(peer: string, pointer: Attachment, to: string): Promise<string> {
-		const check = (path: string): Promise<void> => assertShowable(path, "image/any");
+		const check = (path: string): Promise<void> => assertShowable(path, ANY_IMAGE);
 		return this.#alone(async () =>
 			saveTo(to, { id: pointer.blob, name: pointer.fileName }, this.#read(peer, pointer), check),
 		);

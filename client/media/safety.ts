@@ -4,6 +4,9 @@ import { io, LibSignalErrorBase, Mp4Sanitizer, WebpSanitizer } from "@signalapp/
 import { LIMITS } from "../../protocol/limits.ts";
 import { contentTypeOf, imageSize, UnshowableError } from "./inspect.ts";
 
+/** In the place of a type, where an image of any type is meant. */
+export const ANY_IMAGE = "image/any";
+
 /**
  * Looks at a decrypted file on disk by what it is, whatever the message says. Throws `UnshowableError` for an image or
  * video that is malformed, beyond the limits, or none of the kind that the message promised.
@@ -17,7 +20,8 @@ export async function assertShowable(path: string, promised: string): Promise<vo
 		const type = contentTypeOf(head);
 		const kind = promised.split("/")[0];
 		if ((kind === "image" || kind === "video") && type.split("/")[0] !== kind) {
-			throw new UnshowableError(`the file says that it is ${promised}, and is not`);
+			const other = promised === ANY_IMAGE ? "it is no image" : `the file says that it is ${promised}, and is not`;
+			throw new UnshowableError(other);
 		}
 		if (type === "video/mp4") await sanitized(Mp4Sanitizer.sanitize(new FileStream(file, size), BigInt(size)));
 		if (!type.startsWith("image/")) return;

@@ -147,6 +147,8 @@ function change(
 	}
 	const present = presentAccounts(context, row.peer);
 	const after = intend(before, context.account.accountId, intention, intention.do === "join" ? undefined : present);
+	// The state that is known here is one of before, and still lists the account.
+	if (after === "not_permitted" && group.member === 0) return "not_a_member";
 	if (typeof after === "string") return after;
 	const version = group.seen_version + 1;
 	const next = { ...after, version, rank: Math.max(before.rank + 1, version) };

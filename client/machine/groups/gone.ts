@@ -3,7 +3,9 @@ import { setRosterVersion } from "../../store/conversations.ts";
 import { forgetRoster } from "../../store/group_roster.ts";
 import { findGroup, forgetGroup, isLocked, setMember } from "../../store/groups.ts";
 import { messagesOf } from "../../store/messages.ts";
+import { allOutbox, removeOutbox } from "../../store/outbox.ts";
 import type { Context } from "../context.ts";
+import { failMessage, storeTexts } from "../sending.ts";
 import { deleteHere } from "../sync.ts";
 import { renewSenderKey } from "./roster.ts";
 
@@ -19,7 +21,17 @@ export function onGroupGone(context: Context, peer: string): void {
 	if (row === undefined || row.member === 0) return;
 	setMember(store, peer, false);
 	renewSenderKey(context, peer);
+	giveUp(context, peer);
 	context.notify({ type: "group-left", peer });
+}
+
+/** What waits would otherwise leave when somebody adds the account again, long after its person was told that it can't. */
+function giveUp(context: Context, peer: string): void {
+	storeTexts(context, peer);
+	for (const row of allOutbox(context.store, peer)) {
+		if (row.target === null) failMessage(context, row, "NOT_ON_ROSTER");
+		else removeOutbox(context.store, row.position);
+	}
 }
 
 /** A person deletes a group that the account has left: its messages here and on the other devices, and all else here. */

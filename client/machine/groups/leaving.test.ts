@@ -10,6 +10,7 @@ import { GroupCipher } from "../../signal/sender_keys.ts";
 import { requireAccount } from "../../store/account.ts";
 import { conversation } from "../../store/conversations.ts";
 import { findGroup, lockedGroups } from "../../store/groups.ts";
+import { history } from "../../store/queries.ts";
 import { plaintextOf, retryContent } from "../content.ts";
 import { textBytes } from "../wire.ts";
 import { GROUP, type GroupDevice, GroupWorld } from "./testing.ts";
@@ -127,6 +128,36 @@ test("GROUP-20 a group that was left is deleted with all that was said in it; wh
 	bob.inbox.push({ type: "group-gone", peer: GROUP }, { type: "delete-group", peer: GROUP });
 	await world.settle();
 	expect(findGroup(bob.store, GROUP)).toBe(undefined);
+});
+
+test("GROUP-20 what waits for a group when this account is shown out of it is given up, and does not leave when somebody adds it again", async () => {
+	const [alice, bob, carol] = [world.add("a"), world.add("b"), world.add("c")];
+	await world.found(alice, bob, carol);
+	bob.disconnect();
+	world.holds = (device, { type }) => device === bob && type === "open-conversation";
+	await world.settle();
+	const waiting = bob.text("too late");
+	bob.inbox.push({ type: "send-message", id: bob.machine.newMessageId(), peer: GROUP, draft: { body: "this too" } });
+	await world.settle();
+	alice.want({ do: "rules", rules: { edit: "admins" } });
+	alice.want({ do: "remove", accounts: [bob.account], secret });
+	await world.settle();
+	bob.inbox.push({ type: "group-gone", peer: GROUP });
+	await world.settle();
+	expect(rows(bob, "outbox")).toEqual([]);
+	expect(history(bob.store, GROUP, 10).map(({ status }) => status)).toEqual(["failed", "failed"]);
+	expect(bob.told("refused")).toMatchObject([{ messageId: waiting, code: "NOT_ON_ROSTER" }, { code: "NOT_ON_ROSTER" }]);
+	// The state here is one of before, under which bob is a member who may not edit.
+	const promoting = bob.want({ do: "role", account: carol.account, role: "admin" });
+	await world.settle();
+	expect(bob.told("group-change-failed")).toMatchObject([{ id: promoting, code: "not_a_member" }]);
+	world.holds = () => false;
+	alice.want({ do: "add", accounts: [bob.account] });
+	await world.settle();
+	bob.connect();
+	bob.text("back again");
+	await world.settle();
+	expect(alice.read()).toEqual(["back again"]);
 });
 
 test("GROUP-10 GROUP-3 a removed member's old sender key opens nothing, and nothing is sent again to it, not after its return either", async () => {
