@@ -235,6 +235,7 @@ function withLaptop(): typeof world.bob {
 	return bob;
 }
 
+const CAROL = "0c000000-0000-4000-8000-00000000000c";
 const END = down({ case: "newsEnd", value: { $typeName: "parley.v1.NewsEnd" } });
 const CAUGHT_UP = says(BOB, { case: "caughtUp", value: { $typeName: "parley.v1.CaughtUp", head: 0 } });
 const opened = (peer: string): MachineEvent => ({ type: "conversation-opened", peer });
@@ -253,7 +254,6 @@ test("TIMER-4 where the conversation with oneself is open the end of the news wa
 
 test("TIMER-4 one wait serves all conversations, and each is greeted once", async () => {
 	const bob = withLaptop();
-	const CAROL = "0c000000-0000-4000-8000-00000000000c";
 	expect(wakes(await bob.machine.step([opened(ALICE), opened(CAROL)]))).toHaveLength(1);
 	expect(greeted(await bob.machine.step([{ type: "wake", account: BOB }]))).toEqual([ALICE, CAROL]);
 	expect(greeted(await bob.machine.step([{ type: "wake", account: BOB }]))).toEqual([]);
@@ -282,6 +282,22 @@ test("TIMER-4 after a failed step all is connected anew, and the others are hear
 		throw new Error("the disk is full");
 	});
 	await expect(bob.machine.step([{ type: "tick" }])).rejects.toThrow("the disk is full");
-	commit.mockRestore();
 	expect(greeted(await bob.machine.step([opened(ALICE)]))).toEqual([]);
+	// What waited then waits no more, and the next wait is one of its own.
+	await bob.machine.step([{ type: "account-opened" }, news(2, uuidToBytes(CAROL))]);
+	commit.mockImplementationOnce(() => {
+		throw new Error("the disk is full");
+	});
+	await expect(bob.machine.step([{ type: "tick" }])).rejects.toThrow("the disk is full");
+	expect(wakes(await bob.machine.step([opened(ALICE)]))).toHaveLength(1);
+	expect(opens(await bob.machine.step([{ type: "account-opened" }, END]))).not.toContain(CAROL);
+});
+
+test("TIMER-4 a wait that was over while nobody waited lets nobody be greeted unheard", async () => {
+	const bob = withLaptop();
+	await bob.machine.step([{ type: "account-opened" }]);
+	await bob.machine.step([{ type: "account-closed" }]);
+	await bob.machine.step([{ type: "wake", account: BOB }]);
+	expect(greeted(await bob.machine.step([opened(ALICE)]))).toEqual([]);
+	expect(greeted(await bob.machine.step([{ type: "wake", account: BOB }]))).toEqual([ALICE]);
 });

@@ -40,7 +40,8 @@ export function onLimited(context: Context, peer: string, id: string, retryAfter
 
 /** The wait is over. */
 export function onWake(context: Context, account: string): void {
-	if (account === context.account.accountId) release(context);
+	// A wake of before, or one for prekeys, is no end of a wait: nothing was heard.
+	if (account === context.account.accountId && context.holding) release(context);
 	const failed = context.failedClaims.get(account);
 	if (failed !== undefined) context.failedClaims.set(account, { ...failed, waiting: false });
 	// Keys of own devices are needed in every conversation.

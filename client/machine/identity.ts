@@ -113,6 +113,8 @@ export function setVerified(context: Context, peer: string, verified: boolean): 
 
 /** Sessions with the old key must not be used again. */
 function endSessions(context: Context, account: string): void {
+	// Also those that began in this step.
+	context.cipher.sessions.flush();
 	const devices = context.store.all<{ device: number }>("SELECT device FROM sessions WHERE account = ?", [account]);
 	for (const { device } of devices) context.cipher.sessions.archive(account, device);
 	context.connections.get(account)?.claimed.clear();

@@ -39,11 +39,8 @@ export async function onClaimed(context: Context, account: string, bundles: PreK
 		context.connection(peer).claimed.add(account);
 		context.touched.add(peer);
 	}
-	if (isBlocked(context, account)) {
-		// Claimed again once a person has accepted the key.
-		for (const peer of touched) context.connection(peer).claimed.delete(account);
-		return;
-	}
+	// Claimed again once a person has accepted the key.
+	if (isBlocked(context, account)) return;
 	let usable = 0;
 	let unusable = 0;
 	for (const device of bundles.devices) {
