@@ -1,9 +1,14 @@
 import { create } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { WatermarkSchema } from "../../protocol/gen/common_pb.js";
 import { AcceptedSchema, EntrySchema } from "../../protocol/gen/conversation_down_pb.js";
 import { uuidToBytes } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { Cipher } from "../signal/cipher.ts";
+import { requireAccount } from "../store/account.ts";
 import { pendingOutboxCount } from "../store/queries.ts";
+import { onlyAnswers } from "./answers.ts";
+import { Context } from "./context.ts";
 import type { MachineEvent, MachineRequest } from "./interface.ts";
 import { WINDOW } from "./sending.ts";
 import { BOB, says, TestWorld } from "./testing.ts";
@@ -72,4 +77,30 @@ test("CLIENT-1 an entry among answers is on disk before it is acknowledged", asy
 	const next = frames(await step([...answers, says(BOB, { case: "entry", value: entry })]));
 	expect(synchronous()).toBe(2);
 	expect(next.at(-1)?.frame).toMatchObject({ case: "acknowledge", value: { cursor: FIRST + 1 } });
+});
+
+test("CLIENT-1 what a conversation owes makes answers an ordinary step, whatever it is", () => {
+	const { store } = world.alice;
+	const context = new Context(store, world.environment, requireAccount(store), new Cipher(store, () => false));
+	context.withdrawals = false;
+	const group = "ab".repeat(32);
+	const answer = (peer: string) => says(peer, { case: "watermark", value: create(WatermarkSchema, {}) });
+	const quiet = (...events: MachineEvent[]): boolean => onlyAnswers(context, events);
+	expect(quiet(answer(BOB))).toBe(true);
+	expect(quiet(answer(BOB), { type: "tick" })).toBe(false);
+	// Groups owe more.
+	expect(quiet(answer(BOB), answer(group))).toBe(false);
+	const connection = context.connection(BOB);
+	for (const flag of ["held", "stale"] as const) {
+		connection[flag] = true;
+		expect(quiet(answer(BOB)), flag).toBe(false);
+		connection[flag] = false;
+	}
+	connection.news = { conversation: new Uint8Array(32), upTo: 5 };
+	expect(quiet(answer(BOB))).toBe(false);
+	connection.news = undefined;
+	for (const withdrawals of [true, undefined]) {
+		context.withdrawals = withdrawals;
+		expect(quiet(answer(BOB))).toBe(false);
+	}
 });
