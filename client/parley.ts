@@ -10,7 +10,7 @@ import { defaultDataDirectory, eraseDataDirectory, openDataDirectory, openStore 
 import { Devices } from "./devices.ts";
 import { Failure } from "./failure.ts";
 import { type ChangeOutcomes, Groups } from "./groups/people.ts";
-import { findGroupByName, isGroupReference } from "./groups/reference.ts";
+import { findGroupByName, isGroupReference, noSuchUser } from "./groups/reference.ts";
 import { GROUP_PATTERN } from "./groups/state.ts";
 import { inVain, lineOf } from "./in_vain.ts";
 import { becomeDevice } from "./linking.ts";
@@ -120,7 +120,7 @@ export class Parley {
 		const found = await this.#connect().api.lookupUsername(toBase64url(usernameHash(username)));
 		const known = contactAccount(this.#store, username);
 		if (known !== undefined) return { username, account: known, movedTo: found === known ? undefined : found };
-		if (found === undefined) throw new Failure("no_such_user", `nobody is called ${username}: are they registered?`);
+		if (found === undefined) throw noSuchUser(this.#store, username);
 		rememberContact(this.#store, username, found);
 		this.#connect().runner.post({ type: "share-contact", username, account: found });
 		return { username, account: found, movedTo: undefined };

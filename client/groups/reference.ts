@@ -33,3 +33,10 @@ export function findGroupByName(store: Store, name: string, own?: string): strin
 	}
 	return one;
 }
+
+/** The failure of a username that nobody has. A group of that title may be what was meant. */
+export function noSuchUser(store: Store, username: string): Failure {
+	const group = allGroups(store).some(({ title }) => title.toLowerCase() === username.toLowerCase());
+	const hint = group ? `the group is ${PREFIX}${username}` : "are they registered?";
+	return new Failure("no_such_user", `nobody is called ${username}: ${hint}`);
+}

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { EnvelopeKind } from "../../../protocol/gen/common_pb.js";
 import { ConversationDownSchema } from "../../../protocol/gen/conversation_down_pb.js";
 import { fromHex, uuidFromBytes, uuidToBytes } from "../../../protocol/ids.ts";
-import { findGroupByName } from "../../groups/reference.ts";
+import { findGroupByName, noSuchUser } from "../../groups/reference.ts";
 import { Cipher } from "../../signal/cipher.ts";
 import { GroupCipher } from "../../signal/sender_keys.ts";
 import { requireAccount } from "../../store/account.ts";
@@ -210,4 +210,13 @@ test("GROUP-10 GROUP-3 a removed member's old sender key opens nothing, and noth
 	await world.settle();
 	expect(carol.read()).toContain("for three again");
 	expect(carol.read()).not.toContain("for two");
+});
+
+test("a name that nobody has may be a group's title", async () => {
+	const alice = world.add("a");
+	await world.found(alice);
+	alice.want({ do: "rename", title: "Climbing" });
+	await world.settle();
+	expect(noSuchUser(alice.store, "climbing").message).toBe("nobody is called climbing: the group is group:climbing");
+	expect(noSuchUser(alice.store, "carl").message).toBe("nobody is called carl: are they registered?");
 });
