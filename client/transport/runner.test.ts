@@ -144,6 +144,23 @@ test("PREKEY-4 an upload of prekeys is repeated with the same set until the serv
 	expect(steps[1]).toEqual([{ type: "prekeys-uploaded" }]);
 });
 
+test("what is tried again after a failure is not tried after the end, nor waited for", async () => {
+	for (const request of [
+		{ type: "upload-prekeys", upload: NO_KEYS },
+		{ type: "claim-prekeys", account: PEER },
+	] as const) {
+		const statuses = [500, 200];
+		const { runner, clock } = bench([[request]], statuses);
+		await runner.perform({ type: "tick" });
+		await turns();
+		await runner.close();
+		expect(clock.waits).toEqual([]);
+		await clock.advance(60_000);
+		await turns();
+		expect(statuses).toEqual([200]);
+	}
+});
+
 test("after a failed step nothing further is done, and everybody is told", async () => {
 	const { runner, machine, notices } = bench([]);
 	machine.step = () => Promise.reject(new Error("disk full"));

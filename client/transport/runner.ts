@@ -13,7 +13,7 @@ import type { GroupCall } from "../machine/groups/building.ts";
 import type { Machine, MachineEvent, MachineRequest, Notice } from "../machine/interface.ts";
 import { Backoff } from "./backoff.ts";
 import { Claims } from "./claims.ts";
-import { type Clock, pause } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import { ConversationSockets } from "./conversations.ts";
 import { ServerRefusal, ServerUnreachable } from "./errors.ts";
 import { callGroup } from "./group_calls.ts";
@@ -349,7 +349,8 @@ export class Runner {
 				if (!passing || this.#closed) throw error;
 				const delay = backoff.nextDelayMs();
 				if (backoff.attempts >= attempts) throw error;
-				await pause(this.#clock, delay);
+				await this.#wait(delay);
+				if (this.#closed) throw error;
 			}
 		}
 	}
