@@ -82,10 +82,10 @@ export function groupObject(parley: Parley, info: GroupInfo): { type: "group" } 
 }
 
 /** One line of the list. */
-export function groupLine({ group, title, members, member }: GroupInfo, colors: Colors): string {
+export function groupLine({ group, title, members, member, asked }: GroupInfo, colors: Colors): string {
 	const count = members.length === 1 ? "1 member" : `${members.length} members`;
 	const id = colors.dim(`group:${group.slice(0, 8)}`);
-	return `${id}  ${colors.bold(printable(title))}  ${count}${member ? "" : "  (you are not in it any more)"}`;
+	return `${id}  ${colors.bold(printable(title))}  ${count}${member ? "" : `  (${asked ? "you have asked to join" : "you are not in it"})`}`;
 }
 
 /** How people name a group whose title this device can't read. */
@@ -118,7 +118,9 @@ export function groupLines(parley: Parley, info: GroupInfo, colors: Colors): str
 			];
 			return `  ${name}${facts.length === 0 ? "" : colors.dim(`  ${facts.join(", ")}`)}`;
 		}),
-		...requests.map((account) => colors.yellow(`  ${printable(calledName(parley, account))} asks to join`)),
+		...requests
+			.filter((account) => account !== own)
+			.map((account) => colors.yellow(`  ${printable(calledName(parley, account))} asks to join`)),
 	];
 }
 
@@ -139,6 +141,26 @@ export function showCreated(
 export function showChanged(context: Context, parley: Parley, group: string): void {
 	const info = parley.groups.info(group);
 	context.print(groupObject(parley, info), groupLine(info, context.terminal.colors));
+}
+
+/**
+ * A command that changes groups. What others have changed in one meanwhile is told too, also where it is refused: whose
+ * rights somebody takes while they act learns that.
+ */
+export async function changing(context: Context, work: (parley: Parley) => Promise<void>): Promise<void> {
+	const changes: Extract<GroupNotice, { type: "group-changed" }>[] = [];
+	await context.withParley(
+		async (parley) => {
+			const own = parley.whoami().accountId;
+			const news = () => changes.filter(({ author, change }) => author !== own && !change.first);
+			await work(parley).finally(() => {
+				for (const notice of news()) printGroupNotice(context, parley, notice);
+			});
+		},
+		(notice) => {
+			if (notice.type === "group-changed") changes.push(notice);
+		},
+	);
 }
 
 export function showUnreachable(context: Context, parley: Parley, accounts: readonly string[]): void {

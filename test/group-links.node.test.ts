@@ -85,6 +85,10 @@ test("GROUP-5 GROUP-18 who asks to join is let in by an admin, or isn't; nobody 
 	for (const who of [carol, dora]) expect(await who.groups.join(text)).toMatchObject({ requested: true });
 	expect(inGroup(carol) || inGroup(dora)).toBe(false);
 	await expect(bob.groups.join(text)).rejects.toMatchObject({ code: "refused", message: ALREADY });
+	const [own] = carol.groups.list();
+	expect(own).toMatchObject({ member: false, asked: true });
+	// Nobody is let in by a slip of the hand.
+	for (const answer of ["approve", "decline"]) expect((await run("group", answer, TITLE, ALICE)).code, answer).toBe(5);
 	const requests = async () => (await run("group", "requests", TITLE)).objects.map(({ account }) => account);
 	await eventually(async () => {
 		expect((await run("receive")).code).toBe(0);
@@ -101,9 +105,13 @@ test("GROUP-5 GROUP-18 who asks to join is let in by an admin, or isn't; nobody 
 	expect((await run("group", "decline", TITLE, doraId)).code).toBe(0);
 	expect(await requests()).toEqual([]);
 	await eventually(() => bob.groups.info(TITLE).requests.length === 0);
+	const { version } = bob.groups.info(TITLE);
+	for (const answer of ["approve", "decline"]) expect((await run("group", answer, TITLE, doraId)).code, answer).toBe(5);
+	expect((await run("group", "approve", TITLE, carolId)).code).toBe(5);
 	expect((await run("send", `group:${TITLE}`, "welcome")).code).toBe(0);
 	await eventually(async () => (await carol.history(`group:${TITLE}`)).some(({ body }) => body === "welcome"));
 	expect(inGroup(dora)).toBe(false);
+	expect(carol.groups.info(TITLE).version).toBe(version);
 	// Who was declined may ask again, once: a second request is the first one.
 	for (let count = 0; count < 2; count++) expect(await dora.groups.join(text)).toMatchObject({ requested: true });
 	await eventually(() => bob.groups.info(TITLE).requests.length === 1);
@@ -201,4 +209,25 @@ test("GROUP-17 one member has broken keys: the rest get the message, and the sen
 	expect((await command("carol", "history", `group:${TITLE}`)).objects).not.toEqual([]);
 	expect((await command("carol", "group", "delete", TITLE)).objects).toMatchObject([{ type: "group-deleted" }]);
 	expect((await command("carol", "group", "list")).objects).toEqual([]);
+});
+
+test("GROUP-15 an admin who is demoted while acting hears who did it, and why nothing came of it", {
+	timeout: TEST_MS_MAX,
+}, async () => {
+	const alice = z.string().parse((await run("whoami")).objects[0]?.account);
+	expect((await run("group", "promote", TITLE, `bob_${mark}`)).code).toBe(0);
+	const isAdmin = () =>
+		bob.groups.info(TITLE).members.some(({ account, role }) => account !== alice && role === "admin");
+	await eventually(isAdmin);
+	await bob.groups.role(TITLE, alice, "member");
+	const { code, objects } = await run("group", "rules", TITLE, "--send", "admins");
+	expect(code).toBe(5);
+	const roles = [{ account: alice, role: "member" }];
+	expect(objects).toMatchObject([{ type: "group-changed", author: bob.whoami().accountId, change: { roles } }]);
+	// A line of many conversations says of which it is.
+	await bob.send(`group:${TITLE}`, "as you see");
+	const lines: string[] = [];
+	const terminal = { ...processTerminal(), out: (line: string) => void lines.push(line), note: () => {} };
+	expect(await main(["--data", join(folder, "alice"), "--server", backend.url, "receive"], terminal)).toBe(0);
+	expect(lines.join("\n")).toMatch(new RegExp(`in ${TITLE}  .* bob_${mark}: as you see`));
 });

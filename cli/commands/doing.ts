@@ -99,7 +99,14 @@ export function addTimer(program: Command, terminal: Terminal): void {
 		.addHelpText("after", "\nExamples:\n  $ parley timer bob 1d\n  $ parley timer bob off")
 		.action(async (name: string, to: number | undefined, options: { timeout: number }, command: Command) => {
 			if (to !== undefined) {
-				await perform(command, terminal, "timer", options.timeout, (parley) => parley.messages.setTimer(name, to));
+				await perform(
+					command,
+					terminal,
+					"timer",
+					options.timeout,
+					(parley) => parley.messages.setTimer(name, to),
+					`  ${timerText(name, to)}`,
+				);
 				return;
 			}
 			const context = contextOf(command, terminal);
@@ -117,18 +124,19 @@ export async function perform(
 	type: string,
 	seconds: number,
 	work: (parley: Parley) => Promise<Done>,
+	words = "",
 ): Promise<void> {
 	const context = contextOf(command, terminal);
 	await context.withParley(async (parley) => {
 		const done = await work(parley);
 		await parley.messages.arrived(done, seconds * 1_000);
-		printDone(context, parley, type, done);
+		printDone(context, parley, type, done, words);
 	});
 }
 
-function printDone(context: Context, parley: Parley, type: string, { id, peer }: Done): void {
+function printDone(context: Context, parley: Parley, type: string, { id, peer }: Done, words: string): void {
 	const name = parley.nameOf(peer);
-	context.print({ type, id, with: name, account: peer }, `✓ ${context.terminal.colors.dim(shortId(id))}`);
+	context.print({ type, id, with: name, account: peer }, `✓ ${context.terminal.colors.dim(shortId(id))}${words}`);
 }
 
 /** As every command that waits for the server has it. */

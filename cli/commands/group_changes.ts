@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { Failure } from "../../client/failure.ts";
 import type { Parley } from "../../client/parley.ts";
 import { contextOf } from "../context.ts";
-import { lockedName, showChanged, showUnreachable } from "../group_text.ts";
+import { changing, lockedName, showChanged, showUnreachable } from "../group_text.ts";
 import type { Terminal } from "../terminal.ts";
 
 type Who = "members" | "admins";
@@ -18,7 +18,7 @@ export function addGroupChanges(group: Command, terminal: Terminal): void {
 			.addHelpText("after", `\nExample:\n  $ parley group ${name} "Climbing on Sunday"${example}`);
 	const run = async (command: Command, name: string, work: (parley: Parley) => Promise<unknown>): Promise<void> => {
 		const context = contextOf(command, terminal);
-		await context.withParley(async (parley) => {
+		await changing(context, async (parley) => {
 			const peer = parley.groups.find(name);
 			await work(parley);
 			showChanged(context, parley, peer);

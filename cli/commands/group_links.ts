@@ -1,7 +1,10 @@
 /** The commands about invite links, and about who asks to join. */
 import { type Command, Option } from "commander";
+import { Failure } from "../../client/failure.ts";
+import { refusalOf } from "../../client/groups/words.ts";
+import type { Parley } from "../../client/parley.ts";
 import { contextOf } from "../context.ts";
-import { showChanged } from "../group_text.ts";
+import { changing, showChanged } from "../group_text.ts";
 import { printable, type Terminal } from "../terminal.ts";
 
 interface LinkOptions {
@@ -26,7 +29,7 @@ export function addGroupLinks(group: Command, terminal: Terminal): void {
 		)
 		.action(async (name: string, options: LinkOptions, command: Command) => {
 			const context = contextOf(command, terminal);
-			await context.withParley(async (parley) => {
+			await changing(context, async (parley) => {
 				const { off = false, reset = false, approval } = options;
 				const to = { on: !off, reset, ...(approval === undefined ? {} : { approval }) };
 				const link = await parley.groups.link(name, to);
@@ -78,10 +81,26 @@ export function addGroupLinks(group: Command, terminal: Terminal): void {
 			.addHelpText("after", `\nExample:\n  $ parley group ${approve ? "approve" : "decline"} "Climbing on Sunday" dora`)
 			.action(async (name: string, who: string, _options: unknown, command: Command) => {
 				const context = contextOf(command, terminal);
-				await context.withParley(async (parley) => {
+				await changing(context, async (parley) => {
+					await assertAsked(parley, name, who);
 					await parley.groups.answer(name, who, approve);
 					showChanged(context, parley, parley.groups.find(name));
 				});
 			});
 	}
+}
+
+/** So long the news may take in which the request is. */
+const NEWS_MS = 15_000;
+
+/** An answer to somebody who has not asked would let in, or decline, whoever a slip of the hand has named. */
+async function assertAsked(parley: Parley, group: string, who: string): Promise<void> {
+	const account = await parley.profiles.accountOf(who);
+	const asks = (): boolean => parley.groups.info(group).requests.includes(account);
+	if (asks()) return;
+	await parley.receive({ timeoutMs: NEWS_MS });
+	if (asks()) return;
+	const { members } = parley.groups.info(group);
+	if (members.some((member) => member.account === account)) throw refusalOf("already_a_member");
+	throw new Failure("refused", `${who} has not asked to join: parley group add`);
 }

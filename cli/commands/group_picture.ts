@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { Failure } from "../../client/failure.ts";
 import { contextOf } from "../context.ts";
-import { showChanged } from "../group_text.ts";
+import { changing, showChanged } from "../group_text.ts";
 import { printable, type Terminal } from "../terminal.ts";
 
 interface Options {
@@ -30,7 +30,7 @@ Examples:
 				throw new Failure("bad_argument", "say one of a path, --remove, and --to");
 			}
 			const context = contextOf(command, terminal);
-			await context.withParley(async (parley) => {
+			await changing(context, async (parley) => {
 				const peer = parley.groups.find(name);
 				if (to === undefined) {
 					await parley.groups.setPicture(peer, path);

@@ -104,15 +104,13 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 	const { colors } = context.terminal;
 	switch (notice.type) {
 		case "message": {
-			const name = parley.nameOf(notice.message.peer);
-			const header = notice.message.outgoing ? `to ${name}  ` : "";
-			context.print(shownObject(parley, notice.message), header + shownLine(parley, notice.message, colors));
+			printMessage(context, parley, notice.message);
 			return;
 		}
 		case "message-changed": {
 			// A placeholder was replaced, or somebody did something; how far own messages got is for `status`.
 			if (notice.message.outgoing && notice.acted !== true) return;
-			context.print(shownObject(parley, notice.message), shownLine(parley, notice.message, colors));
+			printMessage(context, parley, notice.message);
 			return;
 		}
 		case "identity-changed": {
@@ -196,4 +194,12 @@ export function printNotice(context: Context, parley: Parley, notice: ParleyNoti
 		default:
 			notice satisfies never;
 	}
+}
+
+/** One line of many conversations says of which it is, where the sender's name doesn't. */
+function printMessage(context: Context, parley: Parley, message: StoredMessage): void {
+	const { colors } = context.terminal;
+	const where = printable(parley.nameOf(message.peer));
+	const header = message.outgoing ? `to ${where}  ` : isGroup(message.peer) ? `in ${where}  ` : "";
+	context.print(shownObject(parley, message), header + shownLine(parley, message, colors));
 }

@@ -44,6 +44,8 @@ export interface GroupInfo extends GroupState {
 	image: Attachment | undefined;
 	/** Whether this account is a member. */
 	member: boolean;
+	/** Whether this account has asked to join, and is no member yet. */
+	asked: boolean;
 	/** Members that are on the server's roster no more: their account is deleted, or they left without the group's key. */
 	gone: string[];
 	/** Accounts that ask to join. */
@@ -106,7 +108,8 @@ export class Groups {
 		const members = member ? state.members : state.members.filter(({ account }) => account !== own);
 		const roster = new Set(rosterMembers(store, peer));
 		const gone = member ? members.map(({ account }) => account).filter((account) => !roster.has(account)) : [];
-		return { ...state, members, gone, image, member, requests: groupRequests(store, peer), link };
+		const requests = groupRequests(store, peer);
+		return { ...state, members, gone, image, member, asked: !member && requests.includes(own), requests, link };
 	}
 
 	find(name: string): string {

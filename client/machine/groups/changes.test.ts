@@ -90,6 +90,19 @@ test("GROUP-15 an admin is demoted while acting: the person is told, and nothing
 	for (const device of [alice, bob, carol]) expect(members(device)).toHaveLength(3);
 });
 
+test("GROUP-15 who was made an admin while away acts as one: what is known here is brought up to date before it refuses", async () => {
+	const [alice, bob, carol] = await three();
+	bob.disconnect();
+	await world.settle();
+	alice.want({ do: "role", account: bob.account, role: "admin" });
+	await world.settle();
+	const removing = bob.want({ do: "remove", accounts: [carol.account], secret });
+	await world.settle();
+	expect(bob.told("group-change-failed")).toEqual([]);
+	expect(bob.told("group-change-done")).toMatchObject([{ id: removing }]);
+	expect(members(alice)).toEqual([alice.account, bob.account]);
+});
+
 test("GROUP-15 the same person is removed by two admins: the second is told that it is so already", async () => {
 	const [alice, bob, carol] = await three();
 	alice.want({ do: "role", account: bob.account, role: "admin" });

@@ -93,11 +93,19 @@ export function resumeAllChanges(context: Context): void {
 
 function build(context: Context, row: GroupChangeRow): void {
 	const built = row.attempts > ATTEMPTS ? "group_conflict" : buildCall(context, row);
-	if (built === undefined) return;
+	if (built === undefined || (typeof built === "string" && mayPass(context, row.peer, built))) return;
 	// A new device of a member has opened the link before the roster has it: the log begins after what changes until then.
 	if (built === "joined_already") setRefetch(context.store, row.peer, true);
 	if (typeof built === "string") fail(context, row, built);
 	else call(context, row.peer, built.wire, built.call);
+}
+
+/** What the state here forbids the state in the log may allow: it is caught up with before a person is refused. */
+function mayPass(context: Context, peer: string, code: string): boolean {
+	if (code === "bad_title" || code === "joined_already" || code === "group_conflict") return false;
+	if (findGroup(context.store, peer)?.member !== 1 || context.groups.caughtUp.has(peer)) return false;
+	if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
+	return true;
 }
 
 function call(context: Context, peer: string, id: string, what: GroupCall): void {
@@ -117,6 +125,7 @@ export function onGroupAnswered(context: Context, peer: string, wire: string, an
 	const requested = row.request !== null && parseCall(row.request).do === "request";
 	// Of a change from before an absence the entry never comes.
 	const past = answer.version > 0 && answer.version <= (findGroup(context.store, peer)?.seen_version ?? 0);
+	if (requested) addRequest(context.store, peer, context.account.accountId);
 	if (what === "leave" || requested || past) changeDone(context, wire);
 	else if (!context.connection(peer).open) context.request({ type: "open-conversation", peer });
 }

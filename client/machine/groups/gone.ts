@@ -1,5 +1,7 @@
 /** The end of this account's membership, and of what this device keeps of a group (rule GROUP-20). */
+
 import { setRosterVersion } from "../../store/conversations.ts";
+import { groupChanges, removeGroupChange } from "../../store/group_changes.ts";
 import { forgetRoster } from "../../store/group_roster.ts";
 import { findGroup, forgetGroup, isLocked, setMember } from "../../store/groups.ts";
 import { messagesOf } from "../../store/messages.ts";
@@ -7,6 +9,7 @@ import { allOutbox, removeOutbox } from "../../store/outbox.ts";
 import type { Context } from "../context.ts";
 import { failMessage, storeTexts } from "../sending.ts";
 import { deleteHere } from "../sync.ts";
+import { parseIntention } from "./building.ts";
 import { renewSenderKey } from "./roster.ts";
 
 /** The server has shown this device out of the group, or does not know it there. */
@@ -31,6 +34,12 @@ function giveUp(context: Context, peer: string): void {
 	for (const row of allOutbox(context.store, peer)) {
 		if (row.target === null) failMessage(context, row, "NOT_ON_ROSTER");
 		else removeOutbox(context.store, row.position);
+	}
+	for (const { id, intention } of groupChanges(context.store, peer)) {
+		const what = parseIntention(intention).do;
+		if (what === "leave" || what === "join") continue;
+		removeGroupChange(context.store, id);
+		context.notify({ type: "group-change-failed", peer, id, code: "not_a_member" });
 	}
 }
 

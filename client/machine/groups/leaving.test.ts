@@ -137,6 +137,8 @@ test("GROUP-20 what waits for a group when this account is shown out of it is gi
 	world.holds = (device, { type }) => device === bob && type === "open-conversation";
 	await world.settle();
 	const waiting = bob.text("too late");
+	// It is judged by the state that the next connection brings, and then by none.
+	const denied = bob.want({ do: "rules", rules: { edit: "admins" } });
 	bob.inbox.push({ type: "send-message", id: bob.machine.newMessageId(), peer: GROUP, draft: { body: "this too" } });
 	await world.settle();
 	alice.want({ do: "rules", rules: { edit: "admins" } });
@@ -145,8 +147,11 @@ test("GROUP-20 what waits for a group when this account is shown out of it is gi
 	bob.inbox.push({ type: "group-gone", peer: GROUP });
 	await world.settle();
 	expect(rows(bob, "outbox")).toEqual([]);
-	expect(history(bob.store, GROUP, 10).map(({ status }) => status)).toEqual(["failed", "failed"]);
+	expect(rows(bob, "group_changes")).toEqual([]);
+	expect(bob.told("group-change-failed")).toMatchObject([{ id: denied, code: "not_a_member" }]);
 	expect(bob.told("refused")).toMatchObject([{ messageId: waiting, code: "NOT_ON_ROSTER" }, { code: "NOT_ON_ROSTER" }]);
+	bob.notices = [];
+	expect(history(bob.store, GROUP, 10).map(({ status }) => status)).toEqual(["failed", "failed"]);
 	// The state here is one of before, under which bob is a member who may not edit.
 	const promoting = bob.want({ do: "role", account: carol.account, role: "admin" });
 	await world.settle();
