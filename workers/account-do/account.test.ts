@@ -165,19 +165,21 @@ test("REFUSED-2 16 malformed frames close the socket with 4400, and the account 
 	expect(await next.next()).toBe("news 5");
 });
 
-test("REFUSED-2 the 1,000th frame beyond the rate closes the socket with 4429", async () => {
+test("REFUSED-2 REFUSED-1 a frame beyond the rate is told when to try again, and the 1,000th closes the socket with 4429", async () => {
 	const { id, stub } = await newAccount();
 	const socket = await TestSocket.ready(id);
 	await socket.take(2);
 	await runInDurableObject(stub, (_account, state) => {
 		for (const ours of state.getWebSockets()) {
 			// No tokens, and a clock that is ahead, so that none is earned however slow this test runs.
-			const pace = { tokens: 0, at_ms: Date.now() + 3_600_000, malformed: 0, beyond: 999, refused_at_ms: 0 };
+			const pace = { tokens: 0, at_ms: Date.now() + 3_600_000, malformed: 0, beyond: 998, refused_at_ms: 0 };
 			ours.serializeAttachment({ ...ours.deserializeAttachment(), pace });
 		}
 	});
-	socket.send({ case: "seen", value: { conversation: new Uint8Array(32), upTo: 1 } });
-	expect(await socket.next()).toBe("refused RATE_LIMITED 0");
+	const seen = { conversation: new Uint8Array(32), upTo: 1 };
+	for (let count = 0; count < 2; count++) socket.send({ case: "seen", value: seen });
+	const refused = "refused RATE_LIMITED 0, again after 500";
+	expect(await socket.take(2)).toEqual([refused, refused]);
 	expect(await socket.closed).toBe(4429);
 	expect(await stub.preKeyCounts(1)).toEqual({ oneTimePreKeys: 30, oneTimeKyberPreKeys: 30 });
 });

@@ -110,6 +110,11 @@ test("PREKEY-1 a device that runs low of either kind is told", async () => {
 	expect(await socket.take(2)).toEqual(["end", "counts 25 3"]);
 	await stub.takePreKeys();
 	expect(await socket.next()).toBe("counts 24 2");
+	await stub.addDevice(3, { ...keys, oneTimePreKeys: keys.oneTimePreKeys.slice(0, 3) });
+	const third = await TestSocket.ready(id, 3);
+	expect(await third.take(2)).toEqual(["end", "counts 3 25"]);
+	await stub.takePreKeys();
+	expect(await third.next()).toBe("counts 2 24");
 });
 
 test("SOCKET-1 what a superseded socket still sends does nothing, and is not answered", async () => {

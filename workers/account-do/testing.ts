@@ -124,7 +124,9 @@ function describe(frame: AccountDown["frame"]): string {
 		case "prekeyCounts":
 			return `counts ${frame.value.oneTimeEc} ${frame.value.oneTimeKyber}`;
 		case "refused":
-			return `refused ${ErrorCode[frame.value.code]} ${frame.value.limit}`;
+			return `refused ${ErrorCode[frame.value.code]} ${frame.value.limit}${
+				frame.value.retryAfterMs === 0 ? "" : `, again after ${frame.value.retryAfterMs}`
+			}`;
 		case undefined:
 			return "nothing";
 		default:

@@ -252,3 +252,40 @@ test("KEPT-1 in a conversation of two it is removed at once", () => {
 	bench.up(bob, { case: "acknowledge", value: { cursor: 1 } });
 	expect([bench.core.unsettled, wiped(bench), bench.sockets.get(bob)?.cursor]).toEqual([false, [true], 1]);
 });
+
+test("DELIVERED-4: who has heard it beside the entry hears it of no watermark, in a group neither", () => {
+	const pair = new Bench();
+	const [alice, bob] = [pair.ready(A1), pair.ready(B1)];
+	pair.raw(alice, message(newId(), [B1]));
+	pair.effects = [];
+	pair.raw(bob, carrying(1, [A1]));
+	expect(pair.take(alice)).toEqual(["entry 2"]);
+	const group = new GroupBench();
+	const field = toBinary(ConversationUpSchema, create(ConversationUpSchema, { acknowledged: 1 }));
+	const value = { messageId: newId(), rosterVersion: 1, shared: new Uint8Array([1]) };
+	group.raw(group.bob, new Uint8Array([...up({ case: "send", value }), ...field]));
+	expect(group.take(group.alice)).toEqual(["entry 2"]);
+});
+
+test("GROUP-8, DELIVERED-4: in a large group nothing is said beside a message", () => {
+	const bench = new GroupBench();
+	const somebody = (_: unknown, index: number) =>
+		joining({ account: crypto.randomUUID(), device: 1, registrationId: index + 1 });
+	const added = Array.from({ length: LIMITS.watermark_push_devices - 1 }, somebody);
+	bench.change(request(A1, 2, { added }));
+	bench.effects = [];
+	const version = 2;
+	bench.raw(bench.bob, carrying(2, [A1], newId(), version));
+	expect(takeBeside(bench, bench.alice)).toEqual([{ delivered: undefined, after: undefined }]);
+});
+
+test("DELIVERED-3 GROUP-1 messages to a group count as on the way like others", () => {
+	const bench = new GroupBench();
+	for (let sent = 0; sent < LIMITS.window_entries + 5; sent++) {
+		bench.now_ms += 2;
+		const value = { messageId: newId(), rosterVersion: 1, shared: new Uint8Array([1]) };
+		bench.up(bench.alice, { case: "send", value });
+	}
+	// The founding was the first.
+	expect(bench.take(bench.bob).at(-1)).toBe(`entry ${LIMITS.window_entries}`);
+});

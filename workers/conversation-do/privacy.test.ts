@@ -1,7 +1,8 @@
 /** Blocking, presence and quiet acknowledgements: what is told to whom. */
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
+import { ConversationUpSchema } from "../../protocol/gen/conversation_up_pb.js";
 import { uuidFromBytes } from "../../protocol/ids.ts";
 import {
 	A1,
@@ -155,6 +156,30 @@ test("BLOCK-3 a blocker that lags behind gets what is older, once, and nothing o
 	bench.takeCalls();
 	bench.handle({ type: "disconnected", socket: other });
 	expect(bench.takeCalls()).toEqual([]);
+});
+
+test("BLOCK-3 KEPT-1 what a blocker has not read stays for it while others read what came after", () => {
+	const { bench, one, other } = pair();
+	bench.raw(one, message(newId(), [B1]));
+	bench.raw(other, BLOCK);
+	bench.handle({ type: "disconnected", socket: other });
+	bench.raw(one, message(newId(), [B1]));
+	bench.up(one, { case: "acknowledge", value: { cursor: 2 } });
+	bench.handle({ type: "setDevices", member: { ...member(ALICE, 11, 12), version: 2 } });
+	const again = bench.ready(B1);
+	expect(bench.take(again).slice(1)).toEqual(["entry 1", "caught up 2"]);
+});
+
+test("BLOCK-2 DELIVERED-4 what a blocker acknowledges beside a message that is refused is told to nobody", () => {
+	const { bench, one, other } = pair();
+	bench.raw(one, message(newId(), [B1]));
+	bench.raw(other, BLOCK);
+	bench.effects = [];
+	const beside = toBinary(ConversationUpSchema, create(ConversationUpSchema, { acknowledged: 1 }));
+	bench.raw(other, new Uint8Array([...message(newId(), [A1], 9), ...beside]));
+	expect(bench.take(other)).toEqual(["refused STALE_ROSTER 0"]);
+	expect(bench.take(one)).toEqual([]);
+	expect(bench.store.entries(0, 1)[0]?.wiped).toBe(true);
 });
 
 test("BLOCK-1 nobody is blocked in a conversation with oneself, or in a group", () => {

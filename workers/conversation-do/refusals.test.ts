@@ -155,3 +155,20 @@ test("DELIVERED-1 an entry from the log is, byte for byte, the one that was push
 	expect(pushed).toHaveLength(1);
 	expect(entry(bench.ready(B1))).toEqual(pushed);
 });
+
+test("DELIVERED-1 devices of two accounts with the same number and registration get each its own ciphertext", () => {
+	const bench = new Bench([member(ALICE, 21, 12), member(BOB, 21)]);
+	const sender = bench.ready({ account: ALICE, device: 2, registrationId: 12 });
+	const own: Address = { account: ALICE, device: 1, registrationId: 21 };
+	const [one, other] = [bench.ready(own), bench.ready(B1)];
+	bench.effects = [];
+	const envelopes = [own, B1].map(({ account, device, registrationId }, index) => ({
+		...{ to: { account: uuidToBytes(account), device, registrationId }, kind: 1 },
+		ciphertext: new Uint8Array([index]),
+	}));
+	bench.up(sender, { case: "send", value: { messageId: newId(), rosterVersion: 1, envelopes } });
+	const got = [one, other].map((socket) =>
+		frames(bench, socket).flatMap((frame) => (frame.case === "entry" ? [...frame.value.ciphertext] : [])),
+	);
+	expect(got).toEqual([[0], [1]]);
+});

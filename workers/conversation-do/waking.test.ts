@@ -3,6 +3,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import type { Watermark } from "../../protocol/gen/common_pb.js";
 import { ConversationDownSchema } from "../../protocol/gen/conversation_down_pb.js";
+import { LIMITS } from "../../protocol/limits.ts";
 import { A1, ALICE, B1, Bench, BOB, member, message, newId } from "./testing.ts";
 
 const DAY_MS = 86_400_000;
@@ -228,4 +229,51 @@ test("SOCKET-1 another device of the account, and the other member's, keep their
 	expect([bench.take(two), bench.take(other)]).toEqual([[], []]);
 	bench.up(other, { case: "typing", value: { started: true } });
 	expect(bench.take(two)).toEqual(["typing true"]);
+});
+
+test("IDLE-1 DELIVERED-3 hibernation after a window was filled by what came: the rest follows an acknowledgement", () => {
+	const bench = new Bench();
+	const [one, other] = [bench.ready(A1), bench.ready(B1)];
+	send(bench, one, LIMITS.window_entries + 2);
+	bench.restart(true);
+	bench.effects = [];
+	bench.up(other, { case: "acknowledge", value: { cursor: LIMITS.window_entries } });
+	expect(bench.take(other)).toEqual(["entry 257", "entry 258", "caught up 258"]);
+});
+
+test("IDLE-1 NUDGE-1 who is here is here after hibernation too, and who had not said hello is not", () => {
+	const bench = new Bench();
+	const one = bench.ready(A1);
+	const silent = bench.open(B1);
+	bench.restart(true);
+	send(bench, one, 1);
+	expect(nudges(bench)).toEqual([1]);
+	bench.handle({ type: "disconnected", socket: silent });
+	bench.ready(B1, 1);
+	bench.restart(true);
+	send(bench, one, 1);
+	expect(nudges(bench)).toEqual([]);
+});
+
+test("IDLE-1 KEPT-1 what a device acknowledged before a hibernation counts for what is removed after it", () => {
+	const bench = new Bench([member(ALICE, 11), member(BOB, 21, 22)]);
+	const [one, b1, b2] = [bench.ready(A1), bench.ready(B1), bench.ready(B2)];
+	bench.raw(one, message(newId(), [B1, B2]));
+	bench.up(b1, { case: "acknowledge", value: { cursor: 1 } });
+	bench.restart(true);
+	bench.up(b2, { case: "acknowledge", value: { cursor: 1 } });
+	expect(bench.store.entries(0, 1)[0]?.wiped).toBe(true);
+});
+
+test("NUDGE-1 after a crash nobody is nudged for what it sent itself", () => {
+	const bench = new Bench();
+	const [one, other] = [bench.ready(A1), bench.ready(B1)];
+	send(bench, one, 1);
+	bench.up(other, { case: "acknowledge", value: { cursor: 1 } });
+	bench.takeCalls();
+	bench.restart(false);
+	bench.ready(B1, 1);
+	bench.now_ms += 60_000;
+	bench.handle({ type: "alarm" });
+	expect(nudges(bench)).toEqual([]);
 });
