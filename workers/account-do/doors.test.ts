@@ -105,6 +105,11 @@ test("PREKEY-1 who has no one-time keys is not told so with every take, who lack
 	none.sendRaw("x");
 	expect(await none.next()).toBe("refused MALFORMED 0");
 	expect(await kyber.next()).toBe("counts 0 0");
+	await stub.addDevice(4, { ...prekeys(1, 1), oneTimeKyberPreKeys: [] });
+	const ec = await TestSocket.ready(id, 4);
+	expect(await ec.take(2)).toEqual(["end", "counts 1 0"]);
+	await stub.takePreKeys();
+	expect(await ec.next()).toBe("counts 0 0");
 });
 
 test("PREKEY-2 each kind is bounded, needed at first, rotated by a greater id alone, and an id counts once", async () => {
