@@ -5,6 +5,7 @@ import { ErrorCode } from "../../protocol/gen/common_pb.js";
 import { toHex, uuidFromBytes } from "../../protocol/ids.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
 import { isGroup } from "../groups/state.ts";
+import { removeExpired } from "../messages/expiry.ts";
 import { forgetMeta } from "../store/account.ts";
 import { conversation, hotConversations } from "../store/conversations.ts";
 import { allGroups } from "../store/groups.ts";
@@ -22,6 +23,8 @@ export function onAccountOpened(context: Context): void {
 	const value = { $typeName: "parley.v1.AccountHello" as const, protocolVersion: PROTOCOL_VERSION };
 	context.sendAccount({ case: "hello", value });
 	beginHolding(context);
+	// A process that ends before the first tick removes what is over, too.
+	removeExpired(context);
 	forgetOldRetries(context);
 	requestSync(context);
 	// A crash of the conversation can have taken an entry and its nudge with the dead connection (rule NUDGE-3).

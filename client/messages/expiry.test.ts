@@ -76,6 +76,33 @@ test("TIMER-2 a message disappears at its sender the time after sending, at its 
 	}
 });
 
+test("TIMER-2 what is over is removed with a connection too: no process may live until the first tick", async () => {
+	world.text(world.alice, "soon gone");
+	await world.settle();
+	await read(world.bob, 4);
+	world.nowMs += 60_000;
+	for (const device of [world.alice, world.bob]) {
+		device.inbox.push({ type: "account-opened" });
+		await world.settle();
+		expect(device.store.all("SELECT * FROM details")).toEqual([]);
+		expect(JSON.stringify(device.store.all("SELECT body FROM messages"))).not.toContain("soon gone");
+	}
+});
+
+test("TIMER-2 what was read while the clock was years ahead has its time to go, and no longer, once that is right", async () => {
+	world.text(world.alice, "soon gone");
+	await world.settle();
+	const right = world.nowMs;
+	world.nowMs += 10 * 365 * 86_400_000;
+	await read(world.bob, 4);
+	world.nowMs = right;
+	await pass(1);
+	await pass(59);
+	expect(bodies(world.bob)).toContain("soon gone");
+	await pass(1);
+	expect(bodies(world.bob)).toEqual(["hello", "hi"]);
+});
+
 test("TIMER-2 every kind of message disappears, with what was done with it", async () => {
 	const poll = { question: "When?", options: ["now", "later"], multiple: false };
 	const id = world.draft(world.alice, { body: "", poll });

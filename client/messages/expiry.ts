@@ -3,7 +3,7 @@ import type { Context } from "../machine/context.ts";
 import { forgetResends } from "../machine/retry.ts";
 import { claimHold } from "../media/claiming.ts";
 import { removeActionsOf } from "../store/actions.ts";
-import { expired, markGone, nextExpiry, removeDetails, startClocks } from "../store/details.ts";
+import { capClocks, expired, markGone, nextExpiry, removeDetails, startClocks } from "../store/details.ts";
 import { findMessage, removeMessage } from "../store/messages.ts";
 import type { MessageName } from "./wishes.ts";
 import { takeBack, withdraw } from "./withdrawing.ts";
@@ -21,7 +21,9 @@ export function scheduleExpiry(context: Context): void {
 
 /** Removes what has had its time. */
 export function removeExpired(context: Context): void {
-	const over = expired(context.store, context.environment.nowMs());
+	const now = context.environment.nowMs();
+	capClocks(context.store, now);
+	const over = expired(context.store, now);
 	for (const { sender, id } of over) {
 		// What everybody has is not at the server any more.
 		const name = { author: sender, id };

@@ -63,6 +63,15 @@ export function startClocks(store: Store, peer: string, own: string, upTo: numbe
 	);
 }
 
+/** Nothing has longer to go than its whole time: where it seems so, the clock was ahead when it began to run. */
+export function capClocks(store: Store, nowMs: number): void {
+	store.run(
+		`UPDATE details SET expires_at_ms = ? + expire_after_seconds * 1000
+		 WHERE expires_at_ms IS NOT NULL AND expires_at_ms > ? + expire_after_seconds * 1000`,
+		[nowMs, nowMs],
+	);
+}
+
 /** Messages whose time is over. */
 export function expired(store: Store, nowMs: number): { sender: string; id: string }[] {
 	return store.all<{ sender: string; id: string }>(
