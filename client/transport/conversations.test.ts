@@ -114,3 +114,49 @@ test("NUDGE-3 a closing that the server does not answer is no farewell: the conv
 	sockets.want(PEER);
 	expect(await sockets.closeAll()).toEqual([PEER]);
 });
+
+test("a group has a path of its own; who is asked for again is not idle, and a stopped one's minute ends nothing", async () => {
+	const { clock, opened, log, sockets, only } = bench();
+	const group = "ab".repeat(32);
+	sockets.want(group);
+	expect(only().path).toBe(`/v1/groups/${group}/socket`);
+	await clock.advance(59_999);
+	sockets.want(group);
+	await clock.advance(59_999);
+	expect(only().closed).toBe(false);
+	only().events.stopped("removed");
+	expect(clock.waits).toEqual([]);
+	sockets.want(group);
+	expect(opened).toHaveLength(2);
+	expect(log).toEqual(["stopped removed"]);
+});
+
+test("NUDGE-3 a closing on its way is no farewell where the conversation was opened again, nor brings it back at the end", async () => {
+	const again = bench();
+	again.sockets.want(PEER);
+	const idle = again.clock.advance(60_000);
+	again.sockets.want(PEER);
+	await idle;
+	expect(again.log).toEqual(["closed"]);
+	expect(again.opened).toHaveLength(2);
+	expect(again.only().closed).toBe(false);
+
+	const ended = bench();
+	ended.sockets.want(PEER);
+	ended.only().agrees = false;
+	const last = ended.clock.advance(60_000);
+	expect(await ended.sockets.closeAll()).toEqual([]);
+	await last;
+	expect(ended.opened).toHaveLength(1);
+	expect(ended.clock.waits).toEqual([]);
+});
+
+test("NUDGE-3 at the end only those are left whose closing was answered, and nothing is waited for", async () => {
+	const { clock, opened, sockets } = bench();
+	sockets.want(PEER);
+	sockets.want("ab".repeat(32));
+	const [, silent] = opened;
+	if (silent !== undefined) silent.agrees = false;
+	expect(await sockets.closeAll()).toEqual([PEER]);
+	expect(clock.waits).toEqual([]);
+});

@@ -26,3 +26,8 @@ export class ServerRefusal extends Error {
 export class ServerUnreachable extends Error {
 	override readonly name = "ServerUnreachable";
 }
+
+/** Whatever was thrown, as an error. */
+export function asError(error: unknown): Error {
+	return error instanceof Error ? error : new Error(String(error));
+}

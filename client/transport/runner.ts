@@ -15,10 +15,10 @@ import { Backoff } from "./backoff.ts";
 import { Claims } from "./claims.ts";
 import type { Clock } from "./clock.ts";
 import { ConversationSockets } from "./conversations.ts";
-import { ServerRefusal, ServerUnreachable } from "./errors.ts";
+import { asError, ServerRefusal, ServerUnreachable } from "./errors.ts";
 import { callGroup } from "./group_calls.ts";
 import type { Api } from "./http.ts";
-import { ManagedSocket, type SocketEvents, type StopReason } from "./socket.ts";
+import { ManagedSocket, type SocketEvents, type SocketOptions, type StopReason } from "./socket.ts";
 
 /**
  * Events of one step. They share a transaction, which is what takes the time on a disk, so that more are faster. Half of
@@ -52,6 +52,8 @@ export interface RunnerOptions {
 	onNotice(notice: RunnerNotice): void;
 	/** Nothing is left to do until something comes from outside. */
 	onIdle?(): void;
+	/** For tests, which have no network. */
+	connect?: NonNullable<SocketOptions["connect"]>;
 }
 
 interface Waiting {
@@ -66,6 +68,7 @@ export class Runner {
 	readonly #clock: Clock;
 	readonly #onNotice: (notice: RunnerNotice) => void;
 	readonly #onIdle: () => void;
+	readonly #connect: Pick<SocketOptions, "connect">;
 	readonly #conversations: ConversationSockets;
 	readonly #queue: Waiting[] = [];
 	#account: ManagedSocket | undefined;
@@ -92,6 +95,7 @@ export class Runner {
 		this.#clock = options.clock;
 		this.#onNotice = options.onNotice;
 		this.#onIdle = options.onIdle ?? (() => {});
+		this.#connect = options.connect === undefined ? {} : { connect: options.connect };
 		this.#conversations = new ConversationSockets(
 			options.clock,
 			{
@@ -200,7 +204,7 @@ export class Runner {
 					for (const request of requests) this.#carryOut(request);
 					for (const waiting of batch) waiting.done();
 				} catch (error) {
-					this.#break(error instanceof Error ? error : new Error(String(error)), batch);
+					this.#break(asError(error), batch);
 				}
 			} while (this.#queue.length > 0);
 		} finally {
@@ -334,12 +338,8 @@ export class Runner {
 			try {
 				return await attempt();
 			} catch (error) {
-				if (
-					error instanceof ServerRefusal &&
-					error.code === "rate_limited" &&
-					limited < LIMITED_WAITS &&
-					!this.#closed
-				) {
+				const tooFast = error instanceof ServerRefusal && error.code === "rate_limited";
+				if (tooFast && limited < LIMITED_WAITS && !this.#closed) {
 					limited++;
 					await this.#wait(LIMITED_WAIT_MS * (1 + this.#clock.random()));
 					if (this.#closed) throw error;
@@ -370,6 +370,7 @@ export class Runner {
 
 	#openSocket(path: string, events: SocketEvents): ManagedSocket {
 		return new ManagedSocket({
+			...this.#connect,
 			url: `${this.#api.server.replace(/^http/, "ws")}${path}`,
 			clock: this.#clock,
 			events,
@@ -393,8 +394,4 @@ export class Runner {
 			this.#cancelTick = this.#scheduleTick();
 		});
 	}
-}
-
-function asError(error: unknown): Error {
-	return error instanceof Error ? error : new Error(String(error));
 }

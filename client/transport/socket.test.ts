@@ -1,27 +1,10 @@
-import { EventEmitter, once } from "node:events";
+import { once } from "node:events";
 import { expect, test } from "vitest";
 import { WebSocketServer } from "ws";
 import { LIMITS } from "../../protocol/limits.ts";
 import { ServerRefusal, ServerUnreachable } from "./errors.ts";
 import { type Line, ManagedSocket } from "./socket.ts";
-import { FakeClock, settle } from "./testing.ts";
-
-class FakeLine extends EventEmitter {
-	readonly sent: unknown[] = [];
-	readonly readyState = 1;
-	closedWith: number | undefined;
-	terminated = false;
-	send(data: unknown): void {
-		this.sent.push(data);
-	}
-	close(code?: number): void {
-		this.closedWith = code;
-	}
-	terminate(): void {
-		this.terminated = true;
-		queueMicrotask(() => this.emit("close", 1006));
-	}
-}
+import { FakeClock, FakeLine, settle } from "./testing.ts";
 
 interface Bench {
 	clock: FakeClock;
@@ -216,4 +199,45 @@ test("GROUP-8 the largest frame of the server comes through, a larger one ends t
 	await closed;
 	server.close();
 	expect(frames).toEqual([LIMITS.frame_down_bytes]);
+});
+
+test("a socket that is closed before its line is there opens none, and tells nothing", async () => {
+	for (const error of [undefined, new ServerRefusal(401, "device_unlinked", "no")]) {
+		let answer: (() => void) | undefined;
+		const early = await bench(
+			() =>
+				new Promise((resolve, reject) => {
+					answer = () => (error === undefined ? resolve("token") : reject(error));
+				}),
+		);
+		expect(await early.socket.close()).toBe(false);
+		expect(await early.socket.close()).toBe(false);
+		answer?.();
+		await settle();
+		expect([early.lines.length, early.log, early.clock.waits]).toEqual([0, [], []]);
+	}
+});
+
+test("a line that is still connecting is cut, and what comes of it afterwards is nothing", async () => {
+	const { socket, line, log, clock } = await bench();
+	const closed = socket.close();
+	expect([line().closedWith, line().terminated]).toEqual([undefined, true]);
+	line().emit("open");
+	expect(socket.open).toBe(false);
+	expect(await closed).toBe(false);
+	line().emit("close", 1006);
+	expect([log, clock.waits]).toEqual([[], []]);
+});
+
+test("ACCOUNT-3 refusals of tokens count in a row only: a line that opened in between begins anew", async () => {
+	const { line, log, clock } = await bench();
+	for (let round = 0; round < 3; round++) {
+		refuse(line(), 401);
+		await settle();
+		await clock.advance(30_000);
+		line().emit("open");
+		line().emit("close", 1006);
+		await clock.advance(30_000);
+	}
+	expect(log.filter((each) => each.startsWith("stopped"))).toEqual([]);
 });

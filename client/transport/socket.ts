@@ -6,7 +6,7 @@ import WebSocket from "ws";
 import { LIMITS } from "../../protocol/limits.ts";
 import { Backoff } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
-import { ServerRefusal } from "./errors.ts";
+import { asError, ServerRefusal } from "./errors.ts";
 
 const PING_EVERY_MS = 30_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -115,7 +115,7 @@ export class ManagedSocket {
 		} catch (error) {
 			if (this.#state !== "connecting") return;
 			if (error instanceof ServerRefusal && !error.passing) this.#stop(refusedReason(error));
-			else this.#retry(error instanceof Error ? error : new Error(String(error)));
+			else this.#retry(asError(error));
 			return;
 		}
 		// Whoever closed the socket while the token was on its way wants no line any more.

@@ -1,4 +1,5 @@
-/** For tests of this directory: time that only they move. */
+/** For tests of this directory: time that only they move, and lines that only they speak on. */
+import { EventEmitter } from "node:events";
 import type { Clock } from "./clock.ts";
 
 /** A clock that stands until a test moves it. */
@@ -33,4 +34,22 @@ export class FakeClock implements Clock {
 /** Lets everything run that waits for nothing but promises. */
 export async function settle(): Promise<void> {
 	for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+}
+
+/** In the place of a `ws` socket. */
+export class FakeLine extends EventEmitter {
+	readonly sent: unknown[] = [];
+	readonly readyState = 1;
+	closedWith: number | undefined;
+	terminated = false;
+	send(data: unknown): void {
+		this.sent.push(data);
+	}
+	close(code?: number): void {
+		this.closedWith = code;
+	}
+	terminate(): void {
+		this.terminated = true;
+		queueMicrotask(() => this.emit("close", 1006));
+	}
 }
