@@ -6,7 +6,7 @@ import type { MachineEvent } from "../machine/interface.ts";
 import { ALICE, BOB, TestWorld } from "../machine/testing.ts";
 import { setPrivacySwitch, setReadReceipts } from "../store/account.ts";
 import { history } from "../store/queries.ts";
-import { blockOf, seenMs, strangers } from "../store/standings.ts";
+import { blockedPeers, blockOf, seenMs, strangers } from "../store/standings.ts";
 
 let world: TestWorld;
 beforeEach(async () => {
@@ -262,4 +262,19 @@ test("RETRY-3 REQUEST-3 of what an old copy of the file lacks nothing is asked f
 	world.text(bob, "and you?");
 	await world.settle();
 	expect(bodies()).toEqual(["hello", "and you?"]);
+});
+
+test("REQUEST-1 whom the user has accepted has no request that could be deleted: their messages stay", async () => {
+	world.bob.inbox.push({ type: "accept-request", peer: ALICE }, { type: "delete-request", peer: ALICE });
+	await world.settle();
+	expect(bodies()).toEqual(["hello"]);
+});
+
+test("REQUEST-1 BLOCK-1 whom the user blocks is listed as blocked, not as a stranger, and no longer once that ends", async () => {
+	world.bob.inbox.push({ type: "set-blocked", peer: ALICE, on: true });
+	await world.settle();
+	expect([strangers(world.bob.store), blockedPeers(world.bob.store)]).toEqual([[], [ALICE]]);
+	world.bob.inbox.push({ type: "set-blocked", peer: ALICE, on: false });
+	await world.settle();
+	expect([strangers(world.bob.store), blockedPeers(world.bob.store)]).toEqual([[ALICE], []]);
 });
