@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import type { Bound, Figure, Scale } from "./figures.ts";
+import { type Bound, type Figure, median, type Scale } from "./figures.ts";
 import { HeapWatch } from "./heap.ts";
 import { type Host, removeFolder, runOnce, startHost, storageFolder } from "./hosting.ts";
 import { type MediaOrder, type MediaReport, MediaReportSchema } from "./orders.ts";
@@ -31,7 +31,8 @@ const WORKER_MIB_MAX = 64e6 / 2 ** 20;
 const BLOCK_BYTES = 2 ** 20;
 
 type Target = MediaOrder["target"];
-type Reports = Record<Target, MediaReport>;
+/** One for each round. */
+type Reports = Record<Target, MediaReport[]>;
 
 export async function media(scale: Scale, progress: Progress): Promise<Figure[]> {
 	const folder = storageFolder("disk");
@@ -70,10 +71,14 @@ async function measure(
 	const size = `${scale.file_bytes / 2 ** 20} MiB`;
 	progress(`media: a file of ${size}`);
 	const heap = await HeapWatch.start(inspector, MEDIA);
-	const bare = await run("bare");
-	const plain = await run("plain");
+	const reports: Reports = { bare: [], plain: [], sealed: [] };
+	reports.bare.push(await run("bare"));
+	reports.plain.push(await run("plain"));
 	const counted = await operations(hosts.parley);
-	const reports = { bare, plain, sealed: await run("sealed") };
+	reports.sealed.push(await run("sealed"));
+	for (let round = 2; round <= scale.rounds; round++) {
+		for (const target of ["bare", "sealed"] as const) reports[target].push(await run(target));
+	}
 	return [...speeds(reports, size), ...memory(reports, heap.stop(), size), ...bill(counted, size)];
 }
 
@@ -86,7 +91,8 @@ function told(report: MediaReport, way: "up" | "down"): string {
 
 function speeds(reports: Reports, size: string): Figure[] {
 	return (["up", "down"] as const).flatMap((direction) => {
-		const speed = (target: Target) => reports[target].bytes / 2 ** 20 / reports[target][direction].seconds;
+		const speed = (target: Target) =>
+			median(reports[target].map((report) => report.bytes / 2 ** 20 / report[direction].seconds));
 		const of = (target: "plain" | "sealed", what: string, bounds: Bound[]): Figure => ({
 			benchmark: "media",
 			what: `media: ${size} ${direction}, ${what}`,
@@ -120,16 +126,16 @@ function memory(reports: Reports, heap_mib_max: number, size: string): Figure[] 
 			benchmark: "media",
 			what: `media: memory of the client's process at most, ${size}`,
 			unit: "MiB",
-			parley: reports.sealed.rss_mib_max,
-			bare: reports.bare.rss_mib_max,
+			parley: Math.max(...reports.sealed.map((report) => report.rss_mib_max)),
+			bare: Math.max(...reports.bare.map((report) => report.rss_mib_max)),
 			bounds: [{ of: "figure", relation: "at most", value: CLIENT_MIB_MAX, why: "150 MB, whatever the size" }],
 		},
 		{
 			benchmark: "media",
 			what: "media: of it, memory before the first byte",
 			unit: "MiB",
-			parley: reports.sealed.rss_mib_begin,
-			bare: reports.bare.rss_mib_begin,
+			parley: median(reports.sealed.map((report) => report.rss_mib_begin)),
+			bare: median(reports.bare.map((report) => report.rss_mib_begin)),
 			bounds: [],
 			note: "Node; for Parley the whole client with libsignal and SQLCipher; for both what the benchmark imports",
 		},
