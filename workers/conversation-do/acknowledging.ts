@@ -88,7 +88,7 @@ export function settle(room: Room): void {
 }
 
 /** Entries whose ciphertexts may stay although all devices have them, while another one is there that has something to say. */
-const RIDDEN_ENTRIES = 64;
+const RIDDEN_ENTRIES = 16;
 
 function isPossible(room: Room, session: Session, cursor: number): boolean {
 	const { head } = room.log;
