@@ -8,7 +8,7 @@ import pico from "picocolors";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Parley } from "../client/parley.ts";
 import { main } from "./main.ts";
-import { jsonLine, printable, printableLine, type Terminal } from "./terminal.ts";
+import { jsonLine, printable, printableLine, showsColors, type Terminal } from "./terminal.ts";
 
 let data = "";
 const NOBODY = "http://127.0.0.1:1";
@@ -234,4 +234,15 @@ test("REFUSED-1 what a server says in a refusal can't steer the terminal", async
 		server.close();
 	}
 	expect(JSON.parse(jsonLine("a\u009b\u202eb"))).toBe("a\u009b\u202eb");
+});
+
+test("colours are for terminals, in CI too, unless the environment asks otherwise", () => {
+	const [terminal, pipe] = [{ isTTY: true }, {}];
+	expect(showsColors(terminal, {})).toBe(true);
+	expect(showsColors(terminal, { TERM: "dumb" })).toBe(false);
+	expect(showsColors(terminal, { NO_COLOR: "1" })).toBe(false);
+	expect(showsColors(terminal, { NO_COLOR: "" })).toBe(true);
+	expect(showsColors(terminal, { FORCE_COLOR: "0" })).toBe(false);
+	expect(showsColors(pipe, { CI: "true" })).toBe(false);
+	expect(showsColors(pipe, { FORCE_COLOR: "1" })).toBe(true);
 });

@@ -28,6 +28,17 @@ export interface Terminal {
 	colors: ReturnType<typeof pico.createColors>;
 }
 
+/**
+ * Whether output has colours: where a terminal shows it, unless NO_COLOR says no (https://no-color.org) or FORCE_COLOR says
+ * yes. That something runs in CI is no reason: what goes to a pipe is read by programs.
+ */
+export function showsColors(output: { isTTY?: boolean }, environment: NodeJS.ProcessEnv): boolean {
+	const { NO_COLOR = "", FORCE_COLOR, TERM } = environment;
+	if (NO_COLOR !== "") return false;
+	if (FORCE_COLOR !== undefined) return FORCE_COLOR !== "0" && FORCE_COLOR !== "false";
+	return output.isTTY === true && TERM !== "dumb";
+}
+
 /** The terminal of this process. */
 export function processTerminal(): Terminal {
 	// Who reads our output may stop before its end, as `head` does: that is no error.
@@ -63,7 +74,7 @@ export function processTerminal(): Terminal {
 		input: process.stdin,
 		output: process.stdout,
 		environment: process.env,
-		colors: pico,
+		colors: pico.createColors(showsColors(process.stdout, process.env)),
 	};
 }
 

@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import { main } from "../cli/main.ts";
-import { processTerminal } from "../cli/terminal.ts";
 import { Parley, type ParleyNotice } from "../client/parley.ts";
 import { Backend } from "../scripts/backend.ts";
 import { until } from "../scripts/people.ts";
+import { collectingTerminal } from "./collecting-terminal.ts";
 
 const PATIENCE_MS = 30_000;
 const TEST_MS_MAX = 120_000;
@@ -36,7 +36,7 @@ async function person(name: string): Promise<Parley> {
 /** Somebody's command, with what it prints. */
 async function command(who: string, ...args: string[]): Promise<{ code: number; objects: Record<string, unknown>[] }> {
 	const out: string[] = [];
-	const terminal = { ...processTerminal(), out: (line: string) => void out.push(line), note: () => {} };
+	const terminal = collectingTerminal(out);
 	const code = await main(["--json", "--data", join(folder, who), "--server", backend.url, ...args], terminal);
 	return { code, objects: out.map((line) => z.record(z.string(), z.unknown()).parse(JSON.parse(line))) };
 }
@@ -227,7 +227,7 @@ test("GROUP-15 an admin who is demoted while acting hears who did it, and why no
 	// A line of many conversations says of which it is.
 	await bob.send(`group:${TITLE}`, "as you see");
 	const lines: string[] = [];
-	const terminal = { ...processTerminal(), out: (line: string) => void lines.push(line), note: () => {} };
+	const terminal = collectingTerminal(lines);
 	expect(await main(["--data", join(folder, "alice"), "--server", backend.url, "receive"], terminal)).toBe(0);
 	expect(lines.join("\n")).toMatch(new RegExp(`in ${TITLE}  .* bob_${mark}: as you see`));
 });

@@ -7,11 +7,11 @@ import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import { main } from "../cli/main.ts";
-import { processTerminal } from "../cli/terminal.ts";
 import { Parley, type ParleyNotice } from "../client/parley.ts";
 import { Backend } from "../scripts/backend.ts";
 import { searchFolders } from "../scripts/canaries.ts";
 import { until } from "../scripts/people.ts";
+import { collectingTerminal } from "./collecting-terminal.ts";
 
 const PATIENCE_MS = 30_000;
 const TEST_MS_MAX = 120_000;
@@ -168,7 +168,7 @@ test(
 			const out: string[] = [];
 			const input = new PassThrough();
 			input.end(entered.splice(0).join("\n"));
-			const terminal = { ...processTerminal(), out: (line: string) => void out.push(line), note: () => {}, input };
+			const terminal = collectingTerminal(out, { input });
 			const data = join(folder, "erin");
 			const code = await main(["--json", "--data", data, "--server", backend.url, ...args], terminal);
 			const objects: unknown[] = out.map((line) => JSON.parse(line));

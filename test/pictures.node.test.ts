@@ -6,7 +6,6 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { main } from "../cli/main.ts";
-import { processTerminal } from "../cli/terminal.ts";
 import { openDataDirectory } from "../client/data_directory.ts";
 import { png } from "../client/media/testing.ts";
 import { Store } from "../client/store/database.ts";
@@ -19,6 +18,7 @@ import { Backend } from "../scripts/backend.ts";
 import { searchFolders } from "../scripts/canaries.ts";
 import { FaultyLine } from "../scripts/faulty_line.ts";
 import { Person, until } from "../scripts/people.ts";
+import { collectingTerminal } from "./collecting-terminal.ts";
 
 const PATIENCE_MS = 60_000;
 const TEST_MS_MAX = 120_000;
@@ -234,7 +234,7 @@ test("PICTURE-1 the command line sets, shows, saves and removes a group's pictur
 	await alice.goOffline();
 	const run = async (...args: string[]) => {
 		const out: string[] = [];
-		const terminal = { ...processTerminal(), out: (text: string) => void out.push(text), note: () => {} };
+		const terminal = collectingTerminal(out);
 		const code = await main(["--json", "--data", join(folder, "alice"), "--server", line.url, ...args], terminal);
 		const [object]: unknown[] = out.map((text) => JSON.parse(text));
 		return { code, object };

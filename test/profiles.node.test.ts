@@ -6,7 +6,6 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { main } from "../cli/main.ts";
-import { processTerminal } from "../cli/terminal.ts";
 import { Parley } from "../client/parley.ts";
 import { systemClock } from "../client/transport/clock.ts";
 import { Api } from "../client/transport/http.ts";
@@ -14,6 +13,7 @@ import { MEDIA_PATHS } from "../protocol/media.ts";
 import { Backend } from "../scripts/backend.ts";
 import { searchFolders } from "../scripts/canaries.ts";
 import { until } from "../scripts/people.ts";
+import { collectingTerminal } from "./collecting-terminal.ts";
 
 const PATIENCE_MS = 60_000;
 const TEST_MS_MAX = 120_000;
@@ -174,7 +174,7 @@ test("PROFILE-3 SYNC-1 own devices show the same profile, a new one learns it an
 test("PROFILE-1 the command line changes and shows profiles", { timeout: TEST_MS_MAX }, async () => {
 	const run = async (...args: string[]) => {
 		const out: string[] = [];
-		const terminal = { ...processTerminal(), out: (text: string) => void out.push(text), note: () => {} };
+		const terminal = collectingTerminal(out);
 		const data = join(folder, "erin");
 		const code = await main(["--json", "--data", data, "--server", backend.url, ...args], terminal);
 		const objects: unknown[] = out.map((text) => JSON.parse(text));

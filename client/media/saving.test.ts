@@ -53,7 +53,9 @@ test("ATTACH-3 of a file that breaks off or is found unsafe nothing stays", asyn
 });
 
 test("ATTACH-3 a file that a killed program has left half decrypted goes with the next attempt, one that is being written stays", async () => {
-	const dead = execFileSync(process.execPath, ["-p", "process.pid"], { encoding: "utf8" }).trim();
+	const dead = execFileSync(process.execPath, ["-e", "process.stdout.write(String(process.pid))"], {
+		encoding: "utf8",
+	});
 	for (const name of [`.parley-1-${dead}-00.part`, `.parley-1-${process.pid}-00.part`, `.parley-2-${dead}-00.part`]) {
 		writeFileSync(join(folder, name), "half");
 	}
