@@ -88,7 +88,7 @@ export function changed(store: SimulatedStore, methods: Partial<Store>): Store {
 		together: (step) => store.together(step),
 		head: () => store.head(),
 		append: (row, recycled) => store.append(row, recycled),
-		wipe: (after, upTo, sender) => store.wipe(after, upTo, sender),
+		wipe: (after, upTo, own) => store.wipe(after, upTo, own),
 		withdraw: (number) => store.withdraw(number),
 		expire: (before_ms) => store.expire(before_ms),
 		waiting: (after) => store.waiting(after),
@@ -130,7 +130,7 @@ function withoutTime(store: SimulatedStore): Store {
 function wipingEarly(store: SimulatedStore): Store {
 	const append = (row: LogRow, recycled: number | undefined): void => {
 		store.append(row, recycled);
-		store.wipe(row.number - 2, row.number - 1, undefined);
+		store.wipe(row.number - 2, row.number - 1);
 	};
 	return changed(store, { append });
 }

@@ -1,6 +1,6 @@
 /** The object's disk in the simulation: rows are never changed in place, so that a crash can undo a turn. */
-import { bytesBySender, oldestOf } from "../workers/conversation-do/memory-store.ts";
-import type { LogEntry, LogRow, Oldest, Store } from "../workers/conversation-do/store.ts";
+import { bytesBySender, isWithin, oldestOf } from "../workers/conversation-do/memory-store.ts";
+import type { LogEntry, LogRow, Oldest, Own, Store } from "../workers/conversation-do/store.ts";
 
 /** Everything on the disk at one moment. */
 export interface DiskImage {
@@ -62,8 +62,8 @@ export class SimulatedStore implements Store {
 		this.#rows = [...this.#rows.filter(({ number }) => number !== recycled), { ...row }];
 	}
 
-	wipe(after: number, upTo: number, sender: string | undefined): void {
-		this.#wipe((row) => row.number > after && row.number <= upTo && (sender === undefined || row.sender === sender));
+	wipe(after: number, upTo: number, own?: Own): void {
+		this.#wipe((row) => row.number > after && isWithin(row, upTo, own));
 	}
 
 	withdraw(number: number): void {

@@ -193,6 +193,29 @@ test("IDLE-1, DELIVERED-4: a hibernation knows what was acknowledged beside mess
 	expect([bench.sockets.get(alice)?.cursor, bench.sockets.get(bob)?.cursor]).toEqual([2, 1]);
 });
 
+test("DELIVERED-1, DELIVERED-4: after a fault nobody is told that they missed what they acknowledged beside messages", async () => {
+	const { stub, alice, bob } = await newConversation();
+	const [one, other] = [await TestSocket.ready(stub, alice), await TestSocket.ready(stub, bob)];
+	for (const socket of [one, other]) await socket.take(2);
+	for (let head = 0; head < 80; head += 2) {
+		one.send(carrying(head, [bob]));
+		await other.next();
+		other.send(carrying(head + 1, [alice]));
+		await one.take(2);
+		await other.next();
+	}
+	const sql = (text: string) => runInDurableObject(stub, (_, state) => void state.storage.sql.exec(text));
+	await sql("CREATE TRIGGER fault BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'fault'); END");
+	one.send(carrying(80, [bob]));
+	expect(await one.next()).toBe("refused INTERNAL 0");
+	// From its cursor: what was wiped lies before it.
+	expect(await other.next()).toBe("caught up 80");
+	await sql("DROP TRIGGER fault");
+	const again = await TestSocket.ready(stub, alice, 80);
+	expect((await again.take(2)).at(-1)).toBe("caught up 80");
+	expect(await other.next()).toBe("watermark 80/0");
+});
+
 test("DELIVERED-3, DELIVERED-4: an acknowledgement beside a message makes room for more", () => {
 	const bench = new Bench();
 	const [alice, bob] = [bench.ready(A1), bench.ready(B1)];

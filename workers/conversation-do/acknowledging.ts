@@ -62,12 +62,16 @@ export function ride(room: Room, session: Session, device: Device, cursor: numbe
 	return told && pushesWatermarks(room.state) ? { delivered: device.told, after: device.arrived } : NOT_BESIDE;
 }
 
-/** After the message. `before`: the head before it. Rows are wiped many at once, or when nobody is there to complete it. */
+/**
+ * After the message. `before`: the head before it. Rows are wiped many at once, or when nobody is there to complete it.
+ * How far the devices are is kept for a hibernation by the `settled` that is to come: there is none before it.
+ */
 export function ridden(room: Room, session: Session, device: Device, beside: Beside, before: number): void {
 	if (beside.delivered > 0) pushWatermark(room, session, device, before);
 	const { log } = room;
 	const heard = log.head > before && isHeard(room, session);
-	if (!heard || log.due >= RIDDEN_ENTRIES) settle(room);
+	if (!heard) settle(room);
+	else if (log.due >= RIDDEN_ENTRIES) log.settle();
 	if (!session.state.caughtUp) pump(log, device, session, room.out.effects);
 }
 

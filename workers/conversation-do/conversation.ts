@@ -200,6 +200,8 @@ export class Conversation extends DurableObject implements ConversationInterface
 	 * removed by the devices.
 	 */
 	#recover(): void {
+		// Else entries that are wiped would be told as missed to devices that have them.
+		for (const state of this.#core.unattached) this.#sockets.get(state.id)?.serializeAttachment(state);
 		try {
 			this.#core = this.#wake();
 			this.#run({ type: "recovered" });

@@ -95,6 +95,11 @@ export class ConversationCore {
 		return this.#unsettled;
 	}
 
+	/** Sockets whose attachments are older than what their devices have acknowledged. */
+	get unattached(): SocketState[] {
+		return [...this.#sessions].filter(({ attached }) => !attached).map(({ state }) => state);
+	}
+
 	/** Tells when the alarm is set, which the object learns only after it woke. */
 	alarmIs(alarm_ms: number): void {
 		this.#nudges.alarmIs(alarm_ms);

@@ -123,7 +123,16 @@ export class Log {
 		device.passed = cursor;
 		while (device.passed < this.head && this.#needsNo(device, device.passed + 1)) device.passed += 1;
 		// Once a wipe is due it looks at all devices anyway.
-		if (this.#due > 0 || this.#holdsUp(before)) this.#due += cursor - before;
+		if (this.#due > 0 || this.#holdsUp(before)) this.#due += this.#ofOthers(device, before, cursor);
+	}
+
+	/** How many entries of a range others have sent, or more: its own ones were no device's to wait for. */
+	#ofOthers(device: Device, after: number, upTo: number): number {
+		const all = upTo - after;
+		if (all > BATCH) return all;
+		let own = 0;
+		for (let number = after + 1; number <= upTo; number++) if (this.#senders.get(number) === device.key) own += 1;
+		return all - own;
 	}
 
 	/** Wipes what devices have passed. */
@@ -172,23 +181,26 @@ export class Log {
 		this.#atFloor = atFloor;
 		floor = Math.min(floor, this.head);
 		next = Math.min(next, this.head);
-		if (floor > this.#state.wiped) {
-			this.#store.wipe(this.#state.wiped, floor, undefined);
-			for (let number = this.#state.wiped + 1; number <= floor; number++) {
-				this.#senders.delete(number);
-				this.#passedOver.delete(number);
-			}
-			this.#state.wiped = floor;
-			this.#state.backlog.passed(floor, this.head);
-			if (this.#wipedOf.size > WIPED_MAX) this.#wipedOf.clear();
-		}
 		// A sender holds up nothing of what it sent: it may have entries of others to read and yet its own are done. Only
 		// of the device that is furthest behind are there such entries.
-		if (last === undefined || next <= floor) return;
-		const from = Math.max(floor, this.#wipedOf.get(last.key) ?? 0);
-		if (next <= from) return;
-		this.#wipedOf.set(last.key, next);
-		this.#store.wipe(from, next, last.key);
+		const from = Math.max(floor, this.#wipedOf.get(last?.key ?? "") ?? 0);
+		const own = last === undefined || next <= from ? undefined : { sender: last.key, upTo: next };
+		const { wiped } = this.#state;
+		// In one statement where one range follows the other, which is most often.
+		if (floor > wiped && from === floor) this.#store.wipe(wiped, floor, own);
+		else {
+			if (floor > wiped) this.#store.wipe(wiped, floor);
+			if (own !== undefined) this.#store.wipe(from, from, own);
+		}
+		if (own !== undefined) this.#wipedOf.set(own.sender, next);
+		if (floor <= wiped) return;
+		for (let number = wiped + 1; number <= floor; number++) {
+			this.#senders.delete(number);
+			this.#passedOver.delete(number);
+		}
+		this.#state.wiped = floor;
+		this.#state.backlog.passed(floor, this.head);
+		if (this.#wipedOf.size > WIPED_MAX) this.#wipedOf.clear();
 	}
 
 	/** The sender takes an entry back (rule DELETE-3): its ciphertexts are gone at once. */

@@ -1,5 +1,5 @@
 /** The store in memory: for the simulation and for tests of the core. */
-import type { LogEntry, LogRow, Oldest, Store } from "./store.ts";
+import type { LogEntry, LogRow, Oldest, Own, Store } from "./store.ts";
 
 /** Behaves as `SqliteStore`; one contract suite runs over both. */
 export class MemoryStore implements Store {
@@ -24,10 +24,9 @@ export class MemoryStore implements Store {
 		this.#rows.set(row.number, { ...row });
 	}
 
-	wipe(after: number, upTo: number, sender: string | undefined): void {
+	wipe(after: number, upTo: number, own?: Own): void {
 		for (const row of this.#rows.values()) {
-			if (row.number <= after || row.number > upTo) continue;
-			if (sender === undefined || row.sender === sender) remove(row);
+			if (row.number > after && isWithin(row, upTo, own)) remove(row);
 		}
 	}
 
@@ -97,6 +96,11 @@ export class MemoryStore implements Store {
 function remove(row: LogRow): void {
 	row.payload = null;
 	row.wiped = true;
+}
+
+/** Whether a row that follows `after` is one that \`Store.wipe\` is about. */
+export function isWithin({ number, sender }: LogRow, upTo: number, own?: Own): boolean {
+	return number <= upTo || (own !== undefined && number <= own.upTo && sender === own.sender);
 }
 
 /** `Store.waitingBySender` of these rows. */

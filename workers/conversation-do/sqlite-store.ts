@@ -1,5 +1,5 @@
 /** The store in the object's SQLite. Rows written are nearly the whole cost of a message: no second index. */
-import type { LogEntry, LogRow, Oldest, Store } from "./store.ts";
+import type { LogEntry, LogRow, Oldest, Own, Store } from "./store.ts";
 
 /** Each runs once, in order. `PRAGMA user_version` is refused in objects, so a table counts them. */
 const MIGRATIONS = [
@@ -80,10 +80,10 @@ export class SqliteStore implements Store {
 		}
 	}
 
-	wipe(after: number, upTo: number, sender: string | undefined): void {
+	wipe(after: number, upTo: number, own?: Own): void {
 		const range = "UPDATE log SET payload = NULL WHERE number > ? AND number <= ? AND payload IS NOT NULL";
-		if (sender === undefined) this.#write(range, after, upTo);
-		else this.#write(`${range} AND sender = ?`, after, upTo, sender);
+		if (own === undefined) this.#write(range, after, upTo);
+		else this.#write(`${range} AND (number <= ? OR sender = ?)`, after, own.upTo, upTo, own.sender);
 	}
 
 	withdraw(number: number): void {

@@ -17,8 +17,7 @@ export function checkStore(store: Store): void {
 	for (let number = 1; number <= 6; number++) store.append(row(number, number % 2 === 0 ? "b" : "a"), undefined);
 	expect(store.head()).toEqual({ number: 6, time_ms: 60 });
 	expect(store.rows(1, 2)).toEqual([row(2, "b"), row(3)]);
-	store.wipe(0, 2, undefined);
-	store.wipe(2, 5, "b");
+	store.wipe(0, 2, { sender: "b", upTo: 5 });
 	expect(store.entries(0, 10).map(({ wiped }) => wiped)).toEqual([true, true, false, true, false, false]);
 	expect(store.oldestCiphertext()).toBe(30);
 	expect([store.waiting(0), store.waiting(3), store.waiting(6)]).toEqual([3, 2, 0]);
@@ -46,7 +45,7 @@ export function checkStore(store: Store): void {
 		["a 5", "b 4"],
 	]);
 	expect(oldest(2, 10)).toEqual([[], []]);
-	store.wipe(6, 7, undefined);
+	store.wipe(6, 7);
 	expect(store.rows(6, 1)[0]?.payload).toBe(null);
 	store.withdraw(7);
 	store.withdraw(8);

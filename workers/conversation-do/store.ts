@@ -26,6 +26,12 @@ export interface Oldest {
 	ids: { sender: string; messageId: string }[];
 }
 
+/** Entries of one sender, up to a number. */
+export interface Own {
+	sender: string;
+	upTo: number;
+}
+
 /** All calls are synchronous: a turn's writes reach the disk together, before any frame of that turn leaves. */
 export interface Store {
 	/** Does several writes or, when the step throws, none of them. */
@@ -34,8 +40,8 @@ export interface Store {
 	head(): { number: number; time_ms: number } | undefined;
 	/** Adds an entry, in the place of the row `recycled` where it is given. */
 	append(row: LogRow, recycled: number | undefined): void;
-	/** Removes the ciphertexts of the entries `after` < number <= `upTo`, of one sender or of all. */
-	wipe(after: number, upTo: number, sender: string | undefined): void;
+	/** Removes the ciphertexts of the entries `after` < number <= `upTo`, and of those that follow the own ones. */
+	wipe(after: number, upTo: number, own?: Own): void;
 	/**
 	 * Removes one entry's ciphertexts, which its sender has taken back: an empty payload stands for them, until it is
 	 * wiped.
