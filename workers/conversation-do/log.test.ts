@@ -89,6 +89,56 @@ test("ONCE-1 a row whose sender has not acknowledged it is not recycled: its Acc
 	expect(bench.take(one)).toEqual(["accepted 1"]);
 });
 
+test("KEPT-1 ONCE-1 rows are recycled for good: the log stays as long as what is remembered, whoever was away meanwhile", () => {
+	const bench = new Bench();
+	let [one, other] = [bench.ready(A1), bench.ready(B1)];
+	/** Numbers of the oldest and of all rows, counted from the head. */
+	const rows = () => {
+		const { head } = bench.core;
+		const entries = bench.store.entries(0, 10_000);
+		return { oldest: head - (entries[0]?.number ?? 0), count: entries.length };
+	};
+	/** In which both answer at once, as fast as they may. */
+	const talk = (count: number) => {
+		for (let sent = 0; sent < count; sent++) {
+			bench.now_ms += 200;
+			send(bench, one, 1);
+			for (const socket of [one, other]) acknowledge(bench, socket);
+			bench.effects = [];
+		}
+	};
+	const most = LIMITS.remembered_entries + 130;
+	talk(2 * MANY);
+	expect(rows().count).toBeLessThanOrEqual(most);
+	// A memory that is gone begins with what is on disk.
+	bench.restart(false);
+	[one, other] = [bench.ready(A1, bench.core.head), bench.ready(B1, bench.core.head)];
+	talk(MANY);
+	expect(rows().count).toBeLessThanOrEqual(most);
+	// Nobody reads what Alice sends: nothing is recycled, and then the oldest goes first.
+	const before = bench.core.head;
+	for (let sent = 0; sent < MANY; sent += 50) {
+		send(bench, one, 50);
+		acknowledge(bench, one);
+	}
+	expect(rows().oldest).toBeGreaterThanOrEqual(bench.core.head - before - 1);
+	acknowledge(bench, other);
+	// Longer than it was, and none of its rows stays behind.
+	const most_now = rows().count + 64;
+	const at = bench.core.head;
+	talk(2 * most_now);
+	expect(bench.core.head).toBe(at + 2 * most_now);
+	expect(rows().count).toBeLessThanOrEqual(most_now);
+	expect(rows().oldest).toBeLessThan(most_now);
+	const numbers = bench.store.entries(0, 10_000).map(({ number }) => number);
+	expect(numbers.slice(-LIMITS.remembered_entries)).toEqual(
+		Array.from(
+			{ length: LIMITS.remembered_entries },
+			(_, index) => bench.core.head - LIMITS.remembered_entries + 1 + index,
+		),
+	);
+});
+
 test("ONCE-3 the same bytes from a device that was installed anew, or for another device, are a conflict", () => {
 	const bench = new Bench();
 	const [one, id] = [bench.ready(A1), newId()];

@@ -23,7 +23,7 @@ export class Log {
 	readonly #store: Store;
 	readonly #state: Persisted;
 	#time_ms: number;
-	/** Senders of the entries that some device has not passed, as far as they are needed. */
+	/** Senders of entries that were read from the store for it: of the last ones they are known. */
 	readonly #senders: Map<number, string> = new Map();
 	/** For which accounts entries are not. A restart forgets it: then a device is nudged once for nothing. */
 	readonly #passedOver: Map<number, ReadonlySet<string>> = new Map();
@@ -31,6 +31,8 @@ export class Log {
 	readonly #wipedOf: Map<string, number> = new Map();
 	/** Numbers of rows that may be recycled, the oldest last: their ids are below the forgotten marks on disk. */
 	#free: number[] = [];
+	/** Those marks have changed and are not on disk. */
+	#marked = false;
 	/** Lowest and second lowest cursor when they were last looked at, and how many devices were at the lowest. */
 	#floor = 0;
 	#next = Number.POSITIVE_INFINITY;
@@ -39,8 +41,13 @@ export class Log {
 	 * Entries that devices have passed since the last wipe, which may be done by all; 0 where there is nothing to wipe.
 	 */
 	#due = 0;
+	/**
+	 * Entries older than those that are remembered whose rows nobody has recycled; undefined where there may be others in
+	 * the store.
+	 */
+	#old: LogEntry[] | undefined;
 	/** The head from which it is worth looking for more. */
-	#lookAt = LIMITS.remembered_entries + BATCH;
+	#lookAt = LIMITS.remembered_entries + BATCH + 1;
 
 	constructor(store: Store, state: Persisted) {
 		this.#store = store;
@@ -91,16 +98,18 @@ export class Log {
 			this.#store.append(row, recycled);
 			this.head = number;
 			this.#state.head = number;
-			this.once.appended(entry);
+			const old = this.once.appended(entry);
+			if (old !== undefined) this.#old?.push(old);
 			this.#passOwn(number, key);
 			if (payload !== null) this.#state.backlog.appended(number, payload.length);
 		};
-		if (first === undefined && number - this.#state.savedHead < BATCH) append();
+		if (first === undefined && !this.#marked && number - this.#state.savedHead < BATCH) append();
 		else {
 			this.#store.together(() => {
 				append();
 				this.#state.save();
 			});
+			this.#marked = false;
 			this.#trim();
 		}
 		return entry;
@@ -123,16 +132,7 @@ export class Log {
 		device.passed = cursor;
 		while (device.passed < this.head && this.#needsNo(device, device.passed + 1)) device.passed += 1;
 		// Once a wipe is due it looks at all devices anyway.
-		if (this.#due > 0 || this.#holdsUp(before)) this.#due += this.#ofOthers(device, before, cursor);
-	}
-
-	/** How many entries of a range others have sent, or more: its own ones were no device's to wait for. */
-	#ofOthers(device: Device, after: number, upTo: number): number {
-		const all = upTo - after;
-		if (all > BATCH) return all;
-		let own = 0;
-		for (let number = after + 1; number <= upTo; number++) if (this.#senders.get(number) === device.key) own += 1;
-		return all - own;
+		if (this.#due > 0 || this.#holdsUp(before)) this.#due += cursor - before;
 	}
 
 	/** Wipes what devices have passed. */
@@ -194,9 +194,11 @@ export class Log {
 		}
 		if (own !== undefined) this.#wipedOf.set(own.sender, next);
 		if (floor <= wiped) return;
-		for (let number = wiped + 1; number <= floor; number++) {
-			this.#senders.delete(number);
-			this.#passedOver.delete(number);
+		if (this.#senders.size + this.#passedOver.size > 0) {
+			for (let number = wiped + 1; number <= floor; number++) {
+				this.#senders.delete(number);
+				this.#passedOver.delete(number);
+			}
 		}
 		this.#state.wiped = floor;
 		this.#state.backlog.passed(floor, this.head);
@@ -257,7 +259,6 @@ export class Log {
 
 	/** An effective cursor passes over the device's own entries. */
 	#passOwn(number: number, sender: string): void {
-		this.#senders.set(number, sender);
 		const device = this.#state.roster?.get(sender);
 		if (device === undefined || device.passed !== number - 1) return;
 		if (device.passed === this.#floor) this.#atFloor -= 1;
@@ -265,7 +266,7 @@ export class Log {
 	}
 
 	#senderOf(number: number): string | undefined {
-		const known = this.#senders.get(number);
+		const known = this.once.remembered(number)?.sender ?? this.#senders.get(number);
 		if (known !== undefined) return known;
 		// Several at once: a device that acknowledges late may have many entries of its own to pass.
 		for (const entry of this.#store.entries(number - 1, BATCH)) this.#senders.set(entry.number, entry.sender);
@@ -287,22 +288,35 @@ export class Log {
 	#recyclable(number: number): number | undefined {
 		const free = this.#free.pop();
 		if (free !== undefined) return free;
-		if (number <= this.#lookAt) return undefined;
+		if (number < this.#lookAt) return undefined;
 		// Not before a batch more has come: each look costs a row for the marks.
 		this.#lookAt = number + BATCH;
 		const { numbers, ids } = this.#freeRows(number);
-		if (numbers.length === 0) return undefined;
-		// On disk before the first of them goes: a repetition after a crash must not be logged twice (rule ONCE-1).
 		for (const id of ids) this.once.forget(id);
-		this.#state.save();
+		// On disk together with the first of them that goes: a repetition after a crash must not be logged twice (ONCE-1).
+		this.#marked = numbers.length > 0;
 		this.#free = numbers.reverse();
 		return this.#free.pop();
 	}
 
-	/** Most often everybody has passed the oldest rows, and they need not be read one by one. */
+	/** Most often everybody has passed the oldest rows, and they need not be read one by one, or not at all. */
 	#freeRows(number: number): Oldest {
-		let upTo = Math.min(this.#state.wiped, number - LIMITS.remembered_entries - 1);
+		const oldest = number - LIMITS.remembered_entries - 1;
+		let upTo = Math.min(this.#state.wiped, oldest);
 		for (const { cursor } of this.#state.devices) upTo = Math.min(upTo, cursor);
+		if (this.#old !== undefined && upTo === oldest) {
+			const ids = this.#old;
+			this.#old = [];
+			return { numbers: ids.map((entry) => entry.number), ids };
+		}
+		const found = this.#readFreeRows(number, upTo);
+		const all = upTo === oldest && (found.numbers.length < BATCH || found.numbers.at(-1) === oldest);
+		// Those that follow are known as they get old.
+		this.#old = all && this.once.isLoaded ? [] : undefined;
+		return found;
+	}
+
+	#readFreeRows(number: number, upTo: number): Oldest {
 		const oldest = this.#store.oldest(upTo, BATCH);
 		if (oldest.numbers.length > 0) return oldest;
 		const old = this.#store.entries(0, BATCH);

@@ -20,8 +20,10 @@ test.each([
 	const recent = new Recent(entries.slice(0, COUNT - 5));
 	for (const [index, each] of entries.entries()) {
 		if (index < COUNT - 5) continue;
-		recent.add(each);
+		expect(recent.add(each)).toBe(entries[index - COUNT]);
 		expect(recent.find(each.messageId)).toBe(each);
+		for (const number of [each.number, each.number - COUNT + 1]) expect(recent.at(number)).toBe(entries[number - 1]);
+		for (const number of [each.number + 1, each.number - COUNT, 0]) expect(recent.at(number)).toBe(undefined);
 		const oldest = entries[Math.max(0, index - COUNT + 1)];
 		expect(recent.find(oldest?.messageId ?? "")).toBe(oldest);
 		if (index >= COUNT) expect(recent.find(entries[index - COUNT]?.messageId ?? "")).toBe(undefined);

@@ -33,7 +33,16 @@ export class Recent {
 		return undefined;
 	}
 
-	add(entry: LogEntry): void {
+	/** The entry of this number. Numbers follow each other without gaps. */
+	at(number: number): LogEntry | undefined {
+		const newest = this.#ring[(this.#next + PLACES - 1) % PLACES];
+		if (newest === undefined) return undefined;
+		const entry = this.#ring[(this.#next + PLACES - 1 - (newest.number - number)) % PLACES];
+		return entry?.number === number ? entry : undefined;
+	}
+
+	/** Returns the one whose place it takes. */
+	add(entry: LogEntry): LogEntry | undefined {
 		const place = this.#next;
 		this.#next = (place + 1) % PLACES;
 		const gone = this.#ring[place];
@@ -42,6 +51,7 @@ export class Recent {
 		const chain = chainOf(entry.messageId);
 		this.#older[place] = this.#newest[chain] ?? NONE;
 		this.#newest[chain] = place;
+		return gone;
 	}
 
 	/** The oldest entry of all is the last of its chain. */

@@ -18,6 +18,10 @@ const PIECE_CHARACTERS = 1_000_000;
 
 const ENTRY = "number, time_ms, message_id, sender, checksum, payload IS NULL AS wiped";
 
+const INSERT = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)";
+const RECYCLE =
+	"UPDATE log SET number = ?, time_ms = ?, message_id = ?, sender = ?, checksum = ?, payload = ? WHERE number = ?";
+
 type EntryRow = {
 	number: number;
 	time_ms: number;
@@ -69,15 +73,14 @@ export class SqliteStore implements Store {
 	}
 
 	append(row: LogRow, recycled: number | undefined): void {
-		const values = [row.number, row.time_ms, row.messageId, row.sender, row.checksum, row.payload];
-		if (recycled === undefined) this.#write("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)", ...values);
-		else {
-			this.#write(
-				"UPDATE log SET number = ?, time_ms = ?, message_id = ?, sender = ?, checksum = ?, payload = ? WHERE number = ?",
-				...values,
-				recycled,
-			);
-		}
+		const { number, time_ms, messageId, sender, checksum, payload } = row;
+		// Not by \`#write\`: each message comes here, and a list of values costs as much as the values.
+		if (!this.#founded) this.#migrate();
+		const cursor =
+			recycled === undefined
+				? this.#sql.exec(INSERT, number, time_ms, messageId, sender, checksum, payload)
+				: this.#sql.exec(RECYCLE, number, time_ms, messageId, sender, checksum, payload, recycled);
+		this.#count(cursor);
 	}
 
 	wipe(after: number, upTo: number, own?: Own): void {
@@ -180,7 +183,10 @@ export class SqliteStore implements Store {
 
 	#write(query: string, ...bindings: SqlStorageValue[] | (Uint8Array | string | number | null)[]): void {
 		if (!this.#founded) this.#migrate();
-		const cursor = this.#sql.exec(query, ...bindings);
+		this.#count(this.#sql.exec(query, ...bindings));
+	}
+
+	#count(cursor: { rowsWritten: number }): void {
 		if (this.rowsWritten !== undefined) this.rowsWritten += cursor.rowsWritten;
 	}
 }
