@@ -17,6 +17,8 @@ export interface Scale {
 	rounds: number;
 	/** The same where there is a bound to keep: single rounds move by a factor of two. */
 	rounds_bound: number;
+	/** The same for pairs, whose rounds are short. */
+	rounds_pairs: number;
 	warmup_ms: number;
 	measure_ms: number;
 	/** Messages of one CPU run and of the client's run. */
@@ -32,6 +34,7 @@ export interface Scale {
 export const FULL: Scale = {
 	rounds: 3,
 	rounds_bound: 5,
+	rounds_pairs: 9,
 	warmup_ms: 3_000,
 	measure_ms: 4_000,
 	messages: 10_000,
@@ -42,6 +45,7 @@ export const FULL: Scale = {
 export const QUICK: Scale = {
 	rounds: 1,
 	rounds_bound: 1,
+	rounds_pairs: 1,
 	warmup_ms: 500,
 	measure_ms: 1_500,
 	messages: 1_000,

@@ -21,7 +21,7 @@ export async function throughput(scale: Scale, progress: Progress): Promise<Figu
 			for (const pairs of PAIRS) {
 				progress(`throughput: ${pairs} pairs, ${storage}`);
 				const shape = { mode: "exchange", pairs, messages_max: 2_000_000, ...times(scale) } as const;
-				const rounds = pairs === PAIRS_BOUND ? scale.rounds_bound : scale.rounds;
+				const rounds = pairs === PAIRS_BOUND ? scale.rounds_pairs : scale.rounds;
 				const reports = await inTurn(hosts, rounds, shape, progress);
 				figures.push(...compare(storage, pairs, reports.bare, reports.parley));
 			}

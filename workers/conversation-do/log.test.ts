@@ -3,7 +3,10 @@
  * DELIVERED-3).
  */
 import { expect, test } from "vitest";
+import { z } from "zod";
 import { LIMITS } from "../../protocol/limits.ts";
+import { MemoryStore } from "./memory-store.ts";
+import type { Store } from "./store.ts";
 import { A1, ALICE, B1, Bench, BOB, member, message, newId } from "./testing.ts";
 
 const DAY_MS = 86_400_000;
@@ -137,6 +140,63 @@ test("KEPT-1 ONCE-1 rows are recycled for good: the log stays as long as what is
 			(_, index) => bench.core.head - LIMITS.remembered_entries + 1 + index,
 		),
 	);
+});
+
+/** A store that counts how often it is called, by method. */
+function counting(): { store: Store; calls: Map<string, unknown[][]> } {
+	const calls = new Map<string, unknown[][]>();
+	const store: Store = new Proxy(new MemoryStore(), {
+		get(target, name) {
+			const method: unknown = Reflect.get(target, name);
+			if (typeof method !== "function") return method;
+			return (...values: unknown[]) => {
+				calls.set(String(name), [...(calls.get(String(name)) ?? []), values]);
+				return Reflect.apply(method, target, values);
+			};
+		},
+	});
+	return { store, calls };
+}
+
+test("ONCE-1 KEPT-1 two who talk cost a row and what is wiped, and every 64 messages the state: nothing is looked for", () => {
+	const { store, calls } = counting();
+	const bench = new Bench(undefined, store);
+	const [one, other] = [bench.ready(A1), bench.ready(B1)];
+	const talk = (count: number) => {
+		for (let sent = 0; sent < count; sent++) {
+			bench.now_ms += 200;
+			send(bench, one, 1);
+			acknowledge(bench, other);
+			acknowledge(bench, one);
+			bench.effects = [];
+		}
+	};
+	talk(LIMITS.remembered_entries + 3 * 64);
+	calls.clear();
+	talk(640);
+	const counts = Object.fromEntries([...calls].map(([name, each]) => [name, each.length]));
+	expect(counts).toEqual({ append: 640, wipe: 640, together: 10, writeState: 10 });
+});
+
+test("KEPT-1 a device that reads a long log piece by piece has no entries looked through twice", () => {
+	const { store, calls } = counting();
+	const bench = new Bench(undefined, store);
+	const [one, late] = [bench.ready(A1), bench.ready(B1)];
+	send(bench, one, 100);
+	acknowledge(bench, one);
+	calls.clear();
+	for (let cursor = 10; cursor <= 90; cursor += 10) {
+		bench.up(late, { case: "acknowledge", value: { cursor } });
+		send(bench, one, 1);
+		acknowledge(bench, one);
+	}
+	let seen = 0;
+	for (const [after, upTo, own] of calls.get("wipe") ?? []) {
+		const until = z.object({ upTo: z.number() }).optional().parse(own)?.upTo ?? z.number().parse(upTo);
+		seen += until - z.number().parse(after);
+	}
+	// Once for all, and once for those that only Bob could have sent.
+	expect(seen).toBeLessThanOrEqual(2 * bench.core.head);
 });
 
 test("ONCE-3 the same bytes from a device that was installed anew, or for another device, are a conflict", () => {

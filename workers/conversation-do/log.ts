@@ -310,9 +310,8 @@ export class Log {
 			return { numbers: ids.map((entry) => entry.number), ids };
 		}
 		const found = this.#readFreeRows(number, upTo);
-		const all = upTo === oldest && (found.numbers.length < BATCH || found.numbers.at(-1) === oldest);
-		// Those that follow are known as they get old.
-		this.#old = all && this.once.isLoaded ? [] : undefined;
+		// If these are all, those that follow are known as they get old.
+		this.#old = found.numbers.at(-1) === oldest ? [] : undefined;
 		return found;
 	}
 

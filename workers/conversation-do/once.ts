@@ -66,15 +66,10 @@ export class Once {
 		return this.#store.find(id);
 	}
 
-	/** An entry has been appended. Returns the one that is not remembered any more, if there was one. */
+	/** An entry has been appended, whose id was looked up. Returns the one that is not remembered any more, if there is one. */
 	appended(entry: LogEntry): LogEntry | undefined {
 		this.sent(entry.messageId, entry.sender);
 		return this.#recent?.add(entry);
-	}
-
-	/** Whether the last entries are in memory, and `appended` tells of those that are not remembered any more. */
-	get isLoaded(): boolean {
-		return this.#recent !== undefined;
 	}
 
 	/** The entry of a number, if it is one of the last and they are in memory. */
