@@ -41,11 +41,8 @@ export class Log {
 	 * Entries that devices have passed since the last wipe, which may be done by all; 0 where there is nothing to wipe.
 	 */
 	#due = 0;
-	/**
-	 * Entries older than those that are remembered whose rows nobody has recycled; undefined where there may be others in
-	 * the store.
-	 */
-	#old: LogEntry[] | undefined;
+	/** The oldest number whose row may be there; undefined where the store has to be asked. */
+	#oldest: number | undefined;
 	/** The head from which it is worth looking for more. */
 	#lookAt = LIMITS.remembered_entries + BATCH + 1;
 
@@ -98,8 +95,7 @@ export class Log {
 			this.#store.append(row, recycled);
 			this.head = number;
 			this.#state.head = number;
-			const old = this.once.appended(entry);
-			if (old !== undefined) this.#old?.push(old);
+			this.once.appended(entry);
 			this.#passOwn(number, key);
 			if (payload !== null) this.#state.backlog.appended(number, payload.length);
 		};
@@ -266,7 +262,7 @@ export class Log {
 	}
 
 	#senderOf(number: number): string | undefined {
-		const known = this.once.remembered(number)?.sender ?? this.#senders.get(number);
+		const known = this.once.senderOf(number) ?? this.#senders.get(number);
 		if (known !== undefined) return known;
 		// Several at once: a device that acknowledges late may have many entries of its own to pass.
 		for (const entry of this.#store.entries(number - 1, BATCH)) this.#senders.set(entry.number, entry.sender);
@@ -304,14 +300,13 @@ export class Log {
 		const oldest = number - LIMITS.remembered_entries - 1;
 		let upTo = Math.min(this.#state.wiped, oldest);
 		for (const { cursor } of this.#state.devices) upTo = Math.min(upTo, cursor);
-		if (this.#old !== undefined && upTo === oldest) {
-			const ids = this.#old;
-			this.#old = [];
-			return { numbers: ids.map((entry) => entry.number), ids };
-		}
-		const found = this.#readFreeRows(number, upTo);
-		// If these are all, those that follow are known as they get old.
-		this.#old = found.numbers.at(-1) === oldest ? [] : undefined;
+		const known = this.#oldest === undefined || upTo < oldest ? undefined : this.once.range(this.#oldest, upTo);
+		const found =
+			known === undefined
+				? this.#readFreeRows(number, upTo)
+				: { numbers: known.map((entry) => entry.number), ids: known };
+		// If these are all, the next ones follow them.
+		this.#oldest = found.numbers.at(-1) === oldest ? oldest + 1 : undefined;
 		return found;
 	}
 

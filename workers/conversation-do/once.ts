@@ -4,7 +4,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import type { Send } from "../../protocol/gen/conversation_up_pb.js";
 import { GroupChangeSchema } from "../../protocol/gen/group_pb.js";
 import { LIMITS } from "../../protocol/limits.ts";
-import { Recent } from "./recent.ts";
+import { Recent, type Remembered } from "./recent.ts";
 import type { LogEntry, Store } from "./store.ts";
 
 /** How far one sender's ids have come, in hex. Both only grow. */
@@ -15,7 +15,7 @@ export interface Marks {
 }
 
 /** What is known of an id. */
-export type Known = { is: "new" | "forgotten" | "costly" } | { is: "repeated" | "conflict"; entry: LogEntry };
+export type Known = { is: "new" | "forgotten" | "costly" } | { is: "repeated" | "conflict"; entry: Remembered };
 
 /**
  * Counts reading the whole log as so many frames of who makes it necessary; false where that is too much (REFUSED-2).
@@ -43,7 +43,7 @@ export class Once {
 	/** Looks an id up. The whole log is read only for an id that its sender could have used before. */
 	look(id: string, sender: string, checksum: number, head: number, pace: Charge): Known {
 		const marks = this.marks.get(sender);
-		let entry = this.#load(head).find(id);
+		let entry: Remembered | undefined = this.#load(head).find(id);
 		if (entry === undefined && marks !== undefined && id <= marks.last) {
 			const found = this.find(id, head, pace);
 			if (found === "costly") return { is: "costly" };
@@ -57,7 +57,7 @@ export class Once {
 	}
 
 	/** The entry of an id, whoever sent it. */
-	find(id: string, head: number, pace: Charge): LogEntry | "costly" | undefined {
+	find(id: string, head: number, pace: Charge): Remembered | "costly" | undefined {
 		const recent = this.#load(head).find(id);
 		// A young log is in memory as a whole.
 		if (recent !== undefined || head <= LIMITS.remembered_entries) return recent;
@@ -66,15 +66,26 @@ export class Once {
 		return this.#store.find(id);
 	}
 
-	/** An entry has been appended, whose id was looked up. Returns the one that is not remembered any more, if there is one. */
-	appended(entry: LogEntry): LogEntry | undefined {
+	/** An entry has been appended, whose id was looked up. */
+	appended(entry: LogEntry): void {
 		this.sent(entry.messageId, entry.sender);
-		return this.#recent?.add(entry);
+		this.#recent?.add(entry);
 	}
 
-	/** The entry of a number, if it is one of the last and they are in memory. */
-	remembered(number: number): LogEntry | undefined {
-		return this.#recent?.at(number);
+	/** Who sent the entry of a number, if it is one of the last and they are in memory. */
+	senderOf(number: number): string | undefined {
+		return this.#recent?.senderOf(number);
+	}
+
+	/** The entries from one number to another, if all of them are in memory. */
+	range(from: number, upTo: number): Remembered[] | undefined {
+		const entries: Remembered[] = [];
+		for (let number = from; number <= upTo; number++) {
+			const entry = this.#recent?.at(number);
+			if (entry === undefined) return undefined;
+			entries.push(entry);
+		}
+		return entries;
 	}
 
 	/** The sender has used the id. */
@@ -84,7 +95,7 @@ export class Once {
 	}
 
 	/** The row of this id is about to be recycled. Has to be on disk before it is. */
-	forget({ sender, messageId }: Pick<LogEntry, "sender" | "messageId">): void {
+	forget({ sender, messageId }: Pick<Remembered, "sender" | "messageId">): void {
 		const marks = this.#marksOf(sender);
 		if (messageId > marks.forgotten) marks.forgotten = messageId;
 	}

@@ -5,14 +5,14 @@
 import type { DeviceAddress, Envelope } from "../../protocol/gen/common_pb.js";
 import type { Acknowledge, Send } from "../../protocol/gen/conversation_up_pb.js";
 import { BYTES, bytesLength, numberLength, tag, VARINT, varintLength, Writer } from "../../protocol/writing.ts";
-import type { LogEntry } from "./store.ts";
+import type { Remembered } from "./recent.ts";
 
 const NOTHING = new Uint8Array(0);
 /** A field with the 16 bytes of an id. */
 const ID_LENGTH = 18;
 
 /** `ConversationDown` with `Accepted`. Rule ONCE-1: the same bytes for each repetition of a message. */
-export function accepted({ messageId, number, time_ms }: LogEntry): Uint8Array {
+export function accepted({ messageId, number, time_ms }: Remembered): Uint8Array {
 	const length = ID_LENGTH + numberLength(number) + numberLength(time_ms);
 	const writer = new Writer(1 + varintLength(length) + length);
 	writer.open(4, length);
@@ -32,7 +32,7 @@ export const NOT_BESIDE: Beside = { delivered: 0, after: 0 };
 
 /** `ConversationDown` with `Entry`. */
 export function entryFrame(
-	{ number, time_ms, messageId }: LogEntry,
+	{ number, time_ms, messageId }: Remembered,
 	sender: { account: Uint8Array; device: number },
 	{ kind, ciphertext }: Pick<Envelope, "kind" | "ciphertext">,
 	{ delivered, after }: Beside = NOT_BESIDE,
