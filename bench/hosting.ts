@@ -1,16 +1,28 @@
 /** Starts and ends the benchmark's child processes. None outlives its parent: each ends with its standard input. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { descendants } from "./cpu-time.ts";
-import { type HostOrder, HostReportSchema, type LoadOrder, type LoadReport, LoadReportSchema } from "./orders.ts";
+import {
+	type HostOrder,
+	HostReportSchema,
+	type LoadOrder,
+	type LoadReport,
+	LoadReportSchema,
+	type SliceAnswer,
+	SliceAnswerSchema,
+	type SliceOrder,
+} from "./orders.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const START_MS_MAX = 60_000;
 /** For the load generator: accounts, keys and sockets of all pairs. */
 const PREPARE_MS_MAX = 180_000;
+/** For a load in slices, with all of them and those of the other one. */
+const SLICES_MS_MAX = 600_000;
 const STOP_MS_MAX = 5_000;
 
 export type Target = LoadOrder["target"];
@@ -49,10 +61,10 @@ function killTree(child: ChildProcess): void {
 	}
 }
 
-function start(file: string, order: object, flags: readonly string[] = []): ChildProcess {
+function start(file: string, order: object, flags: readonly string[] = [], told = false): ChildProcess {
 	const child = spawn(process.execPath, [...flags, join(ROOT, "bench", file), JSON.stringify(order)], {
 		cwd: ROOT,
-		stdio: ["pipe", "pipe", "inherit"],
+		stdio: ["pipe", "pipe", "inherit", ...(told ? (["ipc"] as const) : [])],
 	});
 	running.add(child);
 	child.once("exit", () => running.delete(child));
@@ -160,6 +172,32 @@ export async function runOnce(
 	const report: unknown = JSON.parse(await line(child, ms_max, file));
 	child.stdin?.end();
 	return report;
+}
+
+/** A load that is told what to do. */
+export interface ToldLoad {
+	tell(order: SliceOrder): void;
+	/** Waits for its answer, which must be this one. */
+	answer(expected: SliceAnswer): Promise<void>;
+	report: Promise<LoadReport>;
+}
+
+/** Starts the load generator in its own process, to send in slices; it answers "ready" once its sockets are open. */
+export function startLoad(order: LoadOrder): ToldLoad {
+	const child = start("load.ts", order, [], true);
+	const report = line(child, SLICES_MS_MAX, "load.ts").then((text) => {
+		child.stdin?.end();
+		return LoadReportSchema.parse(JSON.parse(text));
+	});
+	return {
+		tell: (told) => void child.send(told),
+		async answer(expected) {
+			// A generator that fails ends, and so does the wait for its answer.
+			const [answer]: unknown[] = await Promise.race([once(child, "message"), report.then(() => ["nothing"])]);
+			if (SliceAnswerSchema.parse(answer) !== expected) throw new Error(`the load said ${String(answer)}`);
+		},
+		report,
+	};
 }
 
 /** Runs the load generator once, in its own process. */

@@ -1,14 +1,23 @@
 /**
  * The load generator: pairs of members, each with one socket; both send, in a closed loop. A message is on the way
  * until its sender has the acknowledgement and the other member the message; each member keeps half of the pair's
- * window on the way. Runs in a process of its own.
+ * window on the way. Runs in a process of its own. In slices it sends and rests as its parent says (`slices.ts`).
  *
  * Argument: a `LoadOrder` as JSON. It prints a `LoadReport`.
  */
+import { on } from "node:events";
 import { registerPair } from "./accounts.ts";
 import { cpuSeconds } from "./cpu-time.ts";
 import { type Endpoint, type EndpointEvents, openBareEndpoint } from "./endpoints.ts";
-import { type LoadOrder, LoadOrderSchema, type LoadReport, type Percentiles } from "./orders.ts";
+import {
+	type LoadOrder,
+	LoadOrderSchema,
+	type LoadReport,
+	type Percentiles,
+	type SliceAnswer,
+	type SliceOrder,
+	SliceOrderSchema,
+} from "./orders.ts";
 import { openParleyEndpoint } from "./parley-endpoint.ts";
 
 /** How long an arrival waits for a message beside which it is acknowledged, and how often that is looked at. */
@@ -16,6 +25,11 @@ const ACKNOWLEDGE_MS = 100;
 const LOOK_MS = 25;
 /** From the last send until nothing is on the way and everything is acknowledged. */
 const SETTLE_MS = 500;
+/** From the beginning of a slice until as much is on the way as may be. */
+const RAMP_MS = 100;
+/** From the end of a slice until what is acknowledged late has been acknowledged. */
+const REST_MS = 200;
+const DRAINED_LOOK_MS = 5;
 /** Registrations and sockets that are opened at once. */
 const SIDE_BY_SIDE = 10;
 /** Counters that one run can use. */
@@ -33,6 +47,7 @@ let measuring = false;
 let complete = 0;
 let complete_max = Number.POSITIVE_INFINITY;
 let stopped = false;
+let paused = false;
 let refused = 0;
 let finish: () => void = () => {};
 
@@ -46,6 +61,8 @@ function percentiles(values: number[]): Percentiles {
 class Member {
 	readonly #needed: number;
 	#endpoint: Endpoint | undefined;
+	/** Messages that wait for the end of a pause. */
+	#held = 0;
 
 	/** `needed`: what must have happened to a message before the next one goes. */
 	constructor(needed: number) {
@@ -56,8 +73,18 @@ class Member {
 		this.#endpoint = endpoint;
 	}
 
+	/** A pause is over. */
+	resume(): void {
+		for (let held = this.#held; held > 0; held--) this.send();
+		this.#held = 0;
+	}
+
 	send(): void {
 		if (stopped || next >= COUNTERS_MAX) return;
+		if (paused) {
+			this.#held += 1;
+			return;
+		}
 		const counter = next++;
 		owners.set(counter, this);
 		sentAt_ms[counter] = performance.now();
@@ -118,12 +145,43 @@ async function inGroups<T>(count: number, prepare: (index: number) => Promise<T>
 	return done;
 }
 
-/** Runs until `finish` is called or the time is over, and says how that went. */
-async function measure(order: LoadOrder): Promise<LoadReport> {
+/** What was spent on measured messages. */
+const spent = { seconds: 0, generator_cpu_seconds: 0, runtime_cpu_seconds: 0 };
+
+/** Begins to measure; the returned function ends that. */
+function begin(order: LoadOrder): () => void {
 	const runtimeBefore = cpuSeconds(order.pids);
 	const generatorBefore = process.cpuUsage();
 	const begin_ms = performance.now();
 	measuring = true;
+	return () => {
+		measuring = false;
+		spent.seconds += (performance.now() - begin_ms) / 1000;
+		const generator = process.cpuUsage(generatorBefore);
+		spent.generator_cpu_seconds += (generator.user + generator.system) / 1e6;
+		// A process that has ended, or a system that doesn't tell, leaves no number.
+		spent.runtime_cpu_seconds += (cpuSeconds(order.pids) ?? Number.NaN) - (runtimeBefore ?? Number.NaN);
+	};
+}
+
+function report(order: LoadOrder): LoadReport {
+	const { seconds, generator_cpu_seconds, runtime_cpu_seconds } = spent;
+	return {
+		messages: complete,
+		seconds,
+		messages_per_second: complete / seconds,
+		accepted: percentiles(acceptedAfter_ms),
+		received: percentiles(receivedAfter_ms),
+		...(Number.isNaN(runtime_cpu_seconds) || order.pids.length === 0 ? {} : { runtime_cpu_seconds }),
+		messages_sent: next,
+		generator_cpu_seconds,
+		refused,
+	};
+}
+
+/** Runs until `finish` is called or the time is over, and says how that went. */
+async function measure(order: LoadOrder): Promise<LoadReport> {
+	const end = begin(order);
 	await new Promise<void>((done) => {
 		const timer = setTimeout(done, order.measure_ms);
 		finish = () => {
@@ -131,24 +189,47 @@ async function measure(order: LoadOrder): Promise<LoadReport> {
 			done();
 		};
 	});
-	measuring = false;
-	const seconds = (performance.now() - begin_ms) / 1000;
-	const runtimeAfter = cpuSeconds(order.pids);
-	const generator = process.cpuUsage(generatorBefore);
-	return {
-		messages: complete,
-		seconds,
-		messages_per_second: complete / seconds,
-		accepted: percentiles(acceptedAfter_ms),
-		received: percentiles(receivedAfter_ms),
-		...(runtimeBefore === undefined || runtimeAfter === undefined || order.pids.length === 0
-			? {}
-			: { runtime_cpu_seconds: runtimeAfter - runtimeBefore }),
-		messages_sent: next,
-		generator_cpu_seconds: (generator.user + generator.system) / 1e6,
-		refused,
-	};
+	end();
+	return report(order);
 }
+
+/** Sends, measured or not, and rests as it is told. */
+async function slices(order: LoadOrder, members: readonly Member[]): Promise<void> {
+	const say = (answer: SliceAnswer) => process.send?.(answer);
+	let end = () => {};
+	for await (const told of orders(() => say("ready"))) {
+		switch (told) {
+			case "warm":
+			case "measure":
+				paused = false;
+				for (const member of members) member.resume();
+				await wait(RAMP_MS);
+				if (told === "measure") end = begin(order);
+				break;
+			case "rest":
+				end();
+				end = () => {};
+				paused = true;
+				while (owners.size > 0) await wait(DRAINED_LOOK_MS);
+				await wait(REST_MS);
+				say("rested");
+				break;
+			case "report":
+				return;
+			default:
+				told satisfies never;
+		}
+	}
+}
+
+/** What the parent says. */
+async function* orders(listening: () => void): AsyncGenerator<SliceOrder> {
+	const messages = on(process, "message");
+	listening();
+	for await (const [message] of messages) yield SliceOrderSchema.parse(message);
+}
+
+const wait = (ms: number) => new Promise((over) => setTimeout(over, ms));
 
 async function exchange(order: LoadOrder, pairs: readonly Open[]): Promise<LoadReport> {
 	const opened = await inGroups(pairs.length * 2, async (index) => {
@@ -162,20 +243,24 @@ async function exchange(order: LoadOrder, pairs: readonly Open[]): Promise<LoadR
 	const timer = setInterval(() => {
 		for (const endpoint of endpoints) endpoint.acknowledge(ACKNOWLEDGE_MS);
 	}, LOOK_MS);
+	paused = order.mode === "slices";
 	// A window of one leaves one member silent.
 	members.forEach((member, index) => {
 		const share = index % 2 === 0 ? Math.ceil(order.window / 2) : Math.floor(order.window / 2);
 		for (let count = 0; count < share; count++) member.send();
 	});
-	await new Promise((warm) => setTimeout(warm, order.warmup_ms));
-	complete_max = order.messages_max;
-	const report = await measure(order);
+	if (paused) await slices(order, members);
+	else {
+		await wait(order.warmup_ms);
+		complete_max = order.messages_max;
+		await measure(order);
+	}
 	stopped = true;
 	// Every message's life ends: it arrives, is acknowledged, and the server clears up behind it.
-	await new Promise((settled) => setTimeout(settled, SETTLE_MS));
+	await wait(SETTLE_MS);
 	clearInterval(timer);
 	for (const endpoint of endpoints) endpoint.close();
-	return { ...report, messages_sent: next };
+	return report(order);
 }
 
 /** Member 0 fills the log alone; then the time is taken until member 1 has it all. */
@@ -193,7 +278,7 @@ async function catchUp(order: LoadOrder, open: Open): Promise<LoadReport> {
 	stopped = true;
 	clearInterval(timer);
 	// What was still on the way is in the log too.
-	await new Promise((settled) => setTimeout(settled, SETTLE_MS));
+	await wait(SETTLE_MS);
 	filling.close();
 	measuring = false;
 	acceptedAfter_ms.length = 0;
@@ -201,10 +286,10 @@ async function catchUp(order: LoadOrder, open: Open): Promise<LoadReport> {
 	const measured = measure(order);
 	const reading = await open(1, length);
 	const acknowledging = setInterval(() => reading.acknowledge(), ACKNOWLEDGE_MS);
-	const report = await measured;
+	const caughtUp = await measured;
 	clearInterval(acknowledging);
 	reading.close();
-	return { ...report, messages: length, messages_per_second: length / report.seconds };
+	return { ...caughtUp, messages: length, messages_per_second: length / caughtUp.seconds };
 }
 
 async function main(): Promise<void> {
@@ -214,8 +299,9 @@ async function main(): Promise<void> {
 	const pairs = await inGroups(order.pairs, (index) => preparePair(order, index));
 	const first = pairs[0];
 	if (first === undefined) throw new Error("no pair");
-	const report = order.mode === "exchange" ? await exchange(order, pairs) : await catchUp(order, first);
-	process.stdout.write(`${JSON.stringify(report)}\n`);
+	const outcome = order.mode === "catch-up" ? await catchUp(order, first) : await exchange(order, pairs);
+	process.stdout.write(`${JSON.stringify(outcome)}\n`);
+	if (process.connected) process.disconnect();
 }
 
 await main();

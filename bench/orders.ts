@@ -29,8 +29,11 @@ export type HostReport = z.infer<typeof HostReportSchema>;
 
 export const LoadOrderSchema = z.strictObject({
 	target: z.enum(["bare", "parley"]),
-	/** Both members send and receive, or one fills the log while the other is away and then catches up. */
-	mode: z.enum(["exchange", "catch-up"]),
+	/**
+	 * Both members send and receive, until the time is over or in slices as it is told; or one fills the log while the other
+	 * is away and then catches up.
+	 */
+	mode: z.enum(["exchange", "slices", "catch-up"]),
 	url: z.string(),
 	/** The processes whose CPU time is read. */
 	pids: z.array(z.int()),
@@ -44,6 +47,13 @@ export const LoadOrderSchema = z.strictObject({
 	messages_max: z.int().min(1).max(2_000_000),
 });
 export type LoadOrder = z.infer<typeof LoadOrderSchema>;
+
+/** What a load in slices is told: to send without being measured, to be measured, to rest, and to report. */
+export const SliceOrderSchema = z.enum(["warm", "measure", "rest", "report"]);
+export type SliceOrder = z.infer<typeof SliceOrderSchema>;
+/** What it answers: its sockets are open, and nothing is on the way any more. */
+export const SliceAnswerSchema = z.enum(["ready", "rested"]);
+export type SliceAnswer = z.infer<typeof SliceAnswerSchema>;
 
 const Percentiles = z.strictObject({ p50_ms: z.number(), p95_ms: z.number(), p99_ms: z.number() });
 export type Percentiles = z.infer<typeof Percentiles>;

@@ -26,16 +26,14 @@ export async function withHosts<T>(storage: Storage, use: (hosts: Hosts) => Prom
 
 export type LoadShape = Pick<LoadOrder, "mode" | "pairs" | "warmup_ms" | "measure_ms" | "messages_max">;
 
+/** What the load generator is told. */
+export function orderOf(target: Target, host: Host, shape: LoadShape): LoadOrder {
+	return { ...shape, target, url: host.url, pids: [...host.pids], window: WINDOW, message_bytes: MESSAGE_BYTES };
+}
+
 /** One run of the load. A refusal means that something else was measured than messages. */
 export async function load(target: Target, host: Host, shape: LoadShape): Promise<LoadReport> {
-	const report = await runLoad({
-		...shape,
-		target,
-		url: host.url,
-		pids: [...host.pids],
-		window: WINDOW,
-		message_bytes: MESSAGE_BYTES,
-	});
+	const report = await runLoad(orderOf(target, host, shape));
 	if (report.refused > 0) throw new Error(`${target} refused ${report.refused} frames of the load`);
 	return report;
 }

@@ -1,8 +1,9 @@
 /** Messages a second and latency, for one, twenty and a hundred pairs, on disk and in memory. */
-import { type Bound, type Figure, median, type Scale } from "./figures.ts";
+import type { Bound, Figure, Scale } from "./figures.ts";
 import type { Storage } from "./hosting.ts";
 import type { LoadReport } from "./orders.ts";
-import { inTurn, type Progress, WINDOW, withHosts } from "./shared.ts";
+import { type Progress, WINDOW, withHosts } from "./shared.ts";
+import { inSlices } from "./slices.ts";
 
 const PAIRS = [1, 20, 100] as const;
 /** The number of pairs for which there are bounds. */
@@ -11,6 +12,8 @@ const PAIRS_BOUND = 20;
 const EJABBERD: Record<Storage, number> = { disk: 159, memory: 773 };
 /** How often Parley has to be faster. */
 const EJABBERD_TIMES = 5;
+/** For how long one of the two sends until it is the other's turn. */
+const SLICE_MS = 1_000;
 /** Of a second's CPU time of the generator: beyond, it is the generator that limits. */
 const GENERATOR_SHARE_MAX = 0.85;
 
@@ -20,9 +23,11 @@ export async function throughput(scale: Scale, progress: Progress): Promise<Figu
 		await withHosts(storage, async (hosts) => {
 			for (const pairs of PAIRS) {
 				progress(`throughput: ${pairs} pairs, ${storage}`);
-				const shape = { mode: "exchange", pairs, messages_max: 2_000_000, ...times(scale) } as const;
-				const rounds = pairs === PAIRS_BOUND ? scale.rounds_pairs : scale.rounds;
-				const reports = await inTurn(hosts, rounds, shape, progress);
+				const { warmup_ms, measure_ms } = scale;
+				const shape = { pairs, messages_max: 2_000_000, warmup_ms, measure_ms };
+				const measured = pairs === PAIRS_BOUND ? scale.slices_bound : scale.slices;
+				const slices = { measured, warm: Math.ceil((2 * warmup_ms) / SLICE_MS), slice_ms: SLICE_MS };
+				const reports = await inSlices(hosts, slices, shape, progress);
 				figures.push(...compare(storage, pairs, reports.bare, reports.parley));
 			}
 		});
@@ -30,21 +35,17 @@ export async function throughput(scale: Scale, progress: Progress): Promise<Figu
 	return figures;
 }
 
-function times(scale: Scale): Pick<Scale, "warmup_ms" | "measure_ms"> {
-	return { warmup_ms: scale.warmup_ms, measure_ms: scale.measure_ms };
-}
-
-function compare(storage: Storage, pairs: number, bare: LoadReport[], parley: LoadReport[]): Figure[] {
+function compare(storage: Storage, pairs: number, bare: LoadReport, parley: LoadReport): Figure[] {
 	const bound = pairs === PAIRS_BOUND;
 	const where = `${pairs} ${pairs === 1 ? "pair" : "pairs"}, ${storage}, ${WINDOW} on the way a pair`;
 	const of = (what: string, unit: string, read: (report: LoadReport) => number, bounds: Bound[]): Figure => ({
 		benchmark: "throughput",
 		what: `${what}, ${where}`,
 		unit,
-		parley: median(parley.map(read)),
-		bare: median(bare.map(read)),
+		parley: read(parley),
+		bare: read(bare),
 		bounds: bound ? bounds : [],
-		...noteOnGenerator([...bare, ...parley]),
+		...noteOnGenerator([bare, parley]),
 	});
 	return [
 		of("messages", "1/s", (report) => report.messages_per_second, [
