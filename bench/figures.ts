@@ -17,9 +17,8 @@ export interface Scale {
 	rounds: number;
 	/** The same where there is a bound to keep: single rounds move by a factor of two. */
 	rounds_bound: number;
-	/** Seconds in turn that are measured of each, for pairs; and where there is a bound to keep. */
+	/** Seconds in turn that are measured of each, for pairs. */
 	slices: number;
-	slices_bound: number;
 	warmup_ms: number;
 	measure_ms: number;
 	/** Messages of one CPU run and of the client's run. */
@@ -35,8 +34,7 @@ export interface Scale {
 export const FULL: Scale = {
 	rounds: 3,
 	rounds_bound: 5,
-	slices: 12,
-	slices_bound: 30,
+	slices: 10,
 	warmup_ms: 3_000,
 	measure_ms: 4_000,
 	messages: 10_000,
@@ -48,7 +46,6 @@ export const QUICK: Scale = {
 	rounds: 1,
 	rounds_bound: 1,
 	slices: 1,
-	slices_bound: 2,
 	warmup_ms: 500,
 	measure_ms: 1_500,
 	messages: 1_000,
