@@ -96,3 +96,13 @@ export function kept(figure: Figure, bound: Bound): boolean | undefined {
 export function median(values: readonly number[]): number {
 	return values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? 0;
 }
+
+/** Of several rounds, each of Parley and of the bare one, what is read of the one whose ratio is in the middle. */
+export function middle<Report>(
+	rounds: readonly Record<"parley" | "bare", Report>[],
+	read: (report: Report) => number,
+): { parley: number; bare: number } {
+	const each = rounds.map(({ parley, bare }) => ({ parley: read(parley), bare: read(bare) }));
+	const sorted = each.toSorted((one, other) => one.parley / one.bare - other.parley / other.bare);
+	return sorted[Math.floor(sorted.length / 2)] ?? { parley: 0, bare: 0 };
+}

@@ -1,6 +1,6 @@
 /**
  * The load of a group: one member sends to all others in a closed loop; a message is on the way until each of them has
- * it. Runs in a process of its own.
+ * it. Runs in a process of its own, and sends and rests as its parent says (`slices.ts`).
  *
  * Argument: a `GroupOrder` as JSON. It prints a `GroupReport`.
  */
@@ -18,6 +18,7 @@ import { readArrival } from "./arrival.ts";
 import { cpuSeconds } from "./cpu-time.ts";
 import { openBareEndpoint, openSocket } from "./endpoints.ts";
 import { type GroupOrder, GroupOrderSchema, type GroupReport } from "./orders.ts";
+import { leave, obey } from "./slice-load.ts";
 
 const SIDE_BY_SIDE = 8;
 /** Rule GROUP-8: all members together acknowledge about a thousand times a second. */
@@ -41,7 +42,15 @@ let next = 0;
 let send: (counter: number) => void = () => {};
 let others = 0;
 
+let paused = true;
+/** Messages that wait for the end of a pause. */
+let held = 0;
+
 function sendNext(): void {
+	if (paused) {
+		held += 1;
+		return;
+	}
 	const counter = next++;
 	messages.set(counter, { sentAt_ms: performance.now(), waiting: others });
 	send(counter);
@@ -202,28 +211,42 @@ async function main(): Promise<void> {
 	await (order.target === "bare" ? prepareBare(order) : prepareParley(order));
 	const prepared_seconds = (performance.now() - begin_ms) / 1_000;
 	for (let count = 0; count < order.window; count++) sendNext();
-	await new Promise((warm) => setTimeout(warm, order.warmup_ms));
-	const cpuBefore = cpuSeconds(order.pids) ?? 0;
-	const generatorBefore = process.cpuUsage();
-	const from_ms = performance.now();
-	measuring = true;
-	await new Promise((done) => setTimeout(done, order.measure_ms));
-	measuring = false;
-	const seconds = (performance.now() - from_ms) / 1_000;
-	const generator = process.cpuUsage(generatorBefore);
+	const spent = { seconds: 0, runtime_cpu_seconds: 0, generator_cpu_seconds: 0 };
+	await obey({
+		resume() {
+			paused = false;
+			for (; held > 0; held--) sendNext();
+		},
+		pause() {
+			paused = true;
+		},
+		drained: () => messages.size === 0,
+		begin() {
+			const cpuBefore = cpuSeconds(order.pids) ?? 0;
+			const generatorBefore = process.cpuUsage();
+			const from_ms = performance.now();
+			measuring = true;
+			return () => {
+				measuring = false;
+				const generator = process.cpuUsage(generatorBefore);
+				spent.seconds += (performance.now() - from_ms) / 1_000;
+				spent.generator_cpu_seconds += (generator.user + generator.system) / 1e6;
+				spent.runtime_cpu_seconds += (cpuSeconds(order.pids) ?? 0) - cpuBefore;
+			};
+		},
+	});
 	const sorted = samples.subarray(0, deliveries).sort();
 	const at = (share: number) => sorted[Math.min(deliveries - 1, Math.floor(deliveries * share))] ?? 0;
 	const report: GroupReport = {
 		deliveries,
-		seconds,
-		deliveries_per_second: deliveries / seconds,
+		...spent,
+		deliveries_per_second: deliveries / spent.seconds,
 		p50_ms: at(0.5),
 		p99_ms: at(0.99),
-		runtime_cpu_seconds: (cpuSeconds(order.pids) ?? 0) - cpuBefore,
-		generator_cpu_seconds: (generator.user + generator.system) / 1e6,
 		prepared_seconds,
 	};
 	process.stdout.write(`${JSON.stringify(report)}\n`);
+	leave();
 }
 
 await main();

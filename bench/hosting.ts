@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { z } from "zod";
 import { descendants } from "./cpu-time.ts";
 import {
 	type HostOrder,
@@ -175,19 +176,19 @@ export async function runOnce(
 }
 
 /** A load that is told what to do. */
-export interface ToldLoad {
+export interface ToldLoad<Report> {
 	tell(order: SliceOrder): void;
 	/** Waits for its answer, which must be this one. */
 	answer(expected: SliceAnswer): Promise<void>;
-	report: Promise<LoadReport>;
+	report: Promise<Report>;
 }
 
-/** Starts the load generator in its own process, to send in slices; it answers "ready" once its sockets are open. */
-export function startLoad(order: LoadOrder): ToldLoad {
-	const child = start("load.ts", order, [], true);
-	const report = line(child, SLICES_MS_MAX, "load.ts").then((text) => {
+/** Starts a load generator in its own process, to send in slices; it answers "ready" once its sockets are open. */
+export function startLoad<Report>(file: string, order: object, schema: z.ZodType<Report>): ToldLoad<Report> {
+	const child = start(file, order, [], true);
+	const report = line(child, SLICES_MS_MAX, file).then((text) => {
 		child.stdin?.end();
-		return LoadReportSchema.parse(JSON.parse(text));
+		return schema.parse(JSON.parse(text));
 	});
 	return {
 		tell: (told) => void child.send(told),

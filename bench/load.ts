@@ -5,31 +5,18 @@
  *
  * Argument: a `LoadOrder` as JSON. It prints a `LoadReport`.
  */
-import { on } from "node:events";
 import { registerPair } from "./accounts.ts";
 import { cpuSeconds } from "./cpu-time.ts";
 import { type Endpoint, type EndpointEvents, openBareEndpoint } from "./endpoints.ts";
-import {
-	type LoadOrder,
-	LoadOrderSchema,
-	type LoadReport,
-	type Percentiles,
-	type SliceAnswer,
-	type SliceOrder,
-	SliceOrderSchema,
-} from "./orders.ts";
+import { type LoadOrder, LoadOrderSchema, type LoadReport, type Percentiles } from "./orders.ts";
 import { openParleyEndpoint } from "./parley-endpoint.ts";
+import { leave, obey, wait } from "./slice-load.ts";
 
 /** How long an arrival waits for a message beside which it is acknowledged, and how often that is looked at. */
 const ACKNOWLEDGE_MS = 100;
 const LOOK_MS = 25;
 /** From the last send until nothing is on the way and everything is acknowledged. */
 const SETTLE_MS = 500;
-/** From the beginning of a slice until as much is on the way as may be. */
-const RAMP_MS = 100;
-/** From the end of a slice until what is acknowledged late has been acknowledged. */
-const REST_MS = 200;
-const DRAINED_LOOK_MS = 5;
 /** Registrations and sockets that are opened at once. */
 const SIDE_BY_SIDE = 10;
 /** Counters that one run can use. */
@@ -193,44 +180,6 @@ async function measure(order: LoadOrder): Promise<LoadReport> {
 	return report(order);
 }
 
-/** Sends, measured or not, and rests as it is told. */
-async function slices(order: LoadOrder, members: readonly Member[]): Promise<void> {
-	const say = (answer: SliceAnswer) => process.send?.(answer);
-	let end = () => {};
-	for await (const told of orders(() => say("ready"))) {
-		switch (told) {
-			case "warm":
-			case "measure":
-				paused = false;
-				for (const member of members) member.resume();
-				await wait(RAMP_MS);
-				if (told === "measure") end = begin(order);
-				break;
-			case "rest":
-				end();
-				end = () => {};
-				paused = true;
-				while (owners.size > 0) await wait(DRAINED_LOOK_MS);
-				await wait(REST_MS);
-				say("rested");
-				break;
-			case "report":
-				return;
-			default:
-				told satisfies never;
-		}
-	}
-}
-
-/** What the parent says. */
-async function* orders(listening: () => void): AsyncGenerator<SliceOrder> {
-	const messages = on(process, "message");
-	listening();
-	for await (const [message] of messages) yield SliceOrderSchema.parse(message);
-}
-
-const wait = (ms: number) => new Promise((over) => setTimeout(over, ms));
-
 async function exchange(order: LoadOrder, pairs: readonly Open[]): Promise<LoadReport> {
 	const opened = await inGroups(pairs.length * 2, async (index) => {
 		const member = new Member(COMPLETE);
@@ -249,8 +198,19 @@ async function exchange(order: LoadOrder, pairs: readonly Open[]): Promise<LoadR
 		const share = index % 2 === 0 ? Math.ceil(order.window / 2) : Math.floor(order.window / 2);
 		for (let count = 0; count < share; count++) member.send();
 	});
-	if (paused) await slices(order, members);
-	else {
+	if (paused) {
+		await obey({
+			resume() {
+				paused = false;
+				for (const member of members) member.resume();
+			},
+			pause() {
+				paused = true;
+			},
+			drained: () => owners.size === 0,
+			begin: () => begin(order),
+		});
+	} else {
 		await wait(order.warmup_ms);
 		complete_max = order.messages_max;
 		await measure(order);
@@ -301,7 +261,7 @@ async function main(): Promise<void> {
 	if (first === undefined) throw new Error("no pair");
 	const outcome = order.mode === "catch-up" ? await catchUp(order, first) : await exchange(order, pairs);
 	process.stdout.write(`${JSON.stringify(outcome)}\n`);
-	if (process.connected) process.disconnect();
+	leave();
 }
 
 await main();

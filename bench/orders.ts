@@ -154,8 +154,6 @@ export const GroupOrderSchema = z.strictObject({
 	/** Messages that not everybody has yet. */
 	window: z.int().min(1).max(64),
 	message_bytes: z.int().min(1),
-	warmup_ms: z.int().min(0),
-	measure_ms: z.int().min(1),
 });
 export type GroupOrder = z.infer<typeof GroupOrderSchema>;
 

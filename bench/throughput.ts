@@ -1,8 +1,8 @@
 /** Messages a second and latency, for one, twenty and a hundred pairs, on disk and in memory. */
-import type { Bound, Figure, Scale } from "./figures.ts";
-import type { Storage, Target } from "./hosting.ts";
-import type { LoadReport } from "./orders.ts";
-import { type Progress, WINDOW, withHosts } from "./shared.ts";
+import { type Bound, type Figure, middle, type Scale } from "./figures.ts";
+import { type Storage, startLoad, type Target } from "./hosting.ts";
+import { type LoadReport, LoadReportSchema } from "./orders.ts";
+import { orderOf, type Progress, WINDOW, withHosts } from "./shared.ts";
 import { inSlices } from "./slices.ts";
 
 const PAIRS = [1, 20, 100] as const;
@@ -30,7 +30,13 @@ export async function throughput(scale: Scale, progress: Progress): Promise<Figu
 			const rounds: Round[] = [];
 			// A process is faster or slower than the next one of the same kind, by where its memory lies.
 			for (let round = 0; round < (pairs === PAIRS_BOUND ? scale.rounds_bound : 1); round++) {
-				rounds.push(await withHosts(storage, (hosts) => inSlices(hosts, slices, shape, progress)));
+				rounds.push(
+					await withHosts(storage, (hosts) => {
+						const order = (target: Target) => orderOf(target, hosts[target], { ...shape, mode: "slices" });
+						return inSlices((target) => startLoad("load.ts", order(target), LoadReportSchema), slices);
+					}),
+				);
+				tell(rounds.at(-1), progress);
 			}
 			figures.push(...compare(storage, pairs, rounds));
 		}
@@ -40,11 +46,12 @@ export async function throughput(scale: Scale, progress: Progress): Promise<Figu
 
 type Round = Record<Target, LoadReport>;
 
-/** Of several rounds the one whose ratio is in the middle. */
-function middle(rounds: readonly Round[], read: (report: LoadReport) => number): { parley: number; bare: number } {
-	const each = rounds.map(({ parley, bare }) => ({ parley: read(parley), bare: read(bare) }));
-	const sorted = each.toSorted((one, other) => one.parley / one.bare - other.parley / other.bare);
-	return sorted[Math.floor(sorted.length / 2)] ?? { parley: 0, bare: 0 };
+/** A refusal means that something else was measured than messages. */
+function tell(round: Round | undefined, progress: Progress): void {
+	for (const [target, report] of Object.entries(round ?? {})) {
+		if (report.refused > 0) throw new Error(`${target} refused ${report.refused} frames of the load`);
+		progress(`  ${target}: ${Math.round(report.messages_per_second)} messages/s`);
+	}
 }
 
 function compare(storage: Storage, pairs: number, rounds: readonly Round[]): Figure[] {

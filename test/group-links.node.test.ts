@@ -207,6 +207,11 @@ test("GROUP-17 one member has broken keys: the rest get the message, and the sen
 	expect((await command("carol", "group", "delete", TITLE)).code).not.toBe(0);
 	expect((await command("carol", "group", "leave", TITLE)).objects).toMatchObject([{ member: false }]);
 	expect((await command("carol", "history", `group:${TITLE}`)).objects).not.toEqual([]);
+	const notes: string[] = [];
+	const terminal = collectingTerminal([], { note: (line) => void notes.push(line) });
+	const shown = ["--data", join(folder, "carol"), "--server", backend.url, "history", `group:${TITLE}`];
+	expect(await main(shown, terminal)).toBe(0);
+	expect(notes).toEqual([`you are not in group:${TITLE} any more`]);
 	expect((await command("carol", "group", "delete", TITLE)).objects).toMatchObject([{ type: "group-deleted" }]);
 	expect((await command("carol", "group", "list")).objects).toEqual([]);
 });

@@ -39,7 +39,11 @@ Examples:
 					const { id } = parley.messages.find(part);
 					try {
 						const path = await unlessInterrupted(terminal, async (signal) => {
-							if (options.to !== "-") return parley.files.download(id, { ...options, signal });
+							if (options.to !== "-") {
+								// What is here already is decrypted without a transfer to be shown.
+								if (options.to !== undefined && !context.json) terminal.progress?.("saving …");
+								return parley.files.download(id, { ...options, signal });
+							}
 							for await (const piece of parley.files.read(id, signal)) await written(terminal.output, piece);
 							return undefined;
 						});

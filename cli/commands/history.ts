@@ -19,11 +19,15 @@ export function addHistory(program: Command, terminal: Terminal): void {
 		.action(async (name: string, options: { limit: number; edits?: boolean }, command: Command) => {
 			const context = contextOf(command, terminal);
 			await context.withParley(async (parley) => {
-				const { name: shown } = parley.profiles.of(await parley.profiles.accountOf(name));
+				const account = await parley.profiles.accountOf(name);
+				const { name: shown } = parley.profiles.of(account);
 				const header = `${printable(name)} shows the name “${printable(shown)}”`;
 				if (shown !== "" && !context.json) terminal.note(terminal.colors.dim(header));
 				for (const item of await parley.messages.timeline(name, options.limit))
 					printItem(context, parley, item, options.edits === true);
+				// Who was removed is not sent the change that says so.
+				const left = parley.groups.list().some(({ group, member }) => group === account && !member);
+				if (left && !context.json) terminal.note(terminal.colors.dim(`you are not in ${printable(name)} any more`));
 			});
 		});
 }

@@ -20,7 +20,8 @@ export class MemoryStore implements Store {
 
 	append(row: LogRow, recycled: number | undefined): void {
 		if (this.#rows.has(row.number)) throw new Error("number taken");
-		if (recycled !== undefined) this.#rows.delete(recycled);
+		// In SQLite the entry would be lost without a word.
+		if (recycled !== undefined && !this.#rows.delete(recycled)) throw new Error("no row to recycle");
 		this.#rows.set(row.number, { ...row });
 	}
 
