@@ -99,7 +99,7 @@ function remove(row: LogRow): void {
 	row.wiped = true;
 }
 
-/** Whether a row that follows `after` is one that \`Store.wipe\` is about. */
+/** Whether a row that follows `after` is one that `Store.wipe` is about. */
 export function isWithin({ number, sender }: LogRow, upTo: number, own?: Own): boolean {
 	return number <= upTo || (own !== undefined && number <= own.upTo && sender === own.sender);
 }

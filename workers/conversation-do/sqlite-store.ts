@@ -74,7 +74,7 @@ export class SqliteStore implements Store {
 
 	append(row: LogRow, recycled: number | undefined): void {
 		const { number, time_ms, messageId, sender, checksum, payload } = row;
-		// Not by \`#write\`: each message comes here, and a list of values costs as much as the values.
+		// Not by `#write`: each message comes here, and a list of values costs as much as the values.
 		if (!this.#founded) this.#migrate();
 		const cursor =
 			recycled === undefined

@@ -73,6 +73,31 @@ describe("bodies", () => {
 		},
 	);
 
+	test("UPLOAD-2 one upload after the other is taken with the memory of one: two parts", async () => {
+		const part = noise(PART_BYTES);
+		const used = new Set<ArrayBufferLike>();
+		for (let upload = 0; upload < 3; upload++) {
+			const { blob } = await uploader.start(3 * PART_BYTES + 1000);
+			await runInDurableObject(await objectOf(blob), async (_object, { storage }) => {
+				const intake = await Intake.resume({
+					records: new Records(storage),
+					end: 3 * PART_BYTES + 1000,
+					whole: false,
+					async sendPart(number, bytes) {
+						used.add(bytes.buffer);
+						return { partNumber: number, etag: String(number) };
+					},
+					now: () => 0,
+				});
+				for (let number = 1; number <= 3; number++) await intake.add(part);
+				await intake.add(part.subarray(0, 1000));
+				await intake.settle();
+				intake.release();
+			});
+		}
+		expect(used.size).toBe(2);
+	});
+
 	test("UPLOAD-5 a body that says that it is too long is refused before any of it is taken", async () => {
 		const { location } = await uploader.start(300_000);
 		const response = await uploader.patch(location, 0, noise(1_000_000));
