@@ -1,5 +1,5 @@
 /**
- * What the bill counts, for each message over its whole life (append, receipt, acknowledgement, wipe, recycling):
+ * What the bill counts, for each message over its whole life (append, receipt, acknowledgement, wipe, end):
  * rows, D1 statements and calls between objects. Two runs of different length are subtracted from each other, so that
  * registration and the founding of the conversation cancel out.
  */

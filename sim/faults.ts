@@ -87,7 +87,10 @@ export function changed(store: SimulatedStore, methods: Partial<Store>): Store {
 	return {
 		together: (step) => store.together(step),
 		head: () => store.head(),
-		append: (row, recycled) => store.append(row, recycled),
+		append: (row) => store.append(row),
+		newer: () => store.newer(),
+		seniors: () => store.seniors(),
+		renew: () => store.renew(),
 		wipe: (after, upTo, own) => store.wipe(after, upTo, own),
 		withdraw: (number) => store.withdraw(number),
 		expire: (before_ms) => store.expire(before_ms),
@@ -96,7 +99,6 @@ export function changed(store: SimulatedStore, methods: Partial<Store>): Store {
 		oldestCiphertext: () => store.oldestCiphertext(),
 		rows: (after, limit) => store.rows(after, limit),
 		entries: (after, limit) => store.entries(after, limit),
-		oldest: (upTo, limit) => store.oldest(upTo, limit),
 		find: (messageId) => store.find(messageId),
 		readState: () => store.readState(),
 		writeState: (state) => store.writeState(state),
@@ -128,8 +130,8 @@ function withoutTime(store: SimulatedStore): Store {
 }
 
 function wipingEarly(store: SimulatedStore): Store {
-	const append = (row: LogRow, recycled: number | undefined): void => {
-		store.append(row, recycled);
+	const append = (row: LogRow): void => {
+		store.append(row);
 		store.wipe(row.number - 2, row.number - 1);
 	};
 	return changed(store, { append });

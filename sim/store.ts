@@ -1,10 +1,12 @@
 /** The object's disk in the simulation: rows are never changed in place, so that a crash can undo a turn. */
-import { bytesBySender, isWithin, oldestOf } from "../workers/conversation-do/memory-store.ts";
-import type { LogEntry, LogRow, Oldest, Own, Store } from "../workers/conversation-do/store.ts";
+import { bytesBySender, isWithin, seniorsOf } from "../workers/conversation-do/memory-store.ts";
+import type { LogEntry, LogRow, Own, Senior, Store } from "../workers/conversation-do/store.ts";
 
 /** Everything on the disk at one moment. */
 export interface DiskImage {
 	rows: readonly LogRow[];
+	/** The number before the log's newer part. */
+	before: number;
 	state: string | undefined;
 	group: string | undefined;
 }
@@ -13,6 +15,7 @@ export interface DiskImage {
 export class SimulatedStore implements Store {
 	/** Ascending by number. */
 	#rows: readonly LogRow[] = [];
+	#before = 0;
 	#state: string | undefined;
 	/** What came last under each number, also where it was wiped or undone: what an eavesdropper would have. */
 	readonly payloads = new Map<number, Uint8Array>();
@@ -22,12 +25,13 @@ export class SimulatedStore implements Store {
 	#group: string | undefined;
 
 	image(): DiskImage {
-		return { rows: this.#rows, state: this.#state, group: this.#group };
+		return { rows: this.#rows, before: this.#before, state: this.#state, group: this.#group };
 	}
 
 	/** What was not committed is lost. */
 	restore(image: DiskImage): void {
 		this.#rows = image.rows;
+		this.#before = image.before;
 		this.#state = image.state;
 		this.#group = image.group;
 	}
@@ -55,11 +59,24 @@ export class SimulatedStore implements Store {
 		return last === undefined ? undefined : { number: last.number, time_ms: last.time_ms };
 	}
 
-	append(row: LogRow, recycled: number | undefined): void {
+	append(row: LogRow): void {
 		if (this.#rows.some(({ number }) => number === row.number)) throw new Error("number taken");
 		if (row.payload !== null) this.payloads.set(row.number, row.payload);
 		this.senders.set(row.number, row.sender);
-		this.#rows = [...this.#rows.filter(({ number }) => number !== recycled), { ...row }];
+		this.#rows = [...this.#rows, { ...row }];
+	}
+
+	newer(): number | undefined {
+		return this.#rows.find(({ number }) => number > this.#before)?.number;
+	}
+
+	seniors(): Senior[] {
+		return seniorsOf(this.#rows.filter(({ number }) => number <= this.#before));
+	}
+
+	renew(): void {
+		this.#rows = this.#rows.filter(({ number }) => number > this.#before);
+		this.#before = this.#rows.at(-1)?.number ?? this.#before;
 	}
 
 	wipe(after: number, upTo: number, own?: Own): void {
@@ -72,8 +89,9 @@ export class SimulatedStore implements Store {
 		);
 	}
 
-	expire(before_ms: number): void {
+	expire(before_ms: number): number {
 		this.#wipe((row) => row.time_ms <= before_ms);
+		return this.#rows.findLast((row) => row.time_ms <= before_ms)?.number ?? 0;
 	}
 
 	waiting(after: number): number {
@@ -97,10 +115,6 @@ export class SimulatedStore implements Store {
 
 	entries(after: number, limit: number): LogEntry[] {
 		return this.rows(after, limit).map(({ payload, ...entry }) => ({ ...entry, wiped: payload === null }));
-	}
-
-	oldest(upTo: number, limit: number): Oldest {
-		return oldestOf(this.rows(0, limit).filter(({ number }) => number <= upTo));
 	}
 
 	find(messageId: string): LogEntry | undefined {

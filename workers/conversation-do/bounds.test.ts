@@ -23,8 +23,8 @@ class Counting extends MemoryStore {
 class Folded extends MemoryStore {
 	readonly #small = message(newId(), [B1]);
 
-	override append(row: LogRow, recycled: number | undefined): void {
-		super.append({ ...row, payload: this.#small }, recycled);
+	override append(row: LogRow): void {
+		super.append({ ...row, payload: this.#small });
 	}
 
 	override waiting(after: number): number {

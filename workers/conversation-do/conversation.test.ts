@@ -1,6 +1,7 @@
 import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, test, vi } from "vitest";
+import { LIMITS } from "../../protocol/limits.ts";
 import { SqliteStore } from "./sqlite-store.ts";
 import { A1, B1, Bench, message, newConversation, newId, TestSocket, up, upgrade } from "./testing.ts";
 
@@ -114,7 +115,7 @@ test("EXPIRY-1 the alarm runs and sets itself for what is left", async () => {
 	});
 });
 
-test("KEPT-1 a message costs at most 2.5 rows over its life, wipe and recycling included", async () => {
+test("KEPT-1 a message costs at most 2.1 rows over its life, wipe and end included", async () => {
 	const { stub } = await newConversation();
 	await runInDurableObject(stub, (_, state) => {
 		state.storage.sql.exec("DELETE FROM state");
@@ -131,8 +132,8 @@ test("KEPT-1 a message costs at most 2.5 rows over its life, wipe and recycling 
 			bench.effects = [];
 		}
 		expect(bench.core.head).toBe(count);
-		expect(store.entries(0, count).length).toBeLessThan(1_200);
-		expect(store.rowsWritten / count).toBeLessThanOrEqual(2.5);
+		expect(store.entries(0, count).length).toBeLessThanOrEqual(2 * LIMITS.remembered_entries + 1);
+		expect(store.rowsWritten / count).toBeLessThanOrEqual(2.1);
 	});
 });
 

@@ -58,22 +58,22 @@ group("the log", () => {
 		expect(bench.core.head).toBe(1);
 	});
 
-	test("ONCE-1 a repetition of a recycled entry is too old, after a crash too, and adds nothing", () => {
+	test("ONCE-1 a repetition of an entry that is gone is too old, after a crash too, and adds nothing", () => {
 		const { bench, one, other } = pair();
 		const first = message(newId(), [B1]);
 		bench.raw(one, first);
-		for (let round = 0; round < 25; round++) {
+		for (let round = 0; round < 42; round++) {
 			sendMany(bench, one, 50);
 			const cursor = bench.core.head;
 			for (const socket of [one, other]) bench.up(socket, { case: "acknowledge", value: { cursor } });
 		}
-		expect(bench.store.entries(0, 9_999).length).toBeLessThan(1_100);
+		expect(bench.store.entries(0, 9_999)[0]?.number).toBeGreaterThan(1);
 		bench.restart(false);
 		const again = bench.ready(A1, 1);
 		bench.take(again);
 		bench.raw(again, first);
 		expect(bench.take(again)).toEqual(["refused MESSAGE_ID_TOO_OLD 0"]);
-		expect(bench.core.head).toBe(1_251);
+		expect(bench.core.head).toBe(2_101);
 	});
 
 	test("ONCE-3 other content or another device under the same id is a conflict", () => {

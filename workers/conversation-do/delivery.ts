@@ -77,7 +77,7 @@ export function pump(log: Log, device: Device, session: Session, effects: Effect
 		const rows = log.rows(session.position, CHUNK);
 		for (const row of rows) {
 			if (!session.hasRoom()) return;
-			// A gap: wiped by age and recycled since.
+			// A gap: wiped by age, and its row is gone.
 			if (row.number > session.position + 1) missed(session, session.position + 1, row.number - 1, effects);
 			session.position = row.number;
 			if (row.sender === device.key) continue;

@@ -59,7 +59,7 @@ test("ORDER-1 ONCE-1 DURABLE-1 the disk fails at every statement in turn: one lo
 				return false;
 			}
 		};
-		for (let count = 0; count < 1_500; count++) {
+		for (let count = 0; count < 2_200; count++) {
 			bench.now_ms += 1;
 			const bytes = message(newId(), [B1], 1, `text ${count}`);
 			if (count % 8 === 0) failAt = statements + 1 + ((count / 8) % 7);
@@ -199,7 +199,9 @@ test("KEPT-4 with its last member everything goes, and the object is as one that
 	expect(await one.closed).toBe(4403);
 	const left = () =>
 		runInDurableObject(stub, async (_, state) => [
-			state.storage.sql.exec("SELECT name FROM sqlite_master WHERE name IN ('log', 'state', 'migrations')").toArray(),
+			state.storage.sql
+				.exec("SELECT name FROM sqlite_master WHERE name IN ('log', 'older', 'state', 'migrations')")
+				.toArray(),
 			await state.storage.getAlarm(),
 		]);
 	expect(await left()).toEqual([[], null]);

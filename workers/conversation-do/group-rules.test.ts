@@ -74,7 +74,7 @@ test("GROUP-2 a change that is repeated after more entries than are in memory ha
 	const { messageId: _, number, ...row } = bench.store.rows(1, 1)[0] ?? { messageId: "", number: 0 };
 	for (let more = 1; more <= LIMITS.remembered_entries; more++) {
 		const entry = { time_ms: bench.now_ms, sender: "", checksum: 0, wiped: true, payload: null, ...row };
-		bench.store.append({ ...entry, number: number + more, messageId: toHex(newId()) }, undefined);
+		bench.store.append({ ...entry, number: number + more, messageId: toHex(newId()) });
 	}
 	bench.restart(false);
 	expect(bench.change(change)).toBe("2 v2");

@@ -1,9 +1,9 @@
-/** The life of a row in the log: append, wipe, recycle (rules ORDER-1, ORDER-2, KEPT-1). */
+/** The life of an entry in the log: appended, wiped, forgotten (rules ORDER-1, ORDER-2, KEPT-1). */
 import { LIMITS } from "../../protocol/limits.ts";
 import { Once } from "./once.ts";
 import type { Device } from "./roster.ts";
 import type { Persisted } from "./state.ts";
-import type { LogEntry, LogRow, Oldest, Store } from "./store.ts";
+import type { LogEntry, LogRow, Store } from "./store.ts";
 
 /** How long a ciphertext waits. */
 export const RETENTION_MS = LIMITS.retention_days * 24 * 60 * 60 * 1_000;
@@ -13,7 +13,7 @@ const SENDERS_MAX = 4_096;
 /** Devices of which is kept how far their own entries are wiped: forgetting costs a statement that changes nothing. */
 const WIPED_MAX = 64;
 
-/** Appends after which the state is written, and rows that are looked at together for recycling. */
+/** Appends after which the state is written, and rows that are read together. */
 const BATCH = 64;
 
 /** The log of one conversation and the cursors that decide over its rows. */
@@ -29,10 +29,6 @@ export class Log {
 	readonly #passedOver: Map<number, ReadonlySet<string>> = new Map();
 	/** How far one sender's entries are wiped, where that is further than for all. */
 	readonly #wipedOf: Map<string, number> = new Map();
-	/** Numbers of rows that may be recycled, the oldest last: their ids are below the forgotten marks on disk. */
-	#free: number[] = [];
-	/** Those marks have changed and are not on disk. */
-	#marked = false;
 	/** Lowest and second lowest cursor when they were last looked at, and how many devices were at the lowest. */
 	#floor = 0;
 	#next = Number.POSITIVE_INFINITY;
@@ -41,10 +37,10 @@ export class Log {
 	 * Entries that devices have passed since the last wipe, which may be done by all; 0 where there is nothing to wipe.
 	 */
 	#due = 0;
-	/** The oldest number whose row may be there; undefined where the store has to be asked. */
-	#oldest: number | undefined;
-	/** The head from which it is worth looking for more. */
-	#lookAt = LIMITS.remembered_entries + BATCH + 1;
+	/** The first entry of the log's newer part. */
+	#newer: number;
+	/** The number from which the older part may go. */
+	#renewAt: number;
 
 	constructor(store: Store, state: Persisted) {
 		this.#store = store;
@@ -53,6 +49,8 @@ export class Log {
 		const head = store.head();
 		this.head = head?.number ?? 0;
 		this.#time_ms = head?.time_ms ?? 0;
+		this.#newer = store.newer() ?? this.head + 1;
+		this.#renewAt = this.#newer + LIMITS.remembered_entries;
 		// The tail that is newer than the state.
 		if (state.head < this.head) state.backlog.appended(this.head, store.waiting(state.head));
 		for (let after = state.head; after < this.head; ) {
@@ -72,7 +70,7 @@ export class Log {
 	}
 
 	/**
-	 * The next entry, one row: a new one or a recycled one. `key` is its sender's; `first` changes the state in the same
+	 * The next entry, one row. `key` is its sender's; `first` changes the state in the same
 	 * transaction.
 	 */
 	append(
@@ -85,29 +83,30 @@ export class Log {
 	): LogEntry {
 		const number = this.head + 1;
 		this.#time_ms = Math.max(this.#time_ms, now_ms);
-		const recycled = this.#recyclable(number);
+		const renews = number >= this.#renewAt && this.#mayRenew(number);
 		const wiped = payload === null;
 		const row: LogRow = { number, time_ms: this.#time_ms, messageId, sender: key, checksum, wiped, payload };
 		// Without the payload, which would stay in memory with the ids.
 		const entry: LogEntry = { number, time_ms: this.#time_ms, messageId, sender: key, checksum, wiped };
 		const append = () => {
 			first?.();
-			this.#store.append(row, recycled);
+			if (renews) this.#store.renew();
+			this.#store.append(row);
 			this.head = number;
 			this.#state.head = number;
 			this.once.appended(entry);
 			this.#passOwn(number, key);
 			if (payload !== null) this.#state.backlog.appended(number, payload.length);
 		};
-		if (first === undefined && !this.#marked && number - this.#state.savedHead < BATCH) append();
+		if (first === undefined && !renews && number - this.#state.savedHead < BATCH) append();
 		else {
 			this.#store.together(() => {
 				append();
 				this.#state.save();
 			});
-			this.#marked = false;
 			this.#trim();
 		}
+		if (renews) this.#begins(number);
 		return entry;
 	}
 
@@ -190,15 +189,20 @@ export class Log {
 		}
 		if (own !== undefined) this.#wipedOf.set(own.sender, next);
 		if (floor <= wiped) return;
+		this.#isWiped(floor);
+		if (this.#wipedOf.size > WIPED_MAX) this.#wipedOf.clear();
+	}
+
+	/** No entry up to this one has a ciphertext. */
+	#isWiped(upTo: number): void {
 		if (this.#senders.size + this.#passedOver.size > 0) {
-			for (let number = wiped + 1; number <= floor; number++) {
+			for (let number = this.#state.wiped + 1; number <= upTo; number++) {
 				this.#senders.delete(number);
 				this.#passedOver.delete(number);
 			}
 		}
-		this.#state.wiped = floor;
-		this.#state.backlog.passed(floor, this.head);
-		if (this.#wipedOf.size > WIPED_MAX) this.#wipedOf.clear();
+		this.#state.wiped = upTo;
+		this.#state.backlog.passed(upTo, this.head);
 	}
 
 	/** The sender takes an entry back (rule DELETE-3): its ciphertexts are gone at once. */
@@ -221,7 +225,8 @@ export class Log {
 		// Looking for the oldest reads less than the whole log, which most alarms are not for.
 		const next_ms = this.nextExpiry();
 		if (next_ms === undefined || next_ms > now_ms) return;
-		this.#store.expire(now_ms - RETENTION_MS);
+		const upTo = this.#store.expire(now_ms - RETENTION_MS);
+		if (upTo > this.#state.wiped) this.#isWiped(upTo);
 		// A device that never comes back must not leave the conversation full for ever.
 		this.#state.backlog.counted(this.#state.wiped, this.#store.waiting(this.#state.wiped));
 	}
@@ -234,9 +239,8 @@ export class Log {
 		for (const upTo of this.#state.backlog.cuts((LIMITS.unread_bytes / 8) * 7)) {
 			const [last] = this.#store.entries(upTo - 1, 1);
 			if (last === undefined || last.time_ms > before_ms) continue;
-			this.#store.wipe(this.#state.wiped, upTo, undefined);
-			this.#state.wiped = Math.max(this.#state.wiped, upTo);
-			this.#state.backlog.passed(upTo, this.head);
+			this.#store.wipe(this.#state.wiped, upTo);
+			this.#isWiped(Math.max(this.#state.wiped, upTo));
 			this.#state.save();
 			return;
 		}
@@ -280,49 +284,26 @@ export class Log {
 		}
 	}
 
-	/** The number of a row whose place the entry takes. */
-	#recyclable(number: number): number | undefined {
-		const free = this.#free.pop();
-		if (free !== undefined) return free;
-		if (number < this.#lookAt) return undefined;
-		// Not before a batch more has come: each look costs a row for the marks.
-		this.#lookAt = number + BATCH;
-		const { numbers, ids } = this.#freeRows(number);
-		for (const id of ids) this.once.forget(id);
-		// On disk together with the first of them that goes: a repetition after a crash must not be logged twice (ONCE-1).
-		this.#marked = numbers.length > 0;
-		this.#free = numbers.reverse();
-		return this.#free.pop();
+	/**
+	 * Whether the older part of the log can go before this entry: all of it is wiped, and its senders know that it was
+	 * accepted. Its ids are below the forgotten marks then, which reach the disk in the transaction in which it goes: a
+	 * repetition after a crash must not be logged twice (rule ONCE-1).
+	 */
+	#mayRenew(number: number): boolean {
+		if (this.#state.wiped < this.#newer - 1) return false;
+		const seniors = this.#store.seniors();
+		const { roster } = this.#state;
+		const unaware = seniors.some((senior) => (roster?.get(senior.sender)?.cursor ?? senior.number) < senior.number);
+		// Not with each entry: all rows of the older part were read.
+		this.#renewAt = number + LIMITS.remembered_entries;
+		if (unaware) return false;
+		for (const senior of seniors) this.once.forget(senior);
+		return true;
 	}
 
-	/** Most often everybody has passed the oldest rows, and they need not be read one by one, or not at all. */
-	#freeRows(number: number): Oldest {
-		const oldest = number - LIMITS.remembered_entries - 1;
-		let upTo = Math.min(this.#state.wiped, oldest);
-		for (const { cursor } of this.#state.devices) upTo = Math.min(upTo, cursor);
-		const known = this.#oldest === undefined || upTo < oldest ? undefined : this.once.range(this.#oldest, upTo);
-		const found =
-			known === undefined
-				? this.#readFreeRows(number, upTo)
-				: { numbers: known.map((entry) => entry.number), ids: known };
-		// If these are all, the next ones follow them.
-		this.#oldest = found.numbers.at(-1) === oldest ? oldest + 1 : undefined;
-		return found;
-	}
-
-	#readFreeRows(number: number, upTo: number): Oldest {
-		const oldest = this.#store.oldest(upTo, BATCH);
-		if (oldest.numbers.length > 0) return oldest;
-		const old = this.#store.entries(0, BATCH);
-		const stop = old.findIndex((entry) => !this.#isFree(entry, number));
-		const found = stop === -1 ? old : old.slice(0, stop);
-		return { numbers: found.map((entry) => entry.number), ids: found };
-	}
-
-	/** Wiped, its sender knows that it was accepted, and old enough. */
-	#isFree(entry: LogEntry, number: number): boolean {
-		if (!entry.wiped || entry.number >= number - LIMITS.remembered_entries) return false;
-		const sender = this.#state.devices.find((device) => device.key === entry.sender);
-		return sender === undefined || sender.cursor >= entry.number;
+	/** The newer part begins here. */
+	#begins(number: number): void {
+		this.#newer = number;
+		this.#renewAt = number + LIMITS.remembered_entries;
 	}
 }

@@ -82,13 +82,10 @@ test("GROUP-8 the state of 1,024 members with 8 devices each fits the rows of th
 	const stub = await foundLargest("f".repeat(64));
 	await runInDurableObject(stub, (_, state) => {
 		const store = new SqliteStore(state.storage);
-		store.append(
-			{
-				...{ number: HEAD, time_ms: Date.now(), messageId: toHex(newId()), sender: "nobody/1/1", checksum: 1 },
-				...{ wiped: true, payload: null },
-			},
-			undefined,
-		);
+		store.append({
+			...{ number: HEAD, time_ms: Date.now(), messageId: toHex(newId()), sender: "nobody/1/1", checksum: 1 },
+			...{ wiped: true, payload: null },
+		});
 		store.writeState(age(store.readState() ?? ""));
 	});
 	await evictDurableObject(stub);

@@ -1,9 +1,11 @@
 /** The store in memory: for the simulation and for tests of the core. */
-import type { LogEntry, LogRow, Oldest, Own, Store } from "./store.ts";
+import type { LogEntry, LogRow, Own, Senior, Store } from "./store.ts";
 
 /** Behaves as `SqliteStore`; one contract suite runs over both. */
 export class MemoryStore implements Store {
 	readonly #rows: Map<number, LogRow> = new Map();
+	/** The number before the newer part. */
+	#before = 0;
 	#state: string | undefined;
 	#group: string | undefined;
 
@@ -18,11 +20,22 @@ export class MemoryStore implements Store {
 		return head === undefined ? undefined : { number: head.number, time_ms: head.time_ms };
 	}
 
-	append(row: LogRow, recycled: number | undefined): void {
+	append(row: LogRow): void {
 		if (this.#rows.has(row.number)) throw new Error("number taken");
-		// In SQLite the entry would be lost without a word.
-		if (recycled !== undefined && !this.#rows.delete(recycled)) throw new Error("no row to recycle");
 		this.#rows.set(row.number, { ...row });
+	}
+
+	newer(): number | undefined {
+		return this.#after(this.#before)[0]?.number;
+	}
+
+	seniors(): Senior[] {
+		return seniorsOf(this.#after(0).filter(({ number }) => number <= this.#before));
+	}
+
+	renew(): void {
+		for (const number of this.#rows.keys()) if (number <= this.#before) this.#rows.delete(number);
+		this.#before = this.head()?.number ?? 0;
 	}
 
 	wipe(after: number, upTo: number, own?: Own): void {
@@ -36,8 +49,10 @@ export class MemoryStore implements Store {
 		if (row !== undefined && row.payload !== null) row.payload = new Uint8Array();
 	}
 
-	expire(before_ms: number): void {
-		for (const row of this.#rows.values()) if (row.time_ms <= before_ms) remove(row);
+	expire(before_ms: number): number {
+		const old = this.#after(0).filter(({ time_ms }) => time_ms <= before_ms);
+		for (const row of old) remove(row);
+		return old.at(-1)?.number ?? 0;
 	}
 
 	waiting(after: number): number {
@@ -60,10 +75,6 @@ export class MemoryStore implements Store {
 
 	entries(after: number, limit: number): LogEntry[] {
 		return this.rows(after, limit).map(({ payload, ...entry }) => ({ ...entry, wiped: payload === null }));
-	}
-
-	oldest(upTo: number, limit: number): Oldest {
-		return oldestOf(this.rows(0, limit).filter(({ number }) => number <= upTo));
 	}
 
 	find(messageId: string): LogEntry | undefined {
@@ -113,15 +124,13 @@ export function bytesBySender(rows: readonly LogRow[]): [sender: string, bytes: 
 	return [...bytes];
 }
 
-/** `Store.oldest` of these rows. */
-export function oldestOf(rows: readonly LogRow[]): Oldest {
-	const ids = new Map<string, string>();
-	for (const { sender, messageId } of rows) {
-		const known = ids.get(sender);
-		if (known === undefined || known < messageId) ids.set(sender, messageId);
+/** `Store.seniors` of these rows, which are ascending. */
+export function seniorsOf(rows: readonly LogRow[]): Senior[] {
+	const seniors = new Map<string, Senior>();
+	for (const { sender, messageId, number } of rows) {
+		const known = seniors.get(sender);
+		const older = known === undefined || known.messageId < messageId;
+		seniors.set(sender, { sender, messageId: older ? messageId : known.messageId, number });
 	}
-	return {
-		numbers: rows.map(({ number }) => number),
-		ids: [...ids].map(([sender, messageId]) => ({ sender, messageId })),
-	};
+	return [...seniors.values()];
 }

@@ -10,7 +10,7 @@ import type { LogEntry, Store } from "./store.ts";
 /** How far one sender's ids have come, in hex. Both only grow. */
 export interface Marks {
 	last: string;
-	/** An id at or below this that is not in the log may have been there: its row was recycled. */
+	/** An id at or below this that is not in the log may have been there: its row has gone. */
 	forgotten: string;
 }
 
@@ -77,24 +77,13 @@ export class Once {
 		return this.#recent?.senderOf(number);
 	}
 
-	/** The entries from one number to another, if all of them are in memory. */
-	range(from: number, upTo: number): Remembered[] | undefined {
-		const entries: Remembered[] = [];
-		for (let number = from; number <= upTo; number++) {
-			const entry = this.#recent?.at(number);
-			if (entry === undefined) return undefined;
-			entries.push(entry);
-		}
-		return entries;
-	}
-
 	/** The sender has used the id. */
 	sent(id: string, sender: string): void {
 		const marks = this.#marksOf(sender);
 		if (id > marks.last) marks.last = id;
 	}
 
-	/** The row of this id is about to be recycled. Has to be on disk before it is. */
+	/** The rows of these ids, of this one and lower ones, are about to go. Has to be on disk before they do. */
 	forget({ sender, messageId }: Pick<Remembered, "sender" | "messageId">): void {
 		const marks = this.#marksOf(sender);
 		if (messageId > marks.forgotten) marks.forgotten = messageId;

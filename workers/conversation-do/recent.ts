@@ -3,9 +3,7 @@ import { hexDigit } from "../../protocol/ids.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import type { LogEntry } from "./store.ts";
 
-const REMEMBERED = LIMITS.remembered_entries;
-/** Some more have a place, so that who recycles their rows need not read them. */
-const PLACES_MAX = REMEMBERED + 128;
+const PLACES_MAX = LIMITS.remembered_entries;
 const PLACES_LEAST = 64;
 /** Ids are random in their last digits: three of them, a number below this, decide over the chain. */
 const CHAINS = 16 ** 3;
@@ -46,9 +44,8 @@ export class Recent {
 	#places: Places = new Places(PLACES_LEAST);
 	/** The newest place of each chain. */
 	readonly #newest: Int16Array = new Int16Array(CHAINS).fill(NONE);
-	/** Numbers of the oldest entry that has a place, and of the oldest that is found by its id; 0 before the first. */
+	/** Numbers of the oldest entry that has a place and of the newest; 0 before the first. */
 	#from = 0;
-	#chained = 0;
 	#last = 0;
 
 	/** From the oldest to the newest; of more than are remembered the oldest are forgotten. */
@@ -60,13 +57,13 @@ export class Recent {
 	find(id: string): Remembered | undefined {
 		const { numbers, older } = this.#places;
 		for (let place = this.#newest[chainOf(id)] ?? NONE; place !== NONE; place = older[place] ?? NONE) {
-			if (this.#idAt(place) === id) return this.at(numbers[place] ?? 0);
+			if (this.#idAt(place) === id) return this.#at(numbers[place] ?? 0);
 		}
 		return undefined;
 	}
 
 	/** The entry of this number, if it has a place. */
-	at(number: number): Remembered | undefined {
+	#at(number: number): Remembered | undefined {
 		const place = this.#placeOf(number);
 		if (place === NONE) return undefined;
 		const { times, checksums, senders } = this.#places;
@@ -84,10 +81,9 @@ export class Recent {
 	/** A newer entry than all others. */
 	add(entry: Remembered): void {
 		const { number } = entry;
-		if (this.#last === 0) this.#from = this.#chained = number;
+		if (this.#last === 0) this.#from = number;
 		this.#last = number;
-		for (; this.#chained <= number - REMEMBERED; this.#chained++) this.#unchain(this.#chained);
-		this.#from = Math.max(this.#from, number - PLACES_MAX + 1);
+		for (; this.#from <= number - PLACES_MAX; this.#from++) this.#unchain(this.#from);
 		while (number - this.#from >= this.#places.count) this.#grow();
 		this.#put(entry);
 	}
@@ -109,13 +105,12 @@ export class Recent {
 	#grow(): void {
 		const entries: Remembered[] = [];
 		for (let number = this.#from; number < this.#last; number++) {
-			const entry = this.at(number);
+			const entry = this.#at(number);
 			if (entry !== undefined) entries.push(entry);
 		}
 		this.#places = new Places(Math.min(PLACES_MAX, this.#places.count * 2));
 		this.#newest.fill(NONE);
 		for (const entry of entries) this.#put(entry);
-		for (const { number } of entries) if (number < this.#chained) this.#unchain(number);
 	}
 
 	/** The oldest entry of all is the last of its chain. */

@@ -21,8 +21,8 @@ const FRAME_BYTES = shared(BIG).length;
 class Folded extends MemoryStore {
 	scans = 0;
 
-	override append(row: LogRow, recycled: number | undefined): void {
-		super.append(row.payload === null ? row : { ...row, payload: shared(1) }, recycled);
+	override append(row: LogRow): void {
+		super.append(row.payload === null ? row : { ...row, payload: shared(1) });
 	}
 
 	override waiting(after: number): number {

@@ -1,14 +1,26 @@
 /** The store in the object's SQLite. Rows written are nearly the whole cost of a message: no second index. */
-import type { LogEntry, LogRow, Oldest, Own, Store } from "./store.ts";
+import type { LogEntry, LogRow, Own, Senior, Store } from "./store.ts";
+
+const COLUMNS = `(
+	number INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, message_id TEXT NOT NULL,
+	sender TEXT NOT NULL, checksum INTEGER NOT NULL, payload BLOB
+)`;
 
 /** Each runs once, in order. `PRAGMA user_version` is refused in objects, so a table counts them. */
 const MIGRATIONS = [
-	`CREATE TABLE log (
-		number INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, message_id TEXT NOT NULL,
-		sender TEXT NOT NULL, checksum INTEGER NOT NULL, payload BLOB
-	);
-	CREATE TABLE state (id INTEGER PRIMARY KEY, json TEXT NOT NULL);`,
+	`CREATE TABLE log ${COLUMNS}; CREATE TABLE state (id INTEGER PRIMARY KEY, json TEXT NOT NULL);`,
+	`CREATE TABLE older ${COLUMNS};`,
 ];
+
+/** A table that goes as a whole is no row written; deleting its rows would be one for each. */
+const RENEW = `DROP TABLE older; ALTER TABLE log RENAME TO older; CREATE TABLE log ${COLUMNS};`;
+
+/** Both parts of the log: all of `older` is before all of `log`. */
+const PARTS = ["older", "log"] as const;
+const BOTH = "(SELECT * FROM older UNION ALL SELECT * FROM log)";
+/** Without the ciphertexts, which SQLite would read to add up their lengths. */
+const SIZED = "number, time_ms, sender, LENGTH(payload) AS bytes";
+const SIZES = `(SELECT ${SIZED} FROM older UNION ALL SELECT ${SIZED} FROM log)`;
 
 /**
  * Characters of one row of the state, ASCII all of them: a row has at most 2 MB, and the state of 1,024 members with 8
@@ -19,8 +31,6 @@ const PIECE_CHARACTERS = 1_000_000;
 const ENTRY = "number, time_ms, message_id, sender, checksum, payload IS NULL AS wiped";
 
 const INSERT = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)";
-const RECYCLE =
-	"UPDATE log SET number = ?, time_ms = ?, message_id = ?, sender = ?, checksum = ?, payload = ? WHERE number = ?";
 
 type EntryRow = {
 	number: number;
@@ -39,15 +49,26 @@ export class SqliteStore implements Store {
 	rowsWritten: number | undefined;
 	/** The state as it is on disk, in rows: those that have not changed are not written again. */
 	#pieces: string[] | undefined;
+	/** The first number of `log`; undefined while it has none. */
+	#newer: number | undefined;
 	/** Tables are there. Before the founding there is nothing: a made-up id must not leave an object behind. */
 	#founded: boolean;
 
 	constructor(storage: DurableObjectStorage) {
 		this.#storage = storage;
 		this.#sql = storage.sql;
+		this.#founded = this.#begin();
+	}
+
+	/** Reads what is known of the disk; says whether there are tables. */
+	#begin(): boolean {
+		this.#pieces = undefined;
 		const tables = this.#sql.exec("SELECT name FROM sqlite_master WHERE name = 'migrations'").toArray();
 		this.#founded = tables.length > 0;
 		if (this.#founded) this.#migrate();
+		this.#newer =
+			this.#read<{ number: number | null }>("SELECT MIN(number) AS number FROM log")[0]?.number ?? undefined;
+		return this.#founded;
 	}
 
 	#migrate(): void {
@@ -63,49 +84,74 @@ export class SqliteStore implements Store {
 	}
 
 	together(step: () => void): void {
-		this.#storage.transactionSync(step);
+		try {
+			this.#storage.transactionSync(step);
+		} catch (error) {
+			this.#begin();
+			throw error;
+		}
 	}
 
 	head(): { number: number; time_ms: number } | undefined {
 		return this.#read<{ number: number; time_ms: number }>(
-			"SELECT number, time_ms FROM log ORDER BY number DESC LIMIT 1",
+			`SELECT number, time_ms FROM ${this.#newer === undefined ? "older" : "log"} ORDER BY number DESC LIMIT 1`,
 		)[0];
 	}
 
-	append(row: LogRow, recycled: number | undefined): void {
+	append(row: LogRow): void {
 		const { number, time_ms, messageId, sender, checksum, payload } = row;
 		// Not by `#write`: each message comes here, and a list of values costs as much as the values.
 		if (!this.#founded) this.#migrate();
-		const cursor =
-			recycled === undefined
-				? this.#sql.exec(INSERT, number, time_ms, messageId, sender, checksum, payload)
-				: this.#sql.exec(RECYCLE, number, time_ms, messageId, sender, checksum, payload, recycled);
-		this.#count(cursor);
+		this.#count(this.#sql.exec(INSERT, number, time_ms, messageId, sender, checksum, payload));
+		this.#newer ??= number;
+	}
+
+	newer(): number | undefined {
+		return this.#newer;
+	}
+
+	seniors(): Senior[] {
+		return this.#read<{ sender: string; message_id: string; number: number }>(
+			"SELECT sender, MAX(message_id) AS message_id, MAX(number) AS number FROM older GROUP BY sender",
+		).map(({ sender, message_id, number }) => ({ sender, messageId: message_id, number }));
+	}
+
+	renew(): void {
+		this.#write(RENEW);
+		this.#newer = undefined;
 	}
 
 	wipe(after: number, upTo: number, own?: Own): void {
-		const range = "UPDATE log SET payload = NULL WHERE number > ? AND number <= ? AND payload IS NOT NULL";
-		if (own === undefined) this.#write(range, after, upTo);
-		else this.#write(`${range} AND (number <= ? OR sender = ?)`, after, own.upTo, upTo, own.sender);
+		for (const part of this.#partsOf(after, own?.upTo ?? upTo)) {
+			const range = `UPDATE ${part} SET payload = NULL WHERE number > ? AND number <= ? AND payload IS NOT NULL`;
+			if (own === undefined) this.#write(range, after, upTo);
+			else this.#write(`${range} AND (number <= ? OR sender = ?)`, after, own.upTo, upTo, own.sender);
+		}
 	}
 
 	withdraw(number: number): void {
-		this.#write("UPDATE log SET payload = x'' WHERE number = ? AND length(payload) > 0", number);
+		for (const part of this.#partsOf(number - 1, number)) {
+			this.#write(`UPDATE ${part} SET payload = x'' WHERE number = ? AND length(payload) > 0`, number);
+		}
 	}
 
-	expire(before_ms: number): void {
-		this.#write("UPDATE log SET payload = NULL WHERE time_ms <= ? AND payload IS NOT NULL", before_ms);
+	expire(before_ms: number): number {
+		for (const part of PARTS) {
+			this.#write(`UPDATE ${part} SET payload = NULL WHERE time_ms <= ? AND payload IS NOT NULL`, before_ms);
+		}
+		const query = `SELECT MAX(number) AS number FROM ${SIZES} WHERE time_ms <= ?`;
+		return this.#read<{ number: number | null }>(query, before_ms)[0]?.number ?? 0;
 	}
 
 	waiting(after: number): number {
-		const query = "SELECT SUM(LENGTH(payload)) AS bytes FROM log WHERE number > ? AND payload IS NOT NULL";
+		const query = `SELECT SUM(bytes) AS bytes FROM ${SIZES} WHERE number > ?`;
 		return this.#read<{ bytes: number | null }>(query, after)[0]?.bytes ?? 0;
 	}
 
 	waitingBySender(after: number, since_ms: number): [sender: string, bytes: number][] {
 		return this.#read<{ sender: string; bytes: number }>(
-			`SELECT sender, SUM(LENGTH(payload)) AS bytes FROM log
-			WHERE number > ? AND time_ms > ? AND payload IS NOT NULL GROUP BY sender`,
+			`SELECT sender, SUM(bytes) AS bytes FROM ${SIZES}
+			WHERE number > ? AND time_ms > ? AND bytes IS NOT NULL GROUP BY sender`,
 			after,
 			since_ms,
 		).map(({ sender, bytes }) => [sender, bytes]);
@@ -113,39 +159,26 @@ export class SqliteStore implements Store {
 
 	oldestCiphertext(): number | undefined {
 		return this.#read<{ time_ms: number }>(
-			"SELECT time_ms FROM log WHERE payload IS NOT NULL ORDER BY number LIMIT 1",
+			// With the number in the result the order is that of the parts, and the first one ends the search.
+			`SELECT number, time_ms FROM ${SIZES} WHERE bytes IS NOT NULL ORDER BY number LIMIT 1`,
 		)[0]?.time_ms;
 	}
 
 	rows(after: number, limit: number): LogRow[] {
 		return this.#read<EntryRow & { payload: ArrayBuffer | null }>(
-			`SELECT ${ENTRY}, payload FROM log WHERE number > ? ORDER BY number LIMIT ?`,
+			`SELECT ${ENTRY}, payload FROM ${this.#from(after)} WHERE number > ? ORDER BY number LIMIT ?`,
 			after,
 			limit,
 		).map((row) => ({ ...toEntry(row), payload: row.payload === null ? null : new Uint8Array(row.payload) }));
 	}
 
 	entries(after: number, limit: number): LogEntry[] {
-		return this.#read<EntryRow>(`SELECT ${ENTRY} FROM log WHERE number > ? ORDER BY number LIMIT ?`, after, limit).map(
-			toEntry,
-		);
-	}
-
-	oldest(upTo: number, limit: number): Oldest {
-		const query = "SELECT number FROM log WHERE number <= ? ORDER BY number LIMIT ?";
-		const numbers = [...this.#sql.exec(query, upTo, limit).raw<[number]>()].map(([number]) => number);
-		const ids = this.#sql
-			.exec<{ sender: string; message_id: string }>(
-				"SELECT sender, MAX(message_id) AS message_id FROM log WHERE number <= ? GROUP BY sender",
-				numbers.at(-1) ?? 0,
-			)
-			.toArray()
-			.map(({ sender, message_id }) => ({ sender, messageId: message_id }));
-		return { numbers, ids };
+		const query = `SELECT ${ENTRY} FROM ${this.#from(after)} WHERE number > ? ORDER BY number LIMIT ?`;
+		return this.#read<EntryRow>(query, after, limit).map(toEntry);
 	}
 
 	find(messageId: string): LogEntry | undefined {
-		const row = this.#read<EntryRow>(`SELECT ${ENTRY} FROM log WHERE message_id = ?`, messageId)[0];
+		const row = this.#read<EntryRow>(`SELECT ${ENTRY} FROM ${BOTH} WHERE message_id = ?`, messageId)[0];
 		return row === undefined ? undefined : toEntry(row);
 	}
 
@@ -171,6 +204,20 @@ export class SqliteStore implements Store {
 
 	writeGroup(group: string): void {
 		this.#writeRow(2, group);
+	}
+
+	/** The parts in which entries `after` < number <= `upTo` can be. */
+	#partsOf(after: number, upTo: number): (typeof PARTS)[number][] {
+		return PARTS.filter((part) => (part === "log" ? !this.#isOlder(upTo) : this.#isOlder(after + 1)));
+	}
+
+	/** What to read the entries after a number from. */
+	#from(after: number): string {
+		return this.#isOlder(after + 1) ? BOTH : "log";
+	}
+
+	#isOlder(number: number): boolean {
+		return this.#newer === undefined || number < this.#newer;
 	}
 
 	#writeRow(id: number, json: string): void {
