@@ -1,7 +1,8 @@
 /**
  * Two loads side by side of which only one sends at any time, for seconds in turn: a machine whose speed moves by a factor
  * of two within minutes, as rented ones do, is then fast and slow for both. Rounds of seconds told more of the machine than
- * of what ran on it.
+ * of what ran on it. Each is as often the first of two as the second: what follows the busier one may have less of a machine
+ * that is granted in portions.
  */
 import type { Target, ToldLoad } from "./hosting.ts";
 
@@ -26,7 +27,7 @@ export async function inSlices<Report>(
 	};
 	const loads = { bare: await ready("bare"), parley: await ready("parley") };
 	for (let slice = 0; slice < warm + measured; slice++) {
-		for (const target of TARGETS) {
+		for (const target of slice % 2 === 0 ? TARGETS : TARGETS.toReversed()) {
 			const load = loads[target];
 			load.tell(slice < warm ? "warm" : "measure");
 			await new Promise((over) => setTimeout(over, slice_ms));

@@ -15,6 +15,7 @@ import {
 	paddedSize,
 	TamperedError,
 } from "./blob.ts";
+import { IncrementalMac } from "./incremental_mac.ts";
 import { openBlob } from "./open.ts";
 import { sealBlob } from "./seal.ts";
 
@@ -94,6 +95,27 @@ test("ATTACH-2 sizes are padded to steps of five percent, and never beyond the l
 	expect(paddedSize(1_000_000)).toBe(paddedSize(1_010_000));
 	const largest = LIMITS.attachment_bytes;
 	expect(incrementalMacSize(largest, chunkBytesFor(largest))).toBeLessThanOrEqual(4096 + 32);
+});
+
+test("ATTACH-3 the incremental MAC is what libsignal's own stream makes of the same bytes, however they come", async () => {
+	const key = new Uint8Array(randomBytes(32));
+	for (const bytes of [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK + 7]) {
+		const blob = randomBytes(bytes);
+		for (const piece of [1_000, CHUNK, 3 * CHUNK]) {
+			const theirs = new DigestingPassThrough(key, chunkChoice(CHUNK)).resume();
+			const ours = new IncrementalMac(key, chunkChoice(CHUNK));
+			for (let at = 0; at < bytes; at += piece) {
+				theirs.write(blob.subarray(at, at + piece));
+				ours.add(blob.subarray(at, at + piece));
+			}
+			await new Promise<void>((resolve) => theirs.end(resolve));
+			ours.end();
+			expect(Buffer.from(ours.macs).toString("hex")).toBe(Buffer.from(theirs.getFinalDigest()).toString("hex"));
+		}
+	}
+	expect(() => new IncrementalMac(key, chunkChoice(CHUNK)).add(new Uint8Array(new SharedArrayBuffer(8)))).toThrow(
+		TypeError,
+	);
 });
 
 test("ATTACH-3 the largest files have as many checksums as libsignal makes of whole chunks", async () => {

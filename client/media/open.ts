@@ -19,7 +19,7 @@ export async function* openBlob(
 	const verifier = new BlobVerifier(seal);
 	const opener = new Opener(copy, seal);
 	for await (const bytes of written) {
-		yield* opener.upTo(await verifier.add(bytes));
+		yield* opener.upTo(verifier.add(bytes));
 		passed(bytes.length);
 	}
 	verifier.end();

@@ -1,6 +1,5 @@
 /** From a file to its blob. */
 import { createCipheriv, createHash, createHmac } from "node:crypto";
-import { DigestingPassThrough } from "@signalapp/libsignal-client/dist/incremental_mac.js";
 import {
 	type BlobSeal,
 	blobSize,
@@ -12,6 +11,7 @@ import {
 	SourceChangedError,
 } from "./blob.ts";
 import { passed } from "./garbage.ts";
+import { IncrementalMac } from "./incremental_mac.ts";
 
 const ZEROS = new Uint8Array(256 * 1024);
 
@@ -37,39 +37,37 @@ export async function* sealBlob(
 	const digest = createHash("sha256");
 	const cipher = createCipheriv("aes-256-cbc", key.subarray(0, 32), iv);
 	const chunkBytes = chunkBytesFor(size);
-	const steps = new DigestingPassThrough(key.slice(32), chunkChoice(chunkBytes)).resume();
+	const steps = new IncrementalMac(key.slice(32), chunkChoice(chunkBytes));
 	let written = 0;
-	const note = async (bytes: Uint8Array): Promise<Uint8Array> => {
+	const note = (bytes: Uint8Array): Uint8Array => {
 		written += bytes.length;
 		passed(bytes.length);
 		digest.update(bytes);
-		await new Promise<void>((resolve, reject) => {
-			steps.write(bytes, (error) => (error ? reject(error) : resolve()));
-		});
+		steps.add(bytes);
 		return bytes;
 	};
 
 	hmac.update(iv);
-	yield await note(iv);
+	yield note(iv);
 	let read = 0;
 	for await (const plain of source) {
 		read += plain.length;
 		if (read > size) throw new SourceChangedError("the file grew while it was read");
 		const sealed = cipher.update(plain);
 		hmac.update(sealed);
-		yield await note(sealed);
+		yield note(sealed);
 	}
 	if (read < size) throw new SourceChangedError("the file shrank while it was read");
 	for (let left = paddedSize(size) - size; left > 0; left -= ZEROS.length) {
 		const sealed = cipher.update(ZEROS.subarray(0, left));
 		hmac.update(sealed);
-		yield await note(sealed);
+		yield note(sealed);
 	}
 	const last = cipher.final();
 	hmac.update(last);
-	yield await note(last);
-	yield await note(hmac.digest());
+	yield note(last);
+	yield note(hmac.digest());
 	if (written !== blobSize(size)) throw new Error(`a blob of ${written} bytes instead of ${blobSize(size)}`);
-	await new Promise<void>((resolve) => steps.end(resolve));
-	return { key, size, digest: new Uint8Array(digest.digest()), incrementalMac: steps.getFinalDigest(), chunkBytes };
+	steps.end();
+	return { key, size, digest: new Uint8Array(digest.digest()), incrementalMac: steps.macs, chunkBytes };
 }

@@ -1,14 +1,14 @@
 /** Tells how much of a blob is what was sent, as it comes (rule ATTACH-3). */
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
-import { DigestingPassThrough } from "@signalapp/libsignal-client/dist/incremental_mac.js";
 import { type BlobSeal, blobSize, chunkChoice, incrementalMacSize, MAC_BYTES, TamperedError } from "./blob.ts";
+import { IncrementalMac } from "./incremental_mac.ts";
 
 export class BlobVerifier {
 	readonly #seal: BlobSeal;
 	readonly #size: number;
 	readonly #digest = createHash("sha256");
 	readonly #hmac;
-	readonly #steps: DigestingPassThrough;
+	readonly #steps: IncrementalMac;
 	readonly #mac = Buffer.alloc(MAC_BYTES);
 	#read = 0;
 	#chunks = 0;
@@ -21,14 +21,14 @@ export class BlobVerifier {
 		this.#seal = seal;
 		this.#size = blobSize(seal.size);
 		this.#hmac = createHmac("sha256", seal.key.subarray(32));
-		this.#steps = new DigestingPassThrough(seal.key.slice(32), chunkChoice(seal.chunkBytes)).resume();
+		this.#steps = new IncrementalMac(seal.key.slice(32), chunkChoice(seal.chunkBytes));
 	}
 
 	/**
 	 * Takes the next bytes, and returns how many are verified from the beginning on: whole chunks, and at the end all.
 	 * Throws `TamperedError` at the first chunk that is another.
 	 */
-	async add(bytes: Uint8Array): Promise<number> {
+	add(bytes: Uint8Array): number {
 		const at = this.#read;
 		this.#read += bytes.length;
 		if (this.#read > this.#size) throw new TamperedError("the file at the server is longer than what was sent");
@@ -36,11 +36,9 @@ export class BlobVerifier {
 		const body = Math.max(0, Math.min(bytes.length, this.#size - MAC_BYTES - at));
 		this.#hmac.update(bytes.subarray(0, body));
 		this.#mac.set(bytes.subarray(body), Math.max(0, at - (this.#size - MAC_BYTES)));
-		await new Promise<void>((resolve, reject) => {
-			this.#steps.write(bytes, (error) => (error ? reject(error) : resolve()));
-		});
+		this.#steps.add(bytes);
 		if (this.#read === this.#size) {
-			await this.#finish();
+			this.#finish();
 			return this.#size;
 		}
 		const { chunkBytes } = this.#seal;
@@ -55,8 +53,8 @@ export class BlobVerifier {
 		if (this.#read < this.#size) throw new TamperedError("the file at the server is shorter than what was sent");
 	}
 
-	async #finish(): Promise<void> {
-		await new Promise<void>((resolve) => this.#steps.end(resolve));
+	#finish(): void {
+		this.#steps.end();
 		this.#compare();
 		const whole = timingSafeEqual(this.#hmac.digest(), this.#mac);
 		if (!whole || !timingSafeEqual(this.#digest.digest(), this.#seal.digest)) throw tampered();
@@ -64,7 +62,7 @@ export class BlobVerifier {
 
 	/** The HMACs so far are the first ones of the seal. */
 	#compare(): void {
-		const found = this.#steps.getFinalDigest();
+		const found = this.#steps.macs;
 		const sent = this.#seal.incrementalMac.subarray(0, found.length);
 		if (sent.length !== found.length || !timingSafeEqual(found, sent)) throw tampered();
 	}
