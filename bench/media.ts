@@ -76,7 +76,7 @@ async function measure(
 	reports.plain.push(await run("plain"));
 	const counted = await operations(hosts.parley);
 	reports.sealed.push(await run("sealed"));
-	for (let round = 2; round <= scale.rounds; round++) {
+	for (let round = 2; round <= scale.rounds_bound; round++) {
 		for (const target of ["bare", "sealed"] as const) reports[target].push(await run(target));
 	}
 	return [...speeds(reports, size), ...memory(reports, heap.stop(), size), ...bill(counted, size)];
