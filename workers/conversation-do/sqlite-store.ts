@@ -7,7 +7,7 @@ const COLUMNS = `(
 )`;
 
 /** Each runs once, in order. `PRAGMA user_version` is refused in objects, so a table counts them. */
-const MIGRATIONS = [
+export const MIGRATIONS: readonly string[] = [
 	`CREATE TABLE log ${COLUMNS}; CREATE TABLE state (id INTEGER PRIMARY KEY, json TEXT NOT NULL);`,
 	`CREATE TABLE older ${COLUMNS};`,
 ];
